@@ -1,0 +1,107 @@
+//! The demo's settings and documents, in a folder of their own that goes when the demo ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::template;
+
+/// What is written, by its place in the folder.
+const FILES: [(&str, &str); 5] = [
+    ("config/consentry.yaml", include_str!("config/consentry.yaml")),
+    ("config/sites/shop.yaml", include_str!("config/sites/shop.yaml")),
+    ("config/documents/shop/privacy.sv.md", include_str!("config/documents/shop/privacy.sv.md")),
+    ("config/documents/shop/privacy.en.md", include_str!("config/documents/shop/privacy.en.md")),
+    (
+        "config/documents/shop/user-agreement.sv.md",
+        include_str!("config/documents/shop/user-agreement.sv.md"),
+    ),
+];
+
+/// A temporary folder with the demo's settings, removed when dropped.
+#[derive(Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Writes settings that listen on `listen` and stand in front of `shop`.
+    pub(super) fn write(listen: SocketAddr, shop: SocketAddr) -> io::Result<Self> {
+        let folder = Folder(std::env::temp_dir().join(format!("consentry-demo-{}", Uuid::now_v7().simple())));
+        make_private(&folder.0)?;
+        let (listen, shop) = (listen.to_string(), shop.to_string());
+        for (place, text) in FILES {
+            let file = folder.0.join(place);
+            if let Some(parent) = file.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::write(file, template::fill(text, &[("listen", &listen), ("shop", &shop)]))?;
+        }
+        std::fs::create_dir(folder.0.join("data"))?;
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file that `--config` takes.
+    pub(super) fn settings(&self) -> PathBuf {
+        self.0.join("config/consentry.yaml")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // There is nobody left to tell, and the system clears its temporary folder in time.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a folder that only its owner can enter: secrets and the ledger lie in it.
+fn make_private(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Folder {
+        Folder::write("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:3000".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_name_in_the_settings_is_filled() {
+        let folder = written();
+        for (place, _) in FILES {
+            let text = std::fs::read_to_string(folder.root().join(place)).unwrap();
+            assert!(!text.contains("@@"), "{place}");
+        }
+        assert!(std::fs::read_to_string(folder.settings()).unwrap().contains("127.0.0.1:8080"));
+    }
+
+    #[test]
+    fn the_documents_are_filled_in() {
+        for (place, text) in FILES {
+            assert!(!text.contains("[FILL IN"), "{place}");
+        }
+    }
+
+    #[test]
+    fn others_on_the_machine_cannot_enter() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = written();
+        assert_eq!(std::fs::metadata(folder.root()).unwrap().permissions().mode() & 0o077, 0);
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        let folder = written();
+        let root = folder.root().to_owned();
+        drop(folder);
+        assert!(!root.exists());
+    }
+}

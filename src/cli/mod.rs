@@ -1,0 +1,51 @@
+//! The command line: one file a command.
+
+mod check;
+mod demo;
+mod ledger;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A reverse proxy that makes the site behind it keep the law on cookies and privacy.
+#[derive(Debug, Parser)]
+#[command(name = "consentry", version, arg_required_else_help = true)]
+struct Arguments {
+    /// The settings of the proxy.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "config/consentry.yaml",
+        env = "CONSENTRY_CONFIG"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy.
+    Run,
+    /// Read everything that `run` reads, and print every problem.
+    Check(check::Args),
+    /// Show the proxy in front of a small legacy shop, ready to open in a browser.
+    Demo(demo::Args),
+    /// Give out and verify the proof of who agreed to what.
+    Ledger(ledger::Args),
+}
+
+/// Reads the arguments, does what they say, and tells how it went.
+pub fn main() -> ExitCode {
+    let Arguments { config, command } = Arguments::parse();
+    match command {
+        Command::Run => run::run(&config),
+        Command::Check(args) => check::run(&args, &config),
+        Command::Demo(args) => demo::run(args),
+        Command::Ledger(args) => ledger::run(args, &config),
+    }
+}

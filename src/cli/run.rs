@@ -1,0 +1,80 @@
+//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP reads the settings again.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::Clock;
+use crate::config::{self, FirstStart, Loaded, Problem};
+use crate::server::Server;
+use crate::telemetry;
+
+/// Runs the proxy with the settings at `path`.
+pub(super) fn run(path: &Path) -> ExitCode {
+    let loaded = match config::load(path, FirstStart::MakeSecrets) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            super::check::print(&problems);
+            return ExitCode::FAILURE;
+        }
+    };
+    telemetry::start_log(loaded.settings.log_format);
+    match serve(loaded, path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before anything is served, so that no signal is lost.
+        let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+        warn(&loaded.warnings);
+        let server = Server::start(loaded.settings, Clock::system()).await?;
+        for address in server.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        if let Some(address) = server.admin_address() {
+            tracing::info!(%address, "health and metrics");
+        }
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => reload(&server, path),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping: requests under way may end");
+        server.stop().await;
+        Ok(())
+    })
+}
+
+fn reload(server: &Server, path: &Path) {
+    match server.reload(path) {
+        Ok(warnings) => {
+            warn(&warnings);
+            tracing::info!("the settings have been read again");
+        }
+        Err(problems) => {
+            for problem in &problems {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(problems = problems.len(), "the old settings stay in force");
+        }
+    }
+}
+
+fn warn(warnings: &[Problem]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}

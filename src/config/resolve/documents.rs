@@ -1,0 +1,233 @@
+//! The documents of a site: their files, their languages, and whether they are filled in.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Scope, at, looked_for, start_of};
+use crate::config::files::{FileId, Files, Spot};
+use crate::config::raw::site::{Document as Raw, Site};
+use crate::config::tree::Step;
+use crate::documents::{self, Document, Shelf, Text};
+use crate::visit::path::{CanonicalPath, Clarity};
+use crate::web::language::Language;
+
+/// The files of documents that were read so far: many sites may share one.
+#[derive(Default)]
+pub(in crate::config) struct Library(HashMap<PathBuf, Option<Arc<Volume>>>);
+
+/// One file of a document.
+struct Volume {
+    file: FileId,
+    read: Option<documents::Read>,
+}
+
+impl Library {
+    /// Reads a file, or remembers it; its own problems are noted the first time.
+    fn open(&mut self, files: &mut Files, path: &Path) -> Option<Arc<Volume>> {
+        if let Some(known) = self.0.get(path) {
+            return known.clone();
+        }
+        let volume = path.is_file().then(|| files.read(path)).flatten().map(|file| {
+            let read = read(files, file);
+            Arc::new(Volume { file, read })
+        });
+        self.0.insert(path.to_owned(), volume.clone());
+        volume
+    }
+}
+
+fn read(files: &mut Files, file: FileId) -> Option<documents::Read> {
+    match documents::read(&files.text(file)) {
+        Ok(read) => {
+            if read.is_empty {
+                files.warn(start_of(file), "the document has no text", "write it below the front matter");
+            }
+            for (line, wanted) in &read.to_fill_in {
+                let spot = Spot { file, line: *line, column: 1, length: 0 };
+                files.warn(
+                    spot,
+                    format!("still to be filled in: {wanted}"),
+                    "write it in place of `[FILL IN: …]`",
+                );
+            }
+            Some(read)
+        }
+        Err(problems) => {
+            note_all(files, file, problems);
+            None
+        }
+    }
+}
+
+fn note_all(files: &mut Files, file: FileId, problems: Vec<documents::Problem>) {
+    for problem in problems {
+        let spot = Spot { file, line: problem.line, column: problem.column, length: 0 };
+        files.error(spot, problem.message, problem.help.unwrap_or_default());
+    }
+}
+
+/// The documents of a site, and which of them is its cookies and privacy information.
+pub(super) struct Documents {
+    pub(super) shelf: Shelf,
+    /// The document named `privacy`, or else the first notice.
+    pub(super) privacy: Option<Box<str>>,
+    /// Whether the privacy document is filled in for the fallback language (GDPR article 13).
+    pub(super) is_filled_in: bool,
+}
+
+/// Resolves `documents`.
+pub(super) fn resolve(
+    scope: &mut Scope<'_>,
+    raw: &Site,
+    languages: &[Language],
+    variables: Value,
+    own_path: &str,
+    library: &mut Library,
+) -> Documents {
+    let mut shelf = Shelf { documents: Vec::new(), variables: Arc::new(variables) };
+    for (id, written) in &raw.documents.0 {
+        check_name(scope, id);
+        let path = path(scope, id, written, own_path, &shelf);
+        check_languages(scope, id, written, languages);
+        let texts = languages
+            .iter()
+            .filter_map(|language| text(scope, id, written, language, &shelf.variables, library))
+            .collect();
+        let document = Document { id: id.as_str().into(), kind: written.kind, path, texts };
+        check_wordings(scope, &document);
+        shelf.documents.push(document);
+    }
+    let privacy = shelf
+        .find("privacy")
+        .or_else(|| shelf.documents.iter().find(|document| document.kind == documents::Kind::Notice));
+    let first = privacy.and_then(|document| document.texts.first());
+    let is_filled_in = first.is_some_and(|text| Some(&text.language) == languages.first());
+    Documents { privacy: privacy.map(|document| document.id.clone()), is_filled_in, shelf }
+}
+
+/// What `{{ … }}` may name; the tables of services and cookies come from the documents' own part.
+pub(super) fn variables(
+    name: &str,
+    controller: &crate::site::Party,
+    processor: Option<&crate::site::Party>,
+    hosts: &[String],
+    languages: &[Language],
+    own_path: &str,
+) -> Value {
+    let languages: Vec<&str> = languages.iter().map(Language::as_str).collect();
+    json!({
+        "controller": controller,
+        "processor": processor,
+        "site": { "name": name },
+        "hosts": hosts,
+        "settings_path": format!("{own_path}settings"),
+        "languages": languages,
+    })
+}
+
+fn check_name(scope: &mut Scope<'_>, id: &str) {
+    let is_word = !id.is_empty()
+        && id.len() <= 64
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if !is_word {
+        let help = "write letters, digits and hyphens: forms, cookies and the ledger carry it";
+        scope.error_key(at!["documents", id], format!("`{id}` cannot name a document"), help);
+    }
+}
+
+fn path(scope: &mut Scope<'_>, id: &str, raw: &Raw, own_path: &str, shelf: &Shelf) -> CanonicalPath {
+    let at = at!["documents", id, "path"];
+    let path = CanonicalPath::of(&raw.path);
+    let written = &raw.path;
+    if path.as_str() != *written || path.clarity() != Clarity::Clear || written.contains(['?', '#']) {
+        let help = "write a plain path that begins with a slash, such as /privacy.htm";
+        scope.error(at, format!("`{written}` is not a path to publish a document at"), help);
+    } else if written == "/" {
+        scope.error(at, "the document would hide the site's first page", "write a path of its own");
+    } else if path.as_str().starts_with(own_path) {
+        let help = format!("choose a path outside `own_path` ({own_path})");
+        scope.error(at, format!("`{written}` lies among the proxy's own pages"), help);
+    } else if let Some(other) = shelf.at(&path) {
+        let message = format!("`{written}` is the path of `{}` already", other.id);
+        scope.error(at, message, "choose another path");
+    }
+    path
+}
+
+fn check_languages(scope: &mut Scope<'_>, id: &str, raw: &Raw, languages: &[Language]) {
+    if raw.files.0.is_empty()
+        && scope.tree.find(at!["documents", id, "files"]).is_some_and(|node| node.lost.is_empty())
+    {
+        scope.error(at!["documents", id, "files"], "no file", "name one a language: `files: { sv: FILE }`");
+    }
+    for (tag, _) in &raw.files.0 {
+        check_language(scope, at!["documents", id, "files", tag.as_str()], tag, languages);
+    }
+}
+
+/// Notes what is no language, or none of the site's; defaults may serve sites that have fewer.
+pub(super) fn check_language(scope: &mut Scope<'_>, path: &[Step<'_>], tag: &str, languages: &[Language]) {
+    match Language::parse(tag) {
+        Err(error) => scope.error_key(path, format!("`{tag}` is {error}"), "write such a tag"),
+        Ok(language) if !languages.contains(&language) && scope.file(path) == scope.tree.spot.file => {
+            let known = languages.iter().map(Language::as_str).collect::<Vec<_>>().join(", ");
+            let message = format!("`{tag}` is not one of the site's languages ({known})");
+            scope.error_key(path, message, format!("add it to `languages`, or take {tag} out here"));
+        }
+        Ok(_) => {}
+    }
+}
+
+/// The text in one language, if it is filled in.
+fn text(
+    scope: &mut Scope<'_>,
+    id: &str,
+    raw: &Raw,
+    language: &Language,
+    variables: &Value,
+    library: &mut Library,
+) -> Option<Text> {
+    let is_it = |tag: &str| Language::parse(tag).as_ref() == Ok(language);
+    let (tag, name) = raw.files.0.iter().find(|(tag, _)| is_it(tag))?;
+    let path = at!["documents", id, "files", tag.as_str()];
+    let file = scope.locate(path, name);
+    let Some(volume) = library.open(scope.files, &file) else {
+        scope.error(path, format!("the file `{name}` does not exist"), looked_for(&file));
+        return None;
+    };
+    let source = scope.files.text(volume.file);
+    note_all(scope.files, volume.file, documents::unknown_variables(&source, variables));
+    let read = volume.read.as_ref()?;
+    (read.to_fill_in.is_empty() && !read.is_empty).then(|| Text {
+        language: language.clone(),
+        title: read.title.clone(),
+        version: read.version.clone(),
+        hash: read.hash,
+        reacceptance: read.reacceptance,
+        markdown: Arc::clone(&read.markdown),
+    })
+}
+
+/// The languages of a document should be one version of it.
+fn check_wordings(scope: &mut Scope<'_>, document: &Document) {
+    let Some((first, others)) = document.texts.split_first() else { return };
+    let path = at!["documents", &*document.id];
+    for other in others {
+        if other.version != first.version {
+            let message = format!(
+                "`{}` is version {} in {}, but {} in {}",
+                document.id, first.version, first.language, other.version, other.language
+            );
+            scope.warn(path, message, "give all languages of one wording the same version");
+        } else if other.reacceptance != first.reacceptance {
+            let message = format!(
+                "`{}` has reacceptance {} in {}, but {} in {}: it is asked for again in all",
+                document.id, first.reacceptance, first.language, other.reacceptance, other.language
+            );
+            scope.warn(path, message, "write the same in all languages");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The gates of a site: who must have accepted which document, and which wordings count.
+
+use super::documents::Documents;
+use super::{Scope, at};
+use crate::config::decode::suggest;
+use crate::config::raw::site::{Crawlers, Gate as Raw, Site};
+use crate::consent::cookie;
+use crate::documents::Document;
+use crate::gate::{self, Gate, Rules, Valid};
+
+/// Resolves `gates`; a site whose privacy document is not filled in asks nobody for anything.
+pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, documents: &Documents) -> Rules {
+    let mut gates: Vec<Gate> = Vec::new();
+    for (index, written) in raw.gates.iter().enumerate() {
+        check(scope, index, written, &gates);
+        let Some(document) = document(scope, index, written, documents) else { continue };
+        if document.texts.is_empty() && documents.is_filled_in {
+            let message = format!("the gate stands open: `{}` is not filled in, in no language", document.id);
+            scope.warn(at!["gates", index, "document"], message, "fill the document in");
+        }
+        gates.push(gate(written, document));
+    }
+    gates.retain(|gate| {
+        let publishes = |document: &Document| document.id == gate.document && !document.texts.is_empty();
+        documents.is_filled_in && documents.shelf.documents.iter().any(publishes)
+    });
+    Rules { gates, crawlers: crawlers(raw) }
+}
+
+/// What `crawlers` means to gates and banner.
+pub(super) fn crawlers(raw: &Site) -> gate::Crawlers {
+    match raw.crawlers {
+        Crawlers::Pass => gate::Crawlers::Pass,
+        Crawlers::Treat => gate::Crawlers::Treat,
+    }
+}
+
+fn check(scope: &mut Scope<'_>, index: usize, raw: &Raw, before: &[Gate]) {
+    if before.iter().any(|other| *other.name == *raw.name) {
+        let message = format!("a second gate is called `{}`", raw.name);
+        scope.error(at!["gates", index, "name"], message, "give each gate a name of its own");
+    }
+    let lost = ["cookie", "paths"].iter().any(|key| {
+        scope.tree.has_lost(at!["gates", index, *key]) || scope.tree.has_lost(at!["gates", index, *key, 0])
+    });
+    if raw.cookie.is_none() && raw.paths.is_empty() && !lost {
+        let help =
+            "add `cookie: NAME` for sessions, or `paths: [\"/admin/*\"]`; `paths: [\"/*\"]` closes all";
+        scope.error(at!["gates", index], "the gate says neither whom it stops nor where", help);
+    }
+    let own = |name: &crate::config::raw::words::CookieName| {
+        [cookie::CHOICES, cookie::ACCEPTED].iter().any(|own| name.0.covers(own))
+    };
+    if raw.cookie.as_ref().is_some_and(own) {
+        let help = "name the cookie by which the application knows a session";
+        scope.error(at!["gates", index, "cookie"], "this is a cookie of the proxy itself", help);
+    }
+}
+
+fn document<'a>(
+    scope: &mut Scope<'_>,
+    index: usize,
+    raw: &Raw,
+    documents: &'a Documents,
+) -> Option<&'a Document> {
+    let found = documents.shelf.find(&raw.document);
+    if found.is_none() && !scope.tree.has_lost(at!["documents", raw.document.as_str()]) {
+        let known: Vec<&str> = documents.shelf.documents.iter().map(|document| &*document.id).collect();
+        let message = format!("no document is called `{}`", raw.document);
+        scope.error(at!["gates", index, "document"], message, suggest("document", &raw.document, &known));
+    }
+    found
+}
+
+fn gate(raw: &Raw, document: &Document) -> Gate {
+    // Languages that disagree ask again: too much is a nuisance, too little is no proof.
+    let is_correction = document.texts.iter().all(|text| !text.reacceptance);
+    let hashes = document.texts.iter().filter_map(|text| text.hash.first_chunk().copied());
+    Gate {
+        name: raw.name.as_str().into(),
+        document: raw.document.as_str().into(),
+        cookie: raw.cookie.as_ref().map(|name| name.0.clone()),
+        paths: raw.paths.iter().map(|path| path.0.clone()).collect(),
+        except: raw.except.iter().map(|path| path.0.clone()).collect(),
+        valid: if is_correction { Valid::Any } else { Valid::OneOf(hashes.collect()) },
+    }
+}

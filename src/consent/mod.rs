@@ -1,0 +1,11 @@
+//! What a visitor agreed to: categories, choices, acceptances, and the signed cookies that carry them.
+//!
+//! Pure: it reads no clock, draws no random number and knows no request.
+
+mod category;
+mod choices;
+pub mod cookie;
+pub mod signal;
+
+pub use category::{Categories, Category};
+pub use choices::{Acceptance, Choices, Granted, Subject};

@@ -1,0 +1,78 @@
+//! Signals that a browser sends on its user's behalf: Global Privacy Control (W3C, `Sec-GPC`).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Category, Choices, Granted};
+
+/// What a site does with `Sec-GPC: 1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GlobalPrivacyControl {
+    /// Marketing counts as refused, unless the visitor agreed to it while the signal was on.
+    #[default]
+    Respect,
+    /// The signal changes nothing.
+    Ignore,
+}
+
+/// What may act, given what the visitor chose and what the browser signals.
+pub fn granted(choices: Option<&Choices>, signal: Signal) -> Granted {
+    let Some(choices) = choices else { return Granted::default() };
+    match signal {
+        Signal::OptOut if !choices.under_signal => {
+            // A service chosen by name may be marketing too, and the choice is older than the signal.
+            Granted::new(choices.categories.without(Category::Marketing), BTreeSet::new())
+        }
+        Signal::OptOut | Signal::Absent => Granted::new(choices.categories, choices.services.clone()),
+    }
+}
+
+/// Whether the browser opted out for its user, and the site listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `Sec-GPC: 1`, on a site that respects it.
+    OptOut,
+    /// No signal, or one that the site ignores.
+    Absent,
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::consent::{Categories, Subject};
+
+    fn choices(under_signal: bool) -> Choices {
+        Choices {
+            subject: Subject(Uuid::nil()),
+            categories: Categories::ALL,
+            services: BTreeSet::new(),
+            made_at: Timestamp::UNIX_EPOCH,
+            receipt: None,
+            under_signal,
+        }
+    }
+
+    #[test]
+    fn without_choices_nothing_optional_may_act() {
+        for signal in [Signal::Absent, Signal::OptOut] {
+            assert_eq!(granted(None, signal), Granted::default());
+        }
+    }
+
+    #[test]
+    fn a_signal_takes_marketing_back_from_an_older_choice() {
+        let granted = granted(Some(&choices(false)), Signal::OptOut);
+        assert!(!granted.categories().covers(Category::Marketing));
+        assert!(granted.categories().covers(Category::Statistics));
+    }
+
+    #[test]
+    fn a_choice_made_under_the_signal_outranks_it() {
+        assert!(granted(Some(&choices(true)), Signal::OptOut).is_all());
+    }
+}

@@ -1,0 +1,265 @@
+//! A document's Markdown to the HTML of its page: names filled in, tables put in, everything sanitized.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use moka::sync::Cache;
+use pulldown_cmark::{Options, Parser, html};
+
+use super::tables::Facts;
+use super::{Shelf, Text, variables};
+use crate::services::{NamePattern, Set};
+use crate::web::Look;
+
+/// What all rendered documents may weigh together.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// One wording of a document, with all that its page is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Wording<'a> {
+    /// The site's name.
+    pub site: &'a str,
+    /// The epoch of the site's settings.
+    pub epoch: u64,
+    /// The settings that `{{ … }}` may name.
+    pub shelf: &'a Shelf,
+    /// The text.
+    pub text: &'a Text,
+    /// The site's services, for the tables.
+    pub services: &'a Set,
+    /// The cookies that the site cannot do without, for the tables.
+    pub necessary: &'a [NamePattern],
+    /// How the site's pages look and speak.
+    pub look: &'a Look,
+    /// How many days choices and acceptances are remembered, for the tables.
+    pub own_lifetimes: [u64; 2],
+}
+
+/// The hash of the variables stands for a reload that changes nothing else.
+type Key = (Box<str>, u64, u64, [u8; 32], Box<str>);
+
+static PAGES: LazyLock<Cache<Key, Arc<str>>> = LazyLock::new(|| {
+    let weight = |_: &Key, page: &Arc<str>| u32::try_from(page.len() + 256).unwrap_or(u32::MAX);
+    Cache::builder().max_capacity(CACHE_BYTES).weigher(weight).build()
+});
+
+static SANITIZER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
+    let mut sanitizer = ammonia::Builder::default();
+    sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
+    // Narrow windows show tables as lists; the roles keep them tables for those who listen.
+    for (tag, roles) in [
+        ("table", &["table"][..]),
+        ("thead", &["rowgroup"]),
+        ("tbody", &["rowgroup"]),
+        ("tr", &["row"]),
+        ("th", &["columnheader", "rowheader"]),
+        ("td", &["cell"]),
+    ] {
+        sanitizer.add_tag_attribute_values(tag, "role", roles);
+    }
+    sanitizer
+});
+
+impl Wording<'_> {
+    /// The text as sanitized HTML; rendered once for each wording and settings.
+    pub fn html(&self) -> Arc<str> {
+        let mut hasher = DefaultHasher::new();
+        self.shelf.variables.to_string().hash(&mut hasher);
+        self.own_lifetimes.hash(&mut hasher);
+        let language = self.text.language.as_str().into();
+        let key = (self.site.into(), self.epoch, hasher.finish(), self.text.hash, language);
+        PAGES.get_with(key, || self.render().into())
+    }
+
+    fn render(&self) -> String {
+        let tables = Facts {
+            services: self.services,
+            necessary: self.necessary,
+            controller: &self.look.controller,
+            texts: self.look.texts(&self.text.language),
+            own_lifetimes: self.own_lifetimes,
+        };
+        let markdown = variables::substitute(&self.text.markdown, |name| match name {
+            "services" => format!("\n\n{}\n\n", tables.services_table()),
+            "cookies" => format!("\n\n{}\n\n", tables.cookies_table()),
+            _ => self.value(name),
+        });
+        to_html(&markdown)
+    }
+
+    fn value(&self, name: &str) -> String {
+        variables::value(name, &self.shelf.variables).map_or_else(
+            || {
+                let title = &*self.text.title;
+                tracing::warn!(site = self.site, document = title, name, "a document names no setting");
+                String::new()
+            },
+            |value| variables::literal(&value),
+        )
+    }
+}
+
+/// Markdown, or HTML inside it, to HTML that can format and not script.
+fn to_html(markdown: &str) -> String {
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
+    let mut rendered = String::with_capacity(markdown.len() * 2);
+    html::push_html(&mut rendered, Parser::new_ext(markdown, options));
+    SANITIZER.clean(&rendered).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::tables::tests::services;
+    use super::*;
+    use crate::services::Rule;
+    use crate::web::language::Language;
+    use crate::web::{Position, Prepared, Theme};
+
+    fn look() -> Look {
+        Look {
+            languages: vec![Language::parse("sv").unwrap()],
+            controller: "Byrån AB".into(),
+            notice_path: None,
+            own_path: "/_consent/".into(),
+            position: Position::default(),
+            theme: Theme::default(),
+            texts: Default::default(),
+            prepared: Prepared::default(),
+        }
+    }
+
+    fn render(markdown: &str) -> String {
+        let text = Text {
+            language: Language::parse("sv").unwrap(),
+            title: "T".into(),
+            version: "1".into(),
+            hash: [0; 32],
+            reacceptance: true,
+            markdown: markdown.into(),
+        };
+        let variables = json!({"controller": {"name": "A & B <i>*x*</i>", "email": "a@b.se"}});
+        let shelf = Shelf { documents: Vec::new(), variables: Arc::new(variables) };
+        Wording {
+            site: "shop",
+            epoch: 1,
+            shelf: &shelf,
+            text: &text,
+            services: &services(Rule::CONSENT),
+            necessary: &[],
+            look: &look(),
+            own_lifetimes: [180, 400],
+        }
+        .render()
+    }
+
+    #[test]
+    fn an_author_can_format() {
+        let html = render("# A\n\n**b** [c](/d) ~~e~~\n\n| x | y |\n|---|---|\n| 1 | 2 |\n\n- z");
+        for part in ["<h1>A</h1>", "<strong>b</strong>", "href=\"/d\"", "<del>e</del>", "<td>1</td>", "<li>z"]
+        {
+            assert!(html.contains(part), "{part}\n{html}");
+        }
+    }
+
+    #[test]
+    fn an_author_cannot_script() {
+        for markdown in [
+            "<script>x</script>",
+            "<img src=x onerror=x>",
+            "[a](javascript:x)",
+            "[a](JaVaScRiPt:x)",
+            "[a](java&#10;script:x)",
+            "[a](data:text/html,<script>x</script>)",
+            "<a href=\"javascript&colon;x\">a</a>",
+            "<a href='vbscript:x'>a</a>",
+            "<svg onload=x><script>x</script></svg>",
+            "<svg><a xlink:href='javascript:x'><text>a</text></a></svg>",
+            "<math><mi xlink:href='javascript:x'>a</mi></math>",
+            "<iframe src=/x></iframe>",
+            "<iframe srcdoc='<script>x</script>'></iframe>",
+            "<object data=x></object><embed src=x>",
+            "<form action=//e><input name=a><button>b</button></form>",
+            "<button formaction=javascript:x>b</button>",
+            "<style>*{background:url(//e)}</style>",
+            "<div style='background:url(//e)'>a</div>",
+            "<link rel=stylesheet href=//e>",
+            "<meta http-equiv=refresh content='0;url=//e'>",
+            "<base href=//e>",
+            "<body onload=x>",
+            "<details ontoggle=x open>a</details>",
+            "<video><source onerror=x></video>",
+            "<noscript><p title=\"</noscript><img src=x onerror=x>\">",
+            "<template shadowrootmode=open><script>x</script></template>",
+            "<!--><script>x</script>-->",
+            "<![CDATA[<script>x</script>]]>",
+            "<p id=x name=y onclick=x>a</p>",
+            "<textarea></textarea><script>x</script>",
+            "<xmp><script>x</script></xmp>",
+            "<a href=\"\u{1}javascript:x\">a</a>",
+            "<a href=\"//e\" ping=//e target=_blank>a</a>",
+            "```html\n<script>x</script>\n```\n<script>x</script>",
+        ] {
+            let html = render(markdown).to_lowercase();
+            for bad in [
+                "<script",
+                "<svg",
+                "<iframe",
+                "<object",
+                "<embed",
+                "<form",
+                "<style",
+                "<link",
+                "<meta",
+                "<base",
+                "<template",
+                " on",
+                "javascript:",
+                "vbscript:",
+                "data:text",
+                "style=",
+                "formaction",
+                "srcdoc",
+                "ping=",
+                "<button",
+                "<input",
+            ] {
+                assert!(!html.contains(bad), "{markdown} -> {html}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_is_text_and_an_unknown_name_is_left_out() {
+        let html = render("{{ controller.name }} <{{ controller.email }}> {{ no.such }}|");
+        assert!(html.contains("A &amp; B &lt;i&gt;*x*&lt;/i&gt;"), "{html}");
+        assert!(html.contains("href=\"mailto:a@b.se\"") && html.contains(" |"), "{html}");
+    }
+
+    #[test]
+    fn tables_keep_what_makes_them_readable_aloud() {
+        let html = render("Före {{ services }}  {{ cookies }}\n\nEfter **allt**.");
+        for part in [
+            "<caption>",
+            "scope=\"col\"",
+            "scope=\"row\"",
+            "role=\"rowheader\"",
+            "_acme*",
+            "<strong>allt</strong>",
+        ] {
+            assert!(html.contains(part), "{part}\n{html}");
+        }
+        assert_eq!(html.matches("class=\"scroll stack\"").count(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_markdown_panics_or_scripts(markdown in "[<>a-z/=\"' `*_|{}\\[\\]()\n-]{0,80}") {
+            let html = render(&markdown);
+            prop_assert!(!html.contains("<script"));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The tables of a document: which services and cookies the site uses, and what for.
+
+use serde_json::json;
+
+use crate::consent::{Category, cookie};
+use crate::services::{NamePattern, Rule, Service, Set, Treatment};
+use crate::web::templates;
+use crate::web::texts::Texts;
+
+/// What the tables are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) services: &'a Set,
+    /// Cookies that the site itself cannot do without.
+    pub(super) necessary: &'a [NamePattern],
+    pub(super) controller: &'a str,
+    pub(super) texts: Texts<'a>,
+    /// How long our own cookies live, in days: choices and acceptances.
+    pub(super) own_lifetimes: [u64; 2],
+}
+
+struct Row {
+    name: String,
+    cells: Vec<String>,
+}
+
+/// The services that the site names and does not keep out for ever.
+pub(crate) fn used(services: &Set) -> impl Iterator<Item = &Service> {
+    const NEVER: Rule = Rule::STRIP;
+    services.named().filter(|service| services.rule(service) != NEVER)
+}
+
+/// Whether agreeing changes what a service may do.
+pub(crate) fn is_optional(services: &Set, service: &Service) -> bool {
+    let rule = services.rule(service);
+    service.category != Category::Necessary
+        && rule.with_consent != rule.without_consent
+        && rule.with_consent != Treatment::Block
+}
+
+/// A catalogue's text in the language of the page.
+pub(crate) fn in_language<'a>(text: &'a crate::services::Texts, texts: &Texts<'_>) -> &'a str {
+    let is_swedish = texts.language() == "sv" || texts.language().starts_with("sv-");
+    if is_swedish && !text.sv.is_empty() { &text.sv } else { &text.en }
+}
+
+impl Facts<'_> {
+    /// The services as an accessible table, or a sentence where there are none.
+    pub(super) fn services_table(&self) -> String {
+        let rows: Vec<Row> = used(self.services).map(|service| self.service(service)).collect();
+        if rows.is_empty() {
+            return format!("<p>{}</p>", self.texts.get("services_none"));
+        }
+        self.table(
+            "services_caption",
+            &["column_service", "column_category", "column_purpose", "column_provider", "column_country"],
+            &rows,
+        )
+    }
+
+    /// The cookies as an accessible table: ours and the site's necessary ones first, then those of services.
+    pub(super) fn cookies_table(&self) -> String {
+        let [choices, accepted] = self.own_lifetimes;
+        let mut rows = vec![
+            self.own(cookie::CHOICES, "own_choices_purpose", choices),
+            self.own(cookie::ACCEPTED, "own_accepted_purpose", accepted),
+        ];
+        rows.extend(self.necessary.iter().map(|name| {
+            let lifetime = self.texts.get("lifetime_site").to_owned();
+            self.necessary_row(written(name), "site_cookie_purpose", lifetime)
+        }));
+        rows.extend(used(self.services).flat_map(|service| {
+            service.cookies.iter().map(|cookie| Row {
+                name: written(&cookie.name),
+                cells: vec![
+                    self.texts.get(service.category.as_str()).into(),
+                    in_language(&cookie.purpose, &self.texts).into(),
+                    format!("{} ({})", service.name, service.provider),
+                    self.texts.lifetime(&cookie.lifetime),
+                ],
+            })
+        }));
+        self.table(
+            "cookies_caption",
+            &["column_cookie", "column_category", "column_purpose", "column_provider", "column_lifetime"],
+            &rows,
+        )
+    }
+
+    fn service(&self, service: &Service) -> Row {
+        Row {
+            name: service.name.as_ref().into(),
+            cells: vec![
+                self.texts.get(service.category.as_str()).into(),
+                in_language(&service.purpose, &self.texts).into(),
+                service.provider.as_ref().into(),
+                self.texts.country(&service.country),
+            ],
+        }
+    }
+
+    fn own(&self, name: &str, purpose: &str, days: u64) -> Row {
+        self.necessary_row(name.into(), purpose, self.texts.lifetime(&format!("{days}d")))
+    }
+
+    fn necessary_row(&self, name: String, purpose: &str, lifetime: String) -> Row {
+        let category = self.texts.get(Category::Necessary.as_str()).into();
+        let cells = vec![category, self.texts.get(purpose).into(), self.controller.into(), lifetime];
+        Row { name, cells }
+    }
+
+    fn table(&self, caption: &str, columns: &[&str], rows: &[Row]) -> String {
+        let columns: Vec<&str> = columns.iter().map(|key| self.texts.get(key)).collect();
+        let rows: Vec<_> = rows.iter().map(|row| json!({ "name": row.name, "cells": row.cells })).collect();
+        let caption = self.texts.get(caption);
+        let values = json!({ "caption": caption, "columns": columns, "rows": rows });
+        let table = templates::render("tables.html", &values);
+        // Markdown ends a block of HTML at an empty line.
+        table.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn written(name: &NamePattern) -> String {
+    if name.whole { name.start.to_string() } else { format!("{}*", name.start) }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::services::{self, CookieInfo};
+    use crate::web::language::Language;
+
+    /// A set with one service of the site's own.
+    pub(in crate::documents) fn services(rule: Rule) -> Set {
+        let texts = |en: &str, sv: &str| services::Texts { en: en.into(), sv: sv.into() };
+        let service = Service {
+            id: "acme-stats".into(),
+            name: "Acme <Stats>".into(),
+            provider: "Acme Inc.".into(),
+            country: "US".into(),
+            category: Category::Statistics,
+            purpose: texts("Counts visits", "Räknar besök"),
+            urls: Vec::new(),
+            inline: Vec::new(),
+            cookies: vec![CookieInfo {
+                name: NamePattern { start: "_acme".into(), whole: false },
+                lifetime: "2y".into(),
+                purpose: texts("Tells visitors apart", "Skiljer besökare åt"),
+            }],
+            default: Rule::CONSENT,
+            anonymize: None,
+            globals: Vec::new(),
+            dead_since: None,
+        };
+        Set::new(vec![service], HashMap::new(), HashMap::from([("acme-stats".into(), rule)]))
+    }
+
+    fn tables(set: &Set, tag: &str) -> [String; 2] {
+        let language = Language::parse(tag).unwrap();
+        let facts = Facts {
+            services: set,
+            necessary: &[NamePattern { start: "PHPSESSID".into(), whole: true }],
+            controller: "Byrån AB",
+            texts: Texts::new(&language, None),
+            own_lifetimes: [180, 400],
+        };
+        [facts.services_table(), facts.cookies_table()]
+    }
+
+    #[test]
+    fn a_service_is_listed_in_the_language_of_the_page() {
+        for (tag, words) in [
+            ("sv", ["Statistik", "Räknar besök", "USA", "2 år", "Skiljer besökare åt"]),
+            ("en", ["Statistics", "Counts visits", "USA", "2 years", "Tells visitors apart"]),
+        ] {
+            let tables = tables(&services(Rule::CONSENT), tag).concat();
+            for word in words.iter().chain(&["Acme &lt;Stats&gt;", "_acme*"]) {
+                assert!(tables.contains(word), "{tag}: {word}\n{tables}");
+            }
+            assert!(
+                tables.contains("<caption>") && tables.contains("<th scope=\"col\" role=\"columnheader\">")
+            );
+            assert!(!tables.contains("\n\n"));
+        }
+    }
+
+    #[test]
+    fn what_the_site_keeps_out_for_ever_is_not_listed() {
+        let [services, cookies] = tables(&services(Rule::STRIP), "sv");
+        assert!(services.starts_with("<p>Webbplatsen använder inga"));
+        assert!(!cookies.contains("_acme"));
+    }
+
+    // COMPLIANCE C15.
+    #[test]
+    fn our_own_cookies_and_the_necessary_ones_are_always_listed() {
+        let [_, cookies] = tables(&Set::default(), "en");
+        for row in ["consentry", "consentry_accepted", "PHPSESSID", "180 days", "400 days", "Byrån AB"] {
+            assert!(cookies.contains(row), "{row}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The body of a page on its way: decode, rewrite, encode, frame by frame.
+//!
+//! It holds nothing longer than the upstream pauses, and no step of it grows with what a body decodes to. What
+//! cannot be filtered to its end breaks off with an error, so that the connection is aborted, never ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::Frame;
+
+use super::start::{self, Start};
+use super::{Body, Error};
+use crate::filter::encoding::{Coding, Decoder, Encoder, Failure, Step};
+use crate::filter::{Settings, html};
+use crate::telemetry::{Metrics, count};
+
+/// A frame leaves when it has grown to this size, even while more of the page is at hand.
+const FRAME: usize = 16 * 1024;
+
+/// How many steps are taken before others get their turn: about 1 MiB of page.
+const TURN: usize = 32;
+
+/// Why a page was cut off.
+#[derive(Debug, thiserror::Error)]
+pub enum CutOff {
+    /// The upstream broke off.
+    #[error("the upstream broke off")]
+    Upstream(#[source] Error),
+    /// What came cannot be decoded.
+    #[error("the page cannot be decoded")]
+    Decode(#[from] Failure),
+    /// What came cannot be rewritten.
+    #[error("the page cannot be rewritten")]
+    Rewrite(#[from] html::Failure),
+    /// What was rewritten cannot be encoded.
+    #[error("the page cannot be encoded")]
+    Encode(#[from] std::io::Error),
+    /// It was cut off before, and is asked for more.
+    #[error("the page was cut off")]
+    Before,
+}
+
+impl CutOff {
+    /// The word under which it is counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            CutOff::Upstream(_) => "upstream-broke-off",
+            CutOff::Decode(_) => "decoding",
+            CutOff::Rewrite(_) => "rewriting",
+            CutOff::Encode(_) => "encoding",
+            CutOff::Before => "cut-off",
+        }
+    }
+}
+
+/// To whom the body reports what became of it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The site's name, for the log.
+    pub site: Box<str>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Report {
+    /// Counts and logs what became of an answer.
+    pub fn page(&self, reason: &'static str) {
+        count(&self.metrics.pages, reason);
+        tracing::debug!(site = %self.site, reason, "page");
+    }
+
+    /// Counts and logs an answer that was refused before its body began.
+    pub fn refused(&self, reason: &'static str) {
+        count(&self.metrics.pages, reason);
+        count(&self.metrics.cut_off, reason);
+        tracing::warn!(site = %self.site, reason, "a page was refused");
+    }
+
+    fn cut_off(&self, cause: &CutOff) {
+        count(&self.metrics.cut_off, cause.reason());
+        let source = std::error::Error::source(cause).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(site = %self.site, reason = cause.reason(), cause = source, "a page was cut off");
+    }
+}
+
+/// The body of one page.
+pub struct Page<B> {
+    upstream: Pin<Box<B>>,
+    filter: Filter,
+    /// What came and was not decoded yet.
+    arrived: Bytes,
+    /// Whether the decoder has more to give without further input.
+    is_full: bool,
+    stage: Stage,
+    report: Report,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Flowing,
+    Ended,
+    Broken,
+}
+
+/// The three machines that a page runs through.
+struct Filter {
+    decoder: Decoder,
+    reader: Reader,
+    rewritten: Vec<u8>,
+    encoder: Encoder,
+    /// Whether something was encoded that the client cannot read yet.
+    is_dirty: bool,
+}
+
+enum Reader {
+    /// Blanks so far, kept until it is known what they stand before.
+    Waiting { beginning: Vec<u8>, settings: Arc<Settings>, page: Box<html::Page> },
+    /// Markup.
+    Rewriting(Box<html::Rewriter>),
+    /// No markup: it passes as it is.
+    Passing,
+}
+
+impl<B> Page<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Error>,
+{
+    /// A page that comes in the coding `from` and leaves in the coding `to`.
+    pub fn new(
+        upstream: B,
+        (from, to): (Coding, Coding),
+        settings: &Arc<Settings>,
+        page: html::Page,
+        report: Report,
+    ) -> Result<Self, CutOff> {
+        let reader =
+            Reader::Waiting { beginning: Vec::new(), settings: Arc::clone(settings), page: Box::new(page) };
+        let filter = Filter {
+            decoder: Decoder::new(from)?,
+            reader,
+            rewritten: Vec::new(),
+            encoder: Encoder::new(to)?,
+            is_dirty: false,
+        };
+        Ok(Page {
+            upstream: Box::pin(upstream),
+            filter,
+            arrived: Bytes::new(),
+            is_full: false,
+            stage: Stage::Flowing,
+            report,
+        })
+    }
+
+    /// The page as a body like all others.
+    pub fn boxed(self) -> Body {
+        Body::new(self)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
+        for _ in 0..TURN {
+            if self.filter.encoder.waiting() >= FRAME {
+                return Poll::Ready(Some(Ok(self.filter.encoder.take())));
+            }
+            if !self.arrived.is_empty() || self.is_full {
+                self.step()?;
+                continue;
+            }
+            match self.upstream.as_mut().poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers speak of the upstream's bytes: a digest, a signature.
+                    self.arrived = frame.into_data().unwrap_or_default();
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(CutOff::Upstream(error.into()))));
+                }
+                Poll::Ready(None) => return Poll::Ready(self.finish().transpose()),
+                Poll::Pending => return self.pause().map(Some),
+            }
+        }
+        // A small body can decode to a large one: others get their turn in between.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn step(&mut self) -> Result<(), CutOff> {
+        let step = self.filter.advance(&self.arrived, &self.report)?;
+        self.arrived.advance(step.consumed);
+        self.is_full = step.is_full;
+        Ok(())
+    }
+
+    /// The upstream pauses: the client gets all there is.
+    fn pause(&mut self) -> Poll<Result<Bytes, CutOff>> {
+        self.filter.flush()?;
+        if self.filter.encoder.waiting() == 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(self.filter.encoder.take()))
+    }
+
+    fn finish(&mut self) -> Result<Option<Bytes>, CutOff> {
+        let last = self.filter.finish(&self.report)?;
+        self.stage = Stage::Ended;
+        Ok((!last.is_empty()).then(|| last.into()))
+    }
+}
+
+impl Filter {
+    fn advance(&mut self, arrived: &[u8], report: &Report) -> Result<Step, CutOff> {
+        let (step, decoded) = self.decoder.step(arrived)?;
+        if !decoded.is_empty() {
+            self.reader.read(decoded, &mut self.rewritten, report)?;
+        }
+        self.encode()?;
+        Ok(step)
+    }
+
+    fn finish(&mut self, report: &Report) -> Result<Vec<u8>, CutOff> {
+        self.decoder.finish()?;
+        self.reader.finish(&mut self.rewritten, report)?;
+        self.encode()?;
+        let spent = Encoder::new(Coding::Identity)?;
+        Ok(std::mem::replace(&mut self.encoder, spent).finish()?)
+    }
+
+    fn encode(&mut self) -> Result<(), CutOff> {
+        if !self.rewritten.is_empty() {
+            self.encoder.write(&self.rewritten)?;
+            self.rewritten.clear();
+            self.is_dirty = true;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), CutOff> {
+        if std::mem::take(&mut self.is_dirty) {
+            self.encoder.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8], out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
+        match self {
+            Reader::Passing => out.extend_from_slice(bytes),
+            Reader::Rewriting(rewriter) => rewriter.write(bytes, out)?,
+            Reader::Waiting { beginning, .. } => {
+                beginning.extend_from_slice(bytes);
+                let start = start::of(beginning);
+                self.begin(start, out, report)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the waiting, if the beginning tells what the body is.
+    fn begin(&mut self, start: Start, out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
+        if start == Start::Blank {
+            return Ok(());
+        }
+        if let Reader::Waiting { mut beginning, settings, page } = std::mem::replace(self, Reader::Passing) {
+            if start == Start::Markup {
+                let mut rewriter = html::Rewriter::new(&settings, *page);
+                rewriter.write(&beginning, out)?;
+                *self = Reader::Rewriting(Box::new(rewriter));
+                report.page("rewritten");
+            } else {
+                out.append(&mut beginning);
+                report.page("not-markup");
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
+        match self {
+            Reader::Passing => {}
+            Reader::Rewriting(rewriter) => rewriter.end(out)?,
+            Reader::Waiting { beginning, .. } => {
+                out.append(beginning);
+                report.page("empty");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B> http_body::Body for Page<B>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.stage {
+            Stage::Flowing => {}
+            Stage::Ended => return Poll::Ready(None),
+            // Who asks again after the error must not take the end of it for the end of the page.
+            Stage::Broken => return Poll::Ready(Some(Err(CutOff::Before.into()))),
+        }
+        let polled = ready!(self.poll(context));
+        Poll::Ready(polled.map(|result| {
+            result.map(Frame::data).map_err(|cause| {
+                self.stage = Stage::Broken;
+                self.report.cut_off(&cause);
+                cause.into()
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests;

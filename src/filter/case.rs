@@ -1,0 +1,137 @@
+//! One answer for one visitor: its headers, filtered with all that is known of the site and the visit.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::header::{CONTENT_SECURITY_POLICY, HeaderMap};
+
+use super::caching::{self, Epoch, Revalidated};
+use super::encoding::Coding;
+use super::headers::{self, Hint};
+use super::judge::{Judgement, judge};
+use super::own_csp::{self, Forms, Inserted};
+use super::scope::{self, Scope};
+use super::{Banner, Settings, cookies, html, page};
+use crate::visit::Visit;
+
+/// What all filters of one answer ask.
+pub(super) struct Case<'a> {
+    settings: &'a Settings,
+    visit: &'a Visit,
+    scope: Arc<Scope>,
+    inserts: html::Inserts,
+    address: url::Url,
+}
+
+/// The fate of a cookie of this name, on a request or an answer of this visit.
+pub(super) fn fate<'a>(settings: &'a Settings, visit: &Visit, name: &str) -> cookies::Fate<'a> {
+    let identify = |name: &str| settings.services.identify_cookie(name);
+    cookies::fate(&settings.cookies, &settings.services, &visit.granted, name, identify)
+}
+
+impl<'a> Case<'a> {
+    pub(super) fn new(settings: &'a Settings, visit: &'a Visit) -> Self {
+        let scope = scope::of(settings, visit);
+        let inserts = page::inserts(settings, visit, &scope.guard);
+        Case { settings, visit, scope, inserts, address: page::address(visit) }
+    }
+
+    /// What every answer undergoes, page or not.
+    pub(super) fn filter(&self, headers: &mut HeaderMap) {
+        let visit = self.visit;
+        cookies::filter_answer(headers, visit.arrival.now, |name| fate(self.settings, visit, name));
+        let origins = headers::Origins {
+            upstream: &self.settings.upstream_origins,
+            scheme: visit.arrival.scheme.as_str(),
+            authority: &visit.arrival.authority,
+        };
+        headers::filter(headers, origins, |hint, target| self.may(hint, target));
+        if !visit.granted.is_all() {
+            // They make the browser load whole pages in advance, where no policy of this page reaches.
+            headers.remove("speculation-rules");
+        }
+    }
+
+    /// Writes the headers of a rewritten answer, and says what the rewriter must know.
+    pub(super) fn rewrite(self, headers: &mut HeaderMap, to: Coding) -> html::Page {
+        let charset = page::charset(headers);
+        headers::rewritten(headers, to);
+        caching::rewritten(headers, &self.epoch(), to);
+        let nonce = self.enforce(headers);
+        html::Page {
+            url: self.address,
+            granted: self.visit.granted.clone(),
+            inserts: self.inserts,
+            nonce,
+            charset,
+        }
+    }
+
+    /// Writes the headers of a 304 that confirms a rewritten page.
+    pub(super) fn confirm(&self, headers: &mut HeaderMap, revalidated: &[Revalidated]) {
+        caching::confirmed(headers, &self.epoch(), revalidated);
+        self.enforce(headers);
+    }
+
+    /// The epoch of a page rewritten for this visit: whatever shapes it, other than the upstream's own bytes.
+    pub(super) fn epoch(&self) -> Epoch {
+        let inserts = match &self.inserts {
+            html::Inserts::Nothing => "nothing".to_owned(),
+            html::Inserts::Guard(_) => "guard".to_owned(),
+            html::Inserts::Page { banner, undecided, language, presumed, .. } => {
+                format!("page {banner:?} {undecided} {language} {presumed}")
+            }
+        };
+        Epoch::of(&[
+            // A new program may write the same page differently.
+            env!("CARGO_PKG_VERSION").as_bytes(),
+            &self.settings.epoch.to_be_bytes(),
+            self.visit.arrival.scheme.as_str().as_bytes(),
+            self.visit.arrival.authority.as_bytes(),
+            inserts.as_bytes(),
+            self.scope.guard_source.as_bytes(),
+            self.scope.policy.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
+        ])
+    }
+
+    /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
+    fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
+        let nonce = own_csp::admit(headers, self.inserted());
+        if let Some(policy) = &self.scope.policy
+            && !headers.get_all(CONTENT_SECURITY_POLICY).iter().any(|present| present == policy)
+        {
+            headers.append(CONTENT_SECURITY_POLICY, policy.clone());
+        }
+        nonce
+    }
+
+    fn inserted(&self) -> Inserted<'_> {
+        let guard = Some(&*self.scope.guard_source);
+        match &self.inserts {
+            html::Inserts::Nothing => Inserted::default(),
+            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
+                Inserted { script: guard, style: self.scope.style_source.as_deref(), forms: Forms::ToItself }
+            }
+            html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
+                Inserted { script: guard, ..Inserted::default() }
+            }
+        }
+    }
+
+    /// Whether a hint of a `Link:` header may be followed.
+    fn may(&self, hint: Hint, target: &str) -> bool {
+        // What is no address leads nowhere.
+        let Ok(address) = self.address.join(target) else { return true };
+        let Some(host) = address.host_str() else { return true };
+        let services = &self.settings.services;
+        match hint {
+            Hint::Connect => Some(host) == self.address.host_str() || self.scope.may_connect(host),
+            Hint::Load => services.identify_url(&address).is_none_or(|service| {
+                match judge(services, service, &self.visit.granted) {
+                    Judgement::Allow | Judgement::Anonymize => true,
+                    Judgement::Hold | Judgement::Strip => false,
+                }
+            }),
+        }
+    }
+}

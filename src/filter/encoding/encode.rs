@@ -1,0 +1,120 @@
+//! Encoding into memory, from where the body takes it frame by frame.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use zstd::stream::raw::CParameter;
+use zstd::stream::write::Encoder as ZstdEncoder;
+
+use super::Coding;
+
+/// 512 KiB: many pages are on their way at once, and each has a window of its own.
+const ZSTD_WINDOW_LOG: u32 = 19;
+
+/// Encodes one body.
+pub struct Encoder(Engine);
+
+enum Engine {
+    Identity(Vec<u8>),
+    Gzip(GzEncoder<Vec<u8>>),
+    Deflate(ZlibEncoder<Vec<u8>>),
+    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
+    Zstd(ZstdEncoder<'static, Vec<u8>>),
+}
+
+impl Encoder {
+    /// An encoder for one body. The levels are those that keep up with a fast upstream.
+    pub fn new(coding: Coding) -> io::Result<Self> {
+        Ok(Encoder(match coding {
+            Coding::Identity => Engine::Identity(Vec::new()),
+            Coding::Gzip => Engine::Gzip(GzEncoder::new(Vec::new(), Compression::new(4))),
+            Coding::Deflate => Engine::Deflate(ZlibEncoder::new(Vec::new(), Compression::new(4))),
+            Coding::Brotli => {
+                Engine::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 8 * 1024, 4, 18)))
+            }
+            Coding::Zstd => {
+                let mut encoder = ZstdEncoder::new(Vec::new(), 3)?;
+                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
+                Engine::Zstd(encoder)
+            }
+        }))
+    }
+
+    /// Encodes `bytes`.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer().write_all(bytes)
+    }
+
+    /// Makes all that was written so far readable for the client.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.writer().flush()
+    }
+
+    /// How much waits to be taken.
+    pub fn waiting(&self) -> usize {
+        match &self.0 {
+            Engine::Identity(out) => out.len(),
+            Engine::Gzip(encoder) => encoder.get_ref().len(),
+            Engine::Deflate(encoder) => encoder.get_ref().len(),
+            Engine::Brotli(encoder) => encoder.get_ref().len(),
+            Engine::Zstd(encoder) => encoder.get_ref().len(),
+        }
+    }
+
+    /// Takes what waits.
+    pub fn take(&mut self) -> Bytes {
+        let out = match &mut self.0 {
+            Engine::Identity(out) => out,
+            Engine::Gzip(encoder) => encoder.get_mut(),
+            Engine::Deflate(encoder) => encoder.get_mut(),
+            Engine::Brotli(encoder) => encoder.get_mut(),
+            Engine::Zstd(encoder) => encoder.get_mut(),
+        };
+        std::mem::take(out).into()
+    }
+
+    /// Ends the body and gives all that was not taken.
+    pub fn finish(self) -> io::Result<Vec<u8>> {
+        match self.0 {
+            Engine::Identity(out) => Ok(out),
+            Engine::Gzip(encoder) => encoder.finish(),
+            Engine::Deflate(encoder) => encoder.finish(),
+            Engine::Brotli(encoder) => Ok(encoder.into_inner()),
+            Engine::Zstd(encoder) => encoder.finish(),
+        }
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        match &mut self.0 {
+            Engine::Identity(out) => out,
+            Engine::Gzip(encoder) => encoder,
+            Engine::Deflate(encoder) => encoder,
+            Engine::Brotli(encoder) => encoder,
+            Engine::Zstd(encoder) => encoder,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Decoder;
+    use super::*;
+
+    #[test]
+    fn what_is_flushed_can_be_read_before_the_body_ends() {
+        for coding in [Coding::Identity, Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
+            let mut encoder = Encoder::new(coding).unwrap();
+            let mut decoder = Decoder::new(coding).unwrap();
+            for text in ["<!doctype html>", "<p>one</p>", "<p>two</p>"] {
+                encoder.write(text.as_bytes()).unwrap();
+                encoder.flush().unwrap();
+                let coded = encoder.take();
+                let (step, decoded) = decoder.step(&coded).unwrap();
+                assert_eq!(decoded, text.as_bytes(), "{coding:?}");
+                assert_eq!(step.consumed, coded.len(), "{coding:?}");
+            }
+        }
+    }
+}

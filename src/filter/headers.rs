@@ -1,0 +1,306 @@
+//! The other headers of an answer: addresses of the upstream, ways around the proxy, hints that would connect to
+//! what may not act, and what is no longer true of a rewritten body.
+
+use http::header::{
+    ACCEPT_RANGES, ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderName,
+    HeaderValue, LINK, LOCATION, REFRESH, TRAILER,
+};
+
+use super::encoding::Coding;
+
+/// Where the upstream lives, and where visitors meet it.
+#[derive(Clone, Copy, Debug)]
+pub struct Origins<'a> {
+    /// The upstream's own origins, such as `http://127.0.0.1:3000`.
+    pub upstream: &'a [Box<str>],
+    /// `http` or `https`: how the visitor came.
+    pub scheme: &'a str,
+    /// The host, with its port, that the visitor named.
+    pub authority: &'a str,
+}
+
+/// What a `Link:` header makes a browser do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It looks up or connects to a host: `preconnect`, `dns-prefetch`.
+    Connect,
+    /// It loads an address: `preload`, `prefetch`, `stylesheet` and the like.
+    Load,
+}
+
+/// Filters the headers of any answer. `may` says whether a hint may be followed.
+pub fn filter(headers: &mut HeaderMap, origins: Origins<'_>, may: impl Fn(Hint, &str) -> bool) {
+    // It names a way to the upstream that leads around the proxy (RFC 7838).
+    headers.remove(ALT_SVC);
+    for name in [LOCATION, CONTENT_LOCATION] {
+        change(headers, &name, |value| origins.mapped(value));
+    }
+    change(headers, &REFRESH, |value| refresh(value, origins));
+    filter_links(headers, origins, may);
+}
+
+/// Takes out what is not true of a rewritten body, and names its coding.
+pub fn rewritten(headers: &mut HeaderMap, coding: Coding) {
+    const UNTRUE: [HeaderName; 8] = [
+        CONTENT_LENGTH,
+        HeaderName::from_static("content-md5"),
+        HeaderName::from_static("digest"),
+        HeaderName::from_static("repr-digest"),
+        HeaderName::from_static("content-digest"),
+        ACCEPT_RANGES,
+        TRAILER,
+        CONTENT_ENCODING,
+    ];
+    for name in UNTRUE {
+        headers.remove(name);
+    }
+    if coding != Coding::Identity {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+    }
+}
+
+fn change(headers: &mut HeaderMap, name: &HeaderName, to: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let changed = headers.get(name).and_then(|value| to(value.as_bytes()));
+    if let Some(value) = changed.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+impl Origins<'_> {
+    /// The address with the upstream's origin replaced by the public one; nothing where it names another.
+    fn mapped(&self, address: &[u8]) -> Option<Vec<u8>> {
+        let address = address.trim_ascii();
+        let (scheme, rest) = split_scheme(address)?;
+        let end = rest.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end)?;
+        let authority = std::str::from_utf8(authority).ok()?;
+        let names_upstream = self.upstream.iter().any(|origin| {
+            let Some((own, host)) = origin.trim_end_matches('/').split_once("://") else { return false };
+            scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case(own))
+                && without_default_port(host, own).eq_ignore_ascii_case(without_default_port(authority, own))
+        });
+        let start = match scheme {
+            Some(_) => format!("{}://{}", self.scheme, self.authority),
+            None => format!("//{}", self.authority),
+        };
+        names_upstream.then(|| [start.as_bytes(), path].concat())
+    }
+}
+
+/// The scheme of an address and what follows its `//`; no scheme where the address takes over the page's.
+fn split_scheme(address: &[u8]) -> Option<(Option<&'static str>, &[u8])> {
+    if let Some(rest) = address.strip_prefix(b"//") {
+        return Some((None, rest));
+    }
+    ["http", "https"].into_iter().find_map(|scheme| {
+        let (start, rest) = address.split_at_checked(scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme.as_bytes())
+            .then(|| rest.strip_prefix(b"://"))?
+            .map(|rest| (Some(scheme), rest))
+    })
+}
+
+fn without_default_port<'a>(authority: &'a str, scheme: &str) -> &'a str {
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    authority.strip_suffix(port).unwrap_or(authority)
+}
+
+/// `5; url=http://…`, with or without quotes.
+fn refresh(value: &[u8], origins: Origins<'_>) -> Option<Vec<u8>> {
+    let at = value.windows(4).position(|word| word.eq_ignore_ascii_case(b"url="))? + 4;
+    let (start, rest) = value.split_at_checked(at)?;
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'"' | b'\'')).count();
+    let (open, address) = rest.split_at_checked(blanks)?;
+    Some([start, open, &origins.mapped(address)?].concat())
+}
+
+fn filter_links(headers: &mut HeaderMap, origins: Origins<'_>, may: impl Fn(Hint, &str) -> bool) {
+    let lines: Vec<HeaderValue> = headers.get_all(LINK).into_iter().cloned().collect();
+    if lines.is_empty() {
+        return;
+    }
+    headers.remove(LINK);
+    for line in lines {
+        // A line that cannot be read cannot be judged.
+        let Ok(text) = std::str::from_utf8(line.as_bytes()) else { continue };
+        let items: Vec<&str> = links(text).collect();
+        let kept: Vec<String> = items.iter().filter_map(|item| link(item, origins, &may)).collect();
+        if let Ok(value) = HeaderValue::from_bytes(kept.join(", ").as_bytes())
+            && !kept.is_empty()
+        {
+            headers.append(LINK, value);
+        }
+    }
+}
+
+fn link(item: &str, origins: Origins<'_>, may: impl Fn(Hint, &str) -> bool) -> Option<String> {
+    let Some((target, parameters)) = item.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+        return Some(item.to_owned());
+    };
+    let refused = hints(parameters).any(|hint| !may(hint, target));
+    if refused {
+        return None;
+    }
+    let mapped = origins.mapped(target.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
+    Some(mapped.map_or_else(|| item.to_owned(), |target| format!("<{target}>{parameters}")))
+}
+
+/// What the relations of a link make a browser do (RFC 8288 section 3.3).
+fn hints(parameters: &str) -> impl Iterator<Item = Hint> {
+    parameters
+        .split(';')
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("rel"))
+        .flat_map(|(_, value)| value.trim().trim_matches('"').split_ascii_whitespace())
+        .filter_map(|relation| {
+            let is = |names: &[&str]| names.iter().any(|name| relation.eq_ignore_ascii_case(name));
+            if is(&["preconnect", "dns-prefetch"]) {
+                Some(Hint::Connect)
+            } else if is(&[
+                "preload",
+                "modulepreload",
+                "prefetch",
+                "prerender",
+                "stylesheet",
+                "icon",
+                "manifest",
+                "compression-dictionary",
+            ]) {
+                Some(Hint::Load)
+            } else {
+                None
+            }
+        })
+}
+
+/// The items of a `Link:` line: commas inside `<…>` and quotes part nothing.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        if rest.trim().is_empty() {
+            return None;
+        }
+        let (mut in_target, mut in_quotes, mut is_escaped) = (false, false, false);
+        let end = rest.find(|letter| {
+            let escaped = std::mem::take(&mut is_escaped);
+            match letter {
+                '\\' if in_quotes && !escaped => is_escaped = true,
+                '"' if !in_target && !escaped => in_quotes = !in_quotes,
+                '<' if !in_quotes => in_target = true,
+                '>' if !in_quotes => in_target = false,
+                ',' => return !in_target && !in_quotes,
+                _ => {}
+            }
+            false
+        });
+        let (item, after) = end.and_then(|end| rest.split_at_checked(end)).unwrap_or((rest, ""));
+        rest = after.strip_prefix(',').unwrap_or(after);
+        Some(item.trim())
+    })
+    .filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filtered(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        let upstream = ["http://127.0.0.1:3000".into(), "https://app.internal".into()];
+        let origins = Origins { upstream: &upstream, scheme: "https", authority: "www.example.se:8443" };
+        let may = |hint: Hint, target: &str| match hint {
+            Hint::Connect => !target.contains("tracker"),
+            Hint::Load => !target.contains("tracker.example/t.js"),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        filter(&mut headers, origins, may);
+        let once = headers.clone();
+        filter(&mut headers, origins, may);
+        assert_eq!(headers, once, "twice: {pairs:?}");
+        headers
+    }
+
+    #[test]
+    fn an_address_of_the_upstream_becomes_the_public_one() {
+        for (before, after) in [
+            ("http://127.0.0.1:3000/login?a=1", "https://www.example.se:8443/login?a=1"),
+            ("HTTP://127.0.0.1:3000", "https://www.example.se:8443"),
+            ("//127.0.0.1:3000/x", "//www.example.se:8443/x"),
+            ("https://app.internal:443/x#y", "https://www.example.se:8443/x#y"),
+            ("https://APP.internal/sök", "https://www.example.se:8443/sök"),
+            ("https://app.internal?q", "https://www.example.se:8443?q"),
+            // Others, and what only looks alike.
+            ("http://app.internal/x", "http://app.internal/x"),
+            ("http://127.0.0.1:30001/", "http://127.0.0.1:30001/"),
+            ("http://127.0.0.1:3000.evil.example/", "http://127.0.0.1:3000.evil.example/"),
+            ("http://127.0.0.1:3000@evil.example/", "http://127.0.0.1:3000@evil.example/"),
+            ("/path?to=http://127.0.0.1:3000/", "/path?to=http://127.0.0.1:3000/"),
+            ("https://elsewhere.example/", "https://elsewhere.example/"),
+        ] {
+            let headers = filtered(&[(LOCATION, before), (CONTENT_LOCATION, before)]);
+            for name in [LOCATION, CONTENT_LOCATION] {
+                assert_eq!(headers[name].as_bytes(), after.as_bytes(), "{before}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refresh_leads_to_the_public_address() {
+        for (before, after) in [
+            ("0; url=http://127.0.0.1:3000/a", "0; url=https://www.example.se:8443/a"),
+            ("5;URL='http://127.0.0.1:3000/a'", "5;URL='https://www.example.se:8443/a'"),
+            ("5", "5"),
+            ("5; url=/a", "5; url=/a"),
+        ] {
+            assert_eq!(filtered(&[(REFRESH, before)])[REFRESH], after);
+        }
+    }
+
+    #[test]
+    fn hints_to_what_may_not_act_go_item_by_item() {
+        for (before, after) in [
+            ("</a.css>; rel=preload; as=style", Some("</a.css>; rel=preload; as=style")),
+            ("<https://tracker.example>; rel=preconnect", None),
+            ("<//tracker.example>; rel=\"dns-prefetch\"", None),
+            (
+                "<https://tracker.example/t.js>; rel=preload; as=script, </a.css>; rel=preload",
+                Some("</a.css>; rel=preload"),
+            ),
+            ("<https://tracker.example/t.js>; rel=\"nofollow PREFETCH\"", None),
+            (
+                "<https://tracker.example/about>; rel=author",
+                Some("<https://tracker.example/about>; rel=author"),
+            ),
+            ("</a,b>; title=\"x, <y>\"; rel=next", Some("</a,b>; title=\"x, <y>\"; rel=next")),
+            ("<http://127.0.0.1:3000/2>; rel=next", Some("<https://www.example.se:8443/2>; rel=next")),
+            ("nonsense", Some("nonsense")),
+        ] {
+            let headers = filtered(&[(LINK, before)]);
+            assert_eq!(headers.get(LINK).map(|value| value.to_str().unwrap()), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn no_answer_leads_around_the_proxy() {
+        assert!(filtered(&[(ALT_SVC, "h3=\":443\"")]).is_empty());
+    }
+
+    #[test]
+    fn what_is_untrue_of_a_rewritten_body_goes() {
+        let mut headers = HeaderMap::new();
+        for name in
+            ["content-length", "content-md5", "digest", "repr-digest", "content-digest", "accept-ranges"]
+        {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("x-gzip"));
+        rewritten(&mut headers, Coding::Gzip);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers[CONTENT_ENCODING], "gzip");
+        rewritten(&mut headers, Coding::Identity);
+        assert!(headers.is_empty());
+    }
+}

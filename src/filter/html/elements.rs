@@ -1,0 +1,210 @@
+//! Each element of a page: what its addresses belong to, and whether it may act.
+
+use std::sync::{Arc, Mutex};
+
+use lol_html::html_content::ContentType;
+use url::Url;
+
+use super::scripts::{self, Reading};
+use super::{State, address, insert, locked};
+use crate::filter::judge::{Judgement, judge};
+use crate::services::Service;
+
+/// An element as the rewriter hands it over.
+pub(super) type Element<'r, 't> = lol_html::send::Element<'r, 't>;
+
+/// What a handler answers.
+pub(super) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// How an attribute holds addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// One.
+    One,
+    /// A list with sizes.
+    List,
+    /// One, behind a delay.
+    Refresh,
+}
+
+/// Judges one element, holds or strips it, and inserts what belongs there.
+pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>) -> Outcome {
+    let mut state = locked(shared);
+    let tag = element.tag_name();
+    insert::insert(&mut state, element, &tag);
+    match tag.as_str() {
+        "base" => {
+            if let Some(base) =
+                attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url))
+            {
+                state.base = base;
+            }
+        }
+        "template" => template(shared, &mut state, element),
+        "noscript" => state.reading = Reading::NoScript,
+        "iframe" => srcdoc(&state, element)?,
+        _ => {}
+    }
+    let held = judge_addresses(&state, element, &tag);
+    if tag == "script" && !element.removed() {
+        script(&mut state, element, held);
+    }
+    Ok(())
+}
+
+fn template(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>) {
+    let Some(handlers) = element.end_tag_handlers() else { return };
+    state.insertion.templates += 1;
+    let shared = Arc::clone(shared);
+    handlers.push(Box::new(move |_| {
+        let mut state = locked(&shared);
+        state.insertion.templates = state.insertion.templates.saturating_sub(1);
+        Ok(())
+    }));
+}
+
+/// The page inside an `iframe`, in a pass of its own.
+fn srcdoc(state: &State, element: &mut Element<'_, '_>) -> Outcome {
+    let Some(value) = element.get_attribute("srcdoc") else { return Ok(()) };
+    let markup = address::decode(&value);
+    let rewritten = scripts::nested(state, &markup)?;
+    if rewritten != markup {
+        element.set_attribute("srcdoc", &rewritten.replace('&', "&amp;").replace('"', "&quot;"))?;
+    }
+    Ok(())
+}
+
+/// A script that is still there: whether its text is read, and what its type becomes.
+fn script(state: &mut State, element: &mut Element<'_, '_>, held: Held) {
+    let kind = attribute(element, "type");
+    if kind.as_deref().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("speculationrules")) {
+        // Rules make the browser load pages of others, and no policy stops it (DESIGN: measured).
+        if !state.page.granted.is_all() {
+            element.remove();
+        }
+        return;
+    }
+    let runs = scripts::runs(kind.as_deref(), element.get_attribute("language").as_deref());
+    match (held, runs) {
+        (Held::Yes, _) => {
+            if let Some(kind) = kind.filter(|kind| !kind.is_empty()) {
+                set(element, "data-consentry-type", &kind);
+            }
+            set(element, "type", "text/plain");
+        }
+        (Held::No, Some(module)) if !element.has_attribute("src") => {
+            state.reading = Reading::Script { module }
+        }
+        (Held::No, _) => {}
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Yes,
+    No,
+}
+
+/// Looks at every attribute of the element that browsers, or lazy loaders, load from.
+fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> Held {
+    let mut held = Held::No;
+    for (name, holds) in attributes(tag, element) {
+        let Some(value) = element.get_attribute(name) else { continue };
+        let Some((judgement, service)) = worst(state, &value, *holds) else { continue };
+        tracing::debug!(site = %state.settings.site, service = %service.id, tag, "held or stripped");
+        if judgement == Judgement::Strip {
+            element.remove();
+            return Held::Yes;
+        }
+        hold(element, name, &value, service);
+        held = Held::Yes;
+    }
+    held
+}
+
+fn attributes(tag: &str, element: &Element<'_, '_>) -> &'static [(&'static str, Holds)] {
+    use Holds::{List, One, Refresh};
+    match tag {
+        "script" => &[("src", One), ("href", One), ("xlink:href", One), ("data-src", One)],
+        "iframe" | "frame" | "embed" | "track" => &[("src", One), ("data-src", One), ("data-lazy-src", One)],
+        "img" => &[
+            ("src", One),
+            ("srcset", List),
+            ("data-src", One),
+            ("data-srcset", List),
+            ("data-lazy-src", One),
+            ("lowsrc", One),
+        ],
+        "source" => &[("src", One), ("srcset", List), ("data-src", One), ("data-srcset", List)],
+        "video" | "audio" => &[("src", One), ("poster", One), ("data-src", One)],
+        "input" => &[("src", One)],
+        "object" => &[("data", One), ("classid", One), ("codebase", One)],
+        "image" | "use" | "feimage" => &[("href", One), ("xlink:href", One)],
+        "body" | "table" | "td" | "th" => &[("background", One)],
+        "link" if loads(element) => &[("href", One), ("imagesrcset", List)],
+        "meta" if is_refresh(element) => &[("content", Refresh)],
+        _ => &[],
+    }
+}
+
+/// Whether a `link` makes the browser load something or open a connection.
+fn loads(element: &Element<'_, '_>) -> bool {
+    const LOADING: [&str; 11] = [
+        "stylesheet",
+        "preload",
+        "modulepreload",
+        "prefetch",
+        "prerender",
+        "preconnect",
+        "dns-prefetch",
+        "icon",
+        "apple-touch-icon",
+        "manifest",
+        "import",
+    ];
+    let rel = attribute(element, "rel").unwrap_or_default().to_ascii_lowercase();
+    rel.split_ascii_whitespace().any(|word| LOADING.contains(&word))
+}
+
+fn is_refresh(element: &Element<'_, '_>) -> bool {
+    attribute(element, "http-equiv").is_some_and(|name| name.trim().eq_ignore_ascii_case("refresh"))
+}
+
+/// The service among the addresses of a value that may not act, if any; one that may be agreed to wins.
+fn worst<'s>(state: &'s State, value: &str, holds: Holds) -> Option<(Judgement, &'s Service)> {
+    let services = &state.settings.services;
+    let look = |url: Url| {
+        let service = services.identify_url(&url)?;
+        let judgement = judge(services, service, &state.page.granted);
+        matches!(judgement, Judgement::Hold | Judgement::Strip).then_some((judgement, service))
+    };
+    let resolved = |value: &str| address::resolve(value, &state.base);
+    match holds {
+        Holds::One => look(resolved(value)?),
+        Holds::Refresh => look(resolved(address::of_refresh(&address::decode(value))?)?),
+        Holds::List => address::of_srcset(value)
+            .filter_map(|address| look(resolved(address)?))
+            .min_by_key(|(judgement, _)| matches!(judgement, Judgement::Strip)),
+    }
+}
+
+/// Moves an address to where no browser looks, and marks the element.
+fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
+    element.remove_attribute(name);
+    set(element, &format!("data-consentry-{}", name.replace(':', "-")), value);
+    set(element, "data-consentry-service", &service.id);
+    set(element, "data-consentry-category", service.category.as_str());
+}
+
+/// A value as the page wrote it, references and all, so it is put back without being escaped twice.
+fn set(element: &mut Element<'_, '_>, name: &str, value: &str) {
+    if let Err(error) = element.set_attribute(name, value) {
+        // Names are made of the program's own words; if one were refused, the element must not run.
+        tracing::error!(%error, name, "an element could not be marked and is taken out");
+        element.replace("", ContentType::Html);
+    }
+}
+
+fn attribute(element: &Element<'_, '_>, name: &str) -> Option<String> {
+    element.get_attribute(name).map(|value| address::decode(&value))
+}

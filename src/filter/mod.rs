@@ -1,0 +1,170 @@
+//! The answer on its way back: what of it may act for this visitor, in headers, cookies and markup.
+
+pub mod body;
+pub mod caching;
+mod case;
+pub mod cookies;
+pub mod csp;
+pub mod encoding;
+pub mod headers;
+pub mod html;
+pub mod judge;
+pub mod own_csp;
+pub mod page;
+pub mod scope;
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::services;
+use crate::telemetry::Metrics;
+use crate::visit::{Purpose, Visit};
+use crate::web;
+use caching::Expected;
+use case::Case;
+use page::{Condition, Head, Length, Verdict};
+
+pub use body::Body;
+
+/// What the filters of one site need to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// The site's name, for the log.
+    pub site: Box<str>,
+    /// Its services and their treatments.
+    pub services: services::Set,
+    /// The site's own hosts as CSP host sources: `www.example.se`, `*.example.se`; `*` is left out.
+    pub hosts: Vec<Box<str>>,
+    /// What happens to third parties that nobody knows.
+    pub unknown_third_parties: UnknownThirdParties,
+    /// What happens to cookies.
+    pub cookies: cookies::Settings,
+    /// Banner, settings link and guard, as this site shows them.
+    pub look: Arc<web::Look>,
+    /// Whether banner and settings link are shown at all: not while the privacy document is not filled in.
+    pub banner: Banner,
+    /// Whether crawlers see the banner.
+    pub crawlers: crate::gate::Crawlers,
+    /// The upstream's own origins, such as `http://127.0.0.1:3000`: `Location` and its kin are mapped back.
+    pub upstream_origins: Vec<Box<str>>,
+    /// The most that the rewriter may keep in memory of one page, in bytes (`limits.html_token`).
+    pub html_token: usize,
+    /// A hash of all settings that shape the rewritten page: part of every ETag.
+    pub epoch: u64,
+}
+
+/// Whether the banner is shown to those who have not chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Banner {
+    /// Banner and settings link.
+    Shown,
+    /// Only the settings link (`banner.enabled: false`).
+    Off,
+    /// Neither: the site asks nobody for anything (its privacy document is not filled in).
+    NothingToAsk,
+}
+
+/// What happens to third parties that no catalogue knows, until the visitor agrees to everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownThirdParties {
+    /// They load.
+    Allow,
+    /// Scripts, frames, connections and plug-ins do not load; the rest does.
+    #[default]
+    BlockActive,
+    /// Nothing of theirs loads.
+    Block,
+}
+
+/// What the answer's filter must remember of the request.
+#[derive(Debug)]
+pub struct Plan {
+    /// The content codings that the client takes, as it wrote them.
+    accept_encoding: Option<HeaderValue>,
+    /// The rewritten pages that the client has and asks about.
+    revalidated: Vec<caching::Revalidated>,
+}
+
+/// Prepares the request's headers so that the answer can be filtered: cookies of services that may not act go
+/// out of it, conditions and ranges that would defeat the rewriting, codings that cannot be decoded.
+pub fn prepare(settings: &Settings, visit: &Visit, headers: &mut HeaderMap) -> Plan {
+    cookies::filter_request(headers, |name| match case::fate(settings, visit, name) {
+        cookies::Fate::Keep | cookies::Fate::Shorten(_) => cookies::Passage::Passes,
+        cookies::Fate::Drop(_) => cookies::Passage::Stops,
+    });
+    let accept_encoding = encoding::accepted(headers);
+    if let Some(accept) = &accept_encoding {
+        headers.insert(ACCEPT_ENCODING, encoding::reduced(accept));
+    }
+    let expected = match visit.purpose {
+        Purpose::Page | Purpose::PresumedPage | Purpose::Frame => Expected::Page,
+        Purpose::Resource => Expected::Other,
+    };
+    let epoch = || Case::new(settings, visit).epoch();
+    let revalidated = caching::prepare(headers, &visit.method, expected, epoch);
+    Plan { accept_encoding, revalidated }
+}
+
+/// Filters an answer for this visitor: its headers at once, its body as it passes.
+pub fn apply<B>(
+    settings: &Arc<Settings>,
+    visit: &Visit,
+    plan: Plan,
+    answer: Response<B>,
+    metrics: &Arc<Metrics>,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error>,
+{
+    let report = body::Report { site: settings.site.clone(), metrics: Arc::clone(metrics) };
+    let case = Case::new(settings, visit);
+    let (mut head, upstream) = answer.into_parts();
+    let verdict = page::judge(Head {
+        method: &visit.method,
+        status: head.status,
+        headers: &head.headers,
+        body: if upstream.is_end_stream() { Length::Empty } else { Length::Open },
+        condition: if plan.revalidated.is_empty() { Condition::Other } else { Condition::Rewritten },
+    });
+    case.filter(&mut head.headers);
+    match verdict {
+        Verdict::Pass(reason) => report.page(reason),
+        Verdict::Refuse(reason) => return refused(&report, reason),
+        Verdict::Confirm => {
+            report.page("confirmed");
+            case.confirm(&mut head.headers, &plan.revalidated);
+        }
+        Verdict::RewriteHead(from) => {
+            report.page("head");
+            let to = encoding::agreed(from, plan.accept_encoding.as_ref());
+            case.rewrite(&mut head.headers, to);
+        }
+        Verdict::Rewrite(from) => {
+            let to = encoding::agreed(from, plan.accept_encoding.as_ref());
+            let page = case.rewrite(&mut head.headers, to);
+            return match body::Page::new(upstream, (from, to), settings, page, report.clone()) {
+                Ok(page) => Response::from_parts(head, page.boxed()),
+                Err(cause) => refused(&report, cause.reason()),
+            };
+        }
+    }
+    Response::from_parts(head, body::stream(upstream))
+}
+
+/// The answer that stands in for one that cannot be filtered. It names no internals.
+fn refused(report: &body::Report, reason: &'static str) -> Response<Body> {
+    report.refused(reason);
+    let mut answer = Response::new(body::full("502 Bad Gateway: the page could not be processed.\n"));
+    *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

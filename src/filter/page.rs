@@ -1,0 +1,292 @@
+//! Which answers are pages to be rewritten, and what is inserted into them.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::{Method, StatusCode};
+
+use super::encoding::{self, Coded, Coding};
+use super::{Banner, Settings, html};
+use crate::gate::Crawlers;
+use crate::visit::{Crawler, Purpose, Visit};
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is rewritten; this is what its body is coded with.
+    Rewrite(Coding),
+    /// It gets the headers of a rewritten answer and has no body: an answer to HEAD.
+    RewriteHead(Coding),
+    /// It confirms a rewritten page that the visitor has.
+    Confirm,
+    /// It passes, and this is why.
+    Pass(&'static str),
+    /// It cannot be filtered, and does not pass; this is why.
+    Refuse(&'static str),
+}
+
+/// What is known of an answer before its body comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The answer's headers.
+    pub headers: &'a HeaderMap,
+    /// Whether the body is known to be empty.
+    pub body: Length,
+    /// Whether the request asked for a rewritten page by its tag.
+    pub condition: Condition,
+}
+
+/// What is known of a body's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// It has none.
+    Empty,
+    /// It has some, or one cannot tell.
+    Open,
+}
+
+/// What the request's condition was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A rewritten page.
+    Rewritten,
+    /// Something else, or there was none.
+    Other,
+}
+
+/// Decides what becomes of an answer.
+pub fn judge(head: Head<'_>) -> Verdict {
+    match head.status {
+        StatusCode::NOT_MODIFIED if head.condition == Condition::Rewritten => return Verdict::Confirm,
+        StatusCode::NOT_MODIFIED => return Verdict::Pass("not-modified"),
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => return Verdict::Pass("no-content"),
+        StatusCode::PARTIAL_CONTENT => return Verdict::Pass("partial"),
+        status if status.is_informational() => return Verdict::Pass("informational"),
+        _ => {}
+    }
+    if !head.headers.contains_key(CONTENT_TYPE) {
+        return Verdict::Pass("untyped");
+    }
+    if !is_html(head.headers) {
+        return Verdict::Pass("not-html");
+    }
+    if is_attachment(head.headers) {
+        return Verdict::Pass("attachment");
+    }
+    let is_head = *head.method == Method::HEAD;
+    let says_empty = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0");
+    if says_empty || head.body == Length::Empty && !is_head {
+        return Verdict::Pass("empty");
+    }
+    match encoding::coded(head.headers) {
+        Coded::Once(coding) if is_head => Verdict::RewriteHead(coding),
+        Coded::Once(coding) => Verdict::Rewrite(coding),
+        Coded::Opaque => Verdict::Refuse("unknown-coding"),
+    }
+}
+
+/// Whether any reading of the type is HTML: of two types, browsers differ in which they take.
+fn is_html(headers: &HeaderMap) -> bool {
+    types(headers).any(|text| {
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
+    })
+}
+
+fn types(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let values = headers.get_all(CONTENT_TYPE).into_iter();
+    values.flat_map(|value| {
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        text.split(',').map(str::to_owned).collect::<Vec<_>>()
+    })
+}
+
+/// The character set that the headers name, if any.
+pub fn charset(headers: &HeaderMap) -> Option<&'static encoding_rs::Encoding> {
+    types(headers).find_map(|text| {
+        text.split(';').skip(1).find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let label = value.trim().trim_matches(['"', '\'']);
+            name.trim()
+                .eq_ignore_ascii_case("charset")
+                .then(|| encoding_rs::Encoding::for_label(label.as_bytes()))?
+        })
+    })
+}
+
+fn is_attachment(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_DISPOSITION).is_some_and(|value| {
+        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"attachment")
+    })
+}
+
+/// What is inserted into a page of this visit.
+pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::Inserts {
+    match visit.purpose {
+        Purpose::Resource => html::Inserts::Nothing,
+        Purpose::Frame => html::Inserts::Guard(Arc::clone(guard)),
+        Purpose::Page | Purpose::PresumedPage => html::Inserts::Page {
+            guard: Arc::clone(guard),
+            banner: banner(settings, visit.crawler),
+            undecided: visit.choices.is_none(),
+            language: language(settings, visit).clone(),
+            return_to: return_to(visit).into(),
+            presumed: visit.purpose == Purpose::PresumedPage,
+        },
+    }
+}
+
+fn banner(settings: &Settings, crawler: Crawler) -> Banner {
+    match (settings.banner, crawler, settings.crawlers) {
+        (Banner::Shown, Crawler::Known, Crawlers::Pass) => Banner::Off,
+        (banner, _, _) => banner,
+    }
+}
+
+/// The site's language that meets the visitor's wishes best.
+fn language<'a>(settings: &'a Settings, visit: &Visit) -> &'a crate::web::language::Language {
+    let spoken = &settings.look.languages;
+    let chosen = visit.wishes.choose(spoken.iter()).or(spoken.first());
+    chosen.expect("a site speaks at least one language")
+}
+
+/// Where the banner leads back to: what a form was posted to cannot be asked for with its query again.
+fn return_to(visit: &Visit) -> &str {
+    match visit.method {
+        Method::GET | Method::HEAD => &visit.target,
+        _ => visit.target.split('?').next().unwrap_or("/"),
+    }
+}
+
+/// The page's own address.
+pub fn address(visit: &Visit) -> url::Url {
+    let origin = format!("{}://{}", visit.arrival.scheme.as_str(), visit.arrival.authority);
+    url::Url::parse(&format!("{origin}{}", visit.target))
+        .or_else(|_| url::Url::parse(&origin))
+        .or_else(|_| url::Url::parse(&format!("http://{}", visit.arrival.host)))
+        .unwrap_or_else(|_| url::Url::parse("http://localhost/").expect("a constant address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::filter::tests::{set, settings, visit};
+
+    fn judged(method: Method, status: u16, pairs: &[(&'static str, &'static str)]) -> Verdict {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        judge(Head {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: &headers,
+            body: if method == Method::HEAD { Length::Empty } else { Length::Open },
+            method: &method,
+            condition: Condition::Other,
+        })
+    }
+
+    #[test]
+    fn html_is_rewritten_and_everything_else_passes_with_a_reason() {
+        use Verdict::{Pass, Refuse, Rewrite};
+        let html = ("content-type", "text/html; charset=utf-8");
+        for (status, pairs, expected) in [
+            (200, &[html][..], Rewrite(Coding::Identity)),
+            (404, &[html], Rewrite(Coding::Identity)),
+            (500, &[("content-type", "TEXT/HTML")], Rewrite(Coding::Identity)),
+            (200, &[("content-type", "application/xhtml+xml")], Rewrite(Coding::Identity)),
+            (200, &[("content-type", "text/plain, text/html")], Rewrite(Coding::Identity)),
+            (200, &[html, ("content-encoding", "br")], Rewrite(Coding::Brotli)),
+            (200, &[html, ("content-disposition", "inline; filename=a.html")], Rewrite(Coding::Identity)),
+            (200, &[html, ("content-disposition", "Attachment; filename=a.html")], Pass("attachment")),
+            (200, &[html, ("content-encoding", "gzip, br")], Refuse("unknown-coding")),
+            (200, &[html, ("content-encoding", "compress")], Refuse("unknown-coding")),
+            (200, &[html, ("content-length", "0")], Pass("empty")),
+            (204, &[html], Pass("no-content")),
+            (206, &[html], Pass("partial")),
+            (304, &[html], Pass("not-modified")),
+            (101, &[html], Pass("informational")),
+            (200, &[("content-type", "text/htmlx")], Pass("not-html")),
+            (200, &[("content-type", "image/svg+xml")], Pass("not-html")),
+            (200, &[], Pass("untyped")),
+        ] {
+            assert_eq!(judged(Method::GET, status, pairs), expected, "{status} {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn head_answers_as_get_would() {
+        let html = ("content-type", "text/html");
+        let gzip = ("content-encoding", "gzip");
+        assert_eq!(judged(Method::HEAD, 200, &[html, gzip]), Verdict::RewriteHead(Coding::Gzip));
+        assert_eq!(judged(Method::HEAD, 200, &[html, ("content-length", "0")]), Verdict::Pass("empty"));
+        assert_eq!(
+            judged(Method::HEAD, 200, &[html, ("content-encoding", "x")]),
+            Verdict::Refuse("unknown-coding")
+        );
+    }
+
+    #[test]
+    fn the_character_set_is_read_as_browsers_do() {
+        for (text, expected) in [
+            ("text/html; charset=\"ISO-8859-1\"", Some("windows-1252")),
+            ("text/html;charset=sjis", Some("Shift_JIS")),
+            ("text/html; x=y; CHARSET=utf8", Some("UTF-8")),
+            ("text/html; charset=klingon", None),
+            ("text/html", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(text));
+            assert_eq!(charset(&headers).map(encoding_rs::Encoding::name), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_inserted_follows_from_the_purpose() {
+        let site = settings(set(Vec::new(), &[]));
+        let guard: Arc<str> = "g()".into();
+        for (purpose, expected) in [
+            (Purpose::Page, "page"),
+            (Purpose::PresumedPage, "presumed"),
+            (Purpose::Frame, "guard"),
+            (Purpose::Resource, "nothing"),
+        ] {
+            let mut visit = visit("/shop?id=1", &[]);
+            visit.purpose = purpose;
+            let found = match inserts(&site, &visit, &guard) {
+                html::Inserts::Nothing => "nothing",
+                html::Inserts::Guard(_) => "guard",
+                html::Inserts::Page { presumed: true, .. } => "presumed",
+                html::Inserts::Page { .. } => "page",
+            };
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_known_crawler_sees_no_banner_unless_the_site_treats_it_as_anybody() {
+        let mut site = settings(set(Vec::new(), &[]));
+        assert_eq!(banner(&site, Crawler::Known), Banner::Off);
+        assert_eq!(banner(&site, Crawler::No), Banner::Shown);
+        site.crawlers = Crawlers::Treat;
+        assert_eq!(banner(&site, Crawler::Known), Banner::Shown);
+        site.banner = Banner::NothingToAsk;
+        assert_eq!(banner(&site, Crawler::No), Banner::NothingToAsk);
+    }
+
+    #[test]
+    fn the_banner_leads_back_to_where_the_visitor_is() {
+        let mut posted = visit("/order?step=2", &[]);
+        assert_eq!(return_to(&posted), "/order?step=2");
+        posted.method = Method::POST;
+        assert_eq!(return_to(&posted), "/order");
+        assert_eq!(address(&posted).as_str(), "https://www.example.se/order?step=2");
+    }
+}

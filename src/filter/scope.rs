@@ -1,0 +1,212 @@
+//! What follows from a site's settings and what a visitor granted: policy, guard, and the hosts that a hint may
+//! connect to. Built once for each combination, kept by weight.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use super::judge::{Judgement, judge};
+use super::{Settings, UnknownThirdParties, csp};
+use crate::consent::Granted;
+use crate::services::{NamePattern, Service};
+use crate::visit::Visit;
+use crate::web::guard;
+
+/// How much memory all scopes together may take.
+const MEMORY: u64 = 64 * 1024 * 1024;
+
+/// What one combination of settings and choices amounts to.
+#[derive(Debug)]
+pub struct Scope {
+    /// The policy; none where nothing is to be tightened.
+    pub policy: Option<HeaderValue>,
+    /// The guard's script.
+    pub guard: Arc<str>,
+    /// Its hash, as a source of a policy.
+    pub guard_source: Box<str>,
+    /// The hash of the banner's style, as a source of a policy; none while there is no style.
+    pub style_source: Option<Box<str>>,
+    /// Hosts of services that may act, and of those that may not.
+    acting: Hosts,
+    held: Hosts,
+    unknown: Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    Connects,
+    Waits,
+}
+
+/// Hosts as patterns write them: `example.com`, `*.example.com`.
+#[derive(Debug, Default)]
+struct Hosts(HashSet<Box<str>>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    site: Box<str>,
+    epoch: u64,
+    has_chosen: bool,
+    categories: u8,
+    services: Box<[Box<str>]>,
+}
+
+static SCOPES: LazyLock<moka::sync::Cache<Key, Arc<Scope>>> = LazyLock::new(|| {
+    moka::sync::Cache::builder()
+        .max_capacity(MEMORY)
+        .weigher(|key: &Key, scope: &Arc<Scope>| {
+            let names: usize = key.services.iter().map(|name| name.len() + 16).sum();
+            u32::try_from(names + key.site.len() + scope.weight()).unwrap_or(u32::MAX)
+        })
+        .build()
+});
+
+/// The scope of a visit.
+pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
+    let key = Key {
+        site: settings.site.clone(),
+        epoch: settings.epoch,
+        has_chosen: visit.choices.is_some(),
+        categories: visit.granted.categories().bits(),
+        services: visit.granted.services().map(Into::into).collect(),
+    };
+    let has_chosen = key.has_chosen;
+    SCOPES.get_with(key, || Arc::new(Scope::new(settings, &visit.granted, has_chosen)))
+}
+
+impl Scope {
+    fn new(settings: &Settings, granted: &Granted, has_chosen: bool) -> Self {
+        let (mut acting, mut held) = (Hosts::default(), Hosts::default());
+        acting.0.extend(settings.hosts.iter().cloned());
+        for service in settings.services.iter() {
+            let hosts =
+                if is_held(judge(&settings.services, service, granted)) { &mut held } else { &mut acting };
+            hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
+        }
+        let guard: Arc<str> = guard_script(settings, granted, has_chosen).into();
+        let style = settings.look.banner_style();
+        let waits = settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all();
+        Scope {
+            policy: csp::policy(settings, granted),
+            guard_source: source(&guard).into(),
+            guard,
+            style_source: (!style.is_empty()).then(|| source(style).into()),
+            acting,
+            held,
+            unknown: if waits { Unknown::Waits } else { Unknown::Connects },
+        }
+    }
+
+    /// Whether a hint may make the browser connect to `host`: that tells its owner of the visitor, and no policy
+    /// stops it.
+    pub fn may_connect(&self, host: &str) -> bool {
+        self.acting.cover(host) || !self.held.cover(host) && self.unknown == Unknown::Connects
+    }
+
+    fn weight(&self) -> usize {
+        let hosts = self.acting.0.iter().chain(&self.held.0).map(|host| host.len() + 24).sum::<usize>();
+        self.guard.len() + self.policy.as_ref().map_or(0, HeaderValue::len) + hosts + 512
+    }
+}
+
+impl Hosts {
+    fn cover(&self, host: &str) -> bool {
+        let below = std::iter::successors(Some(host), |name| name.split_once('.').map(|(_, rest)| rest));
+        self.0.contains(host) || below.into_iter().any(|name| self.0.contains(&*format!("*.{name}")))
+    }
+}
+
+/// The hash of an inline element, as a source of a policy (CSP 3, section 2.3.1).
+fn source(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
+}
+
+fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> String {
+    let judged: Vec<(&Service, Judgement)> = settings
+        .services
+        .iter()
+        .map(|service| (service, judge(&settings.services, service, granted)))
+        .collect();
+    let held = || judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
+    let cookies: Vec<String> = judged
+        .iter()
+        .filter(|(_, judgement)| *judgement != Judgement::Allow)
+        .flat_map(|(service, _)| &service.cookies)
+        .filter(|cookie| !is_necessary(settings, &cookie.name))
+        .map(|cookie| format!("{}{}", cookie.name.start, if cookie.name.whole { "" } else { "*" }))
+        .collect();
+    guard::script(&guard::Facts {
+        own_path: &settings.look.own_path,
+        choices: has_chosen.then(|| {
+            let categories: Vec<&str> = granted.categories().iter().map(|one| one.as_str()).collect();
+            let services: Vec<&str> = granted.services().collect();
+            serde_json::json!({ "categories": categories, "services": services })
+        }),
+        refused_cookies: cookies.iter().map(String::as_str).collect(),
+        refused_urls: held()
+            .flat_map(|service| &service.urls)
+            .map(|url| format!("{}{}", url.host, url.path))
+            .collect(),
+        globals: held().flat_map(|service| &service.globals).map(AsRef::as_ref).collect(),
+        anonymize: judged
+            .iter()
+            .filter(|(_, judgement)| *judgement == Judgement::Anonymize)
+            .filter_map(|(service, _)| service.anonymize.as_deref())
+            .collect(),
+    })
+}
+
+fn is_held(judgement: Judgement) -> bool {
+    matches!(judgement, Judgement::Hold | Judgement::Strip)
+}
+
+/// Whether the site needs every cookie that `pattern` covers.
+fn is_necessary(settings: &Settings, pattern: &NamePattern) -> bool {
+    let needed = &settings.cookies.necessary;
+    needed.iter().any(|need| need.covers(&pattern.start) && (pattern.whole || !need.whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent::Category;
+    use crate::filter::tests::{service, set, settings};
+
+    #[test]
+    fn a_hint_connects_only_to_hosts_that_may_act() {
+        let services = vec![
+            service("acme", Category::Marketing, &["*.acme.example/pixel"], &[]),
+            service("cdn", Category::Necessary, &["cdn.example.net/"], &[]),
+        ];
+        let mut site = settings(set(services, &[]));
+        site.hosts = vec!["www.example.se".into(), "*.example.se".into()];
+        for (host, block_active, allow, all) in [
+            ("www.example.se", true, true, true),
+            ("img.example.se", true, true, true),
+            ("cdn.example.net", true, true, true),
+            ("acme.example", false, false, true),
+            ("a.b.acme.example", false, false, true),
+            ("elsewhere.example", false, true, true),
+        ] {
+            site.unknown_third_parties = UnknownThirdParties::BlockActive;
+            let undecided = Scope::new(&site, &Granted::default(), false);
+            assert_eq!(undecided.may_connect(host), block_active, "{host}");
+            assert_eq!(Scope::new(&site, &Granted::all(), true).may_connect(host), all, "{host}");
+            site.unknown_third_parties = UnknownThirdParties::Allow;
+            assert_eq!(Scope::new(&site, &Granted::default(), false).may_connect(host), allow, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_written_as_the_browser_writes_it() {
+        // printf "alert('Hello, world.');" | openssl dgst -sha256 -binary | base64, as in CSP 3.
+        assert_eq!(
+            source("alert('Hello, world.');"),
+            "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"
+        );
+    }
+}

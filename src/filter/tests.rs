@@ -1,0 +1,338 @@
+//! The filter as a whole: a request's head in, an answer through it. What other tests of the filter build on.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{CONTENT_SECURITY_POLICY, COOKIE, ETAG, IF_NONE_MATCH, LOCATION, SET_COOKIE};
+use http_body::Frame;
+use http_body_util::BodyExt;
+
+use super::encoding::Coding;
+use super::*;
+use crate::consent::cookie::Secrets;
+use crate::consent::signal::GlobalPrivacyControl;
+use crate::consent::{Category, Granted};
+use crate::services::{CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
+use crate::visit::{self, Arrival, Scheme};
+use crate::web::language::Language;
+
+/// A service, held until agreed to unless it is necessary. Addresses are written `host/path`.
+pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&str]) -> Service {
+    Service {
+        id: id.into(),
+        name: id.into(),
+        provider: "".into(),
+        country: "".into(),
+        category,
+        purpose: Texts::default(),
+        urls: urls
+            .iter()
+            .map(|url| {
+                let (host, path) = url.split_once('/').unwrap();
+                UrlPattern { host: host.into(), path: format!("/{path}").into() }
+            })
+            .collect(),
+        inline: Vec::new(),
+        cookies: cookies
+            .iter()
+            .map(|name| CookieInfo {
+                name: NamePattern::parse(name).unwrap(),
+                lifetime: "2y".into(),
+                purpose: Texts::default(),
+            })
+            .collect(),
+        default: Rule::CONSENT,
+        anonymize: None,
+        globals: Vec::new(),
+        dead_since: None,
+    }
+}
+
+/// A site's services, with rules of its own by id.
+pub(crate) fn set(own: Vec<Service>, rules: &[(&str, Rule)]) -> Set {
+    Set::new(own, HashMap::new(), rules.iter().map(|(id, rule)| ((*id).into(), *rule)).collect())
+}
+
+/// A site `www.example.se` with these services.
+pub(crate) fn settings(services: Set) -> Settings {
+    Settings {
+        site: "example".into(),
+        services,
+        hosts: vec!["www.example.se".into()],
+        unknown_third_parties: UnknownThirdParties::BlockActive,
+        cookies: cookies::Settings::default(),
+        look: Arc::new(web::Look {
+            languages: vec![Language::parse("sv").unwrap(), Language::parse("en").unwrap()],
+            controller: "Exempelbyrån AB".into(),
+            notice_path: None,
+            own_path: "/_consent/".into(),
+            position: web::Position::Bottom,
+            theme: web::Theme::default(),
+            texts: HashMap::new(),
+            prepared: Default::default(),
+        }),
+        banner: Banner::Shown,
+        crawlers: crate::gate::Crawlers::Pass,
+        upstream_origins: vec!["http://127.0.0.1:3000".into()],
+        html_token: 4 << 20,
+        epoch: 7,
+    }
+}
+
+/// A visit to `www.example.se` over TLS, by a browser that navigates.
+pub(crate) fn visit(target: &str, headers: &[(&str, &str)]) -> Visit {
+    let mut request = Request::get(target).header("sec-fetch-dest", "document");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let settings = visit::Settings {
+        site: "example".into(),
+        secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
+        global_privacy_control: GlobalPrivacyControl::Respect,
+    };
+    let arrival = Arrival {
+        host: "www.example.se".into(),
+        authority: "www.example.se".into(),
+        scheme: Scheme::Https,
+        client: std::net::Ipv4Addr::LOCALHOST.into(),
+        now: "2026-11-24T12:00:00Z".parse().unwrap(),
+    };
+    Visit::read(&settings, &parts, arrival)
+}
+
+/// A body that gives these frames and then pauses, breaks off or ends.
+pub(crate) struct Script(pub(crate) VecDeque<Act>);
+
+/// What a scripted body does when it is asked for a frame.
+pub(crate) enum Act {
+    Data(Bytes),
+    Trailers,
+    Pause,
+    BreakOff,
+}
+
+impl Script {
+    pub(crate) fn of(frames: &[&[u8]]) -> Self {
+        Script(frames.iter().map(|frame| Act::Data(Bytes::copy_from_slice(frame))).collect())
+    }
+}
+
+impl http_body::Body for Script {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        match self.0.pop_front() {
+            Some(Act::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Some(Act::Trailers) => Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::new())))),
+            Some(Act::BreakOff) => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
+            Some(Act::Pause) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+/// The site, the request and the answer of one exchange.
+struct Exchange {
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+}
+
+impl Exchange {
+    fn new(settings: Settings) -> Self {
+        Exchange { settings: Arc::new(settings), metrics: Arc::new(Metrics::default()) }
+    }
+
+    fn prepared(&self, visit: &Visit, headers: &[(http::HeaderName, &str)]) -> (HeaderMap, Plan) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let plan = prepare(&self.settings, visit, &mut map);
+        (map, plan)
+    }
+
+    fn answer(&self, visit: &Visit, plan: Plan, headers: &[(&str, &str)], body: &[u8]) -> Response<Body> {
+        let mut answer = Response::builder();
+        for (name, value) in headers {
+            answer = answer.header(*name, *value);
+        }
+        apply(&self.settings, visit, plan, answer.body(Script::of(&[body])).unwrap(), &self.metrics)
+    }
+
+    fn counted(&self, line: &str) -> bool {
+        self.metrics.render().contains(line)
+    }
+}
+
+fn shop() -> Exchange {
+    let services = vec![
+        service("acme", Category::Marketing, &["t.acme.example/"], &["_acme*"]),
+        service("our-cdn", Category::Necessary, &["cdn.example.net/"], &[]),
+    ];
+    Exchange::new(settings(set(services, &[])))
+}
+
+async fn bytes(answer: Response<Body>) -> Bytes {
+    answer.into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test]
+async fn a_page_leaves_with_its_policy_its_caching_and_its_coding() {
+    let shop = shop();
+    let visit = visit("/", &[]);
+    let (request, plan) = shop.prepared(&visit, &[(ACCEPT_ENCODING, "gzip, dcb")]);
+    assert_eq!(request[ACCEPT_ENCODING], "gzip");
+    let mut gzip = encoding::Encoder::new(Coding::Gzip).unwrap();
+    gzip.write(b"<!doctype html><p>hej").unwrap();
+    let answer = shop.answer(
+        &visit,
+        plan,
+        &[
+            ("content-type", "text/html"),
+            ("content-encoding", "gzip"),
+            ("content-length", "77"),
+            ("cache-control", "public, max-age=60"),
+            ("etag", "\"abc\""),
+            ("location", "http://127.0.0.1:3000/x"),
+            ("speculation-rules", "\"/rules.json\""),
+            ("link", "<https://t.acme.example>; rel=preconnect, <https://cdn.example.net>; rel=preconnect"),
+        ],
+        &gzip.finish().unwrap(),
+    );
+    let headers = answer.headers();
+    assert_eq!(headers[CACHE_CONTROL], "private, no-cache");
+    assert_eq!(headers[LOCATION], "https://www.example.se/x");
+    assert_eq!(headers["link"], "<https://cdn.example.net>; rel=preconnect");
+    assert!(!headers.contains_key("content-length") && !headers.contains_key("speculation-rules"));
+    let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("cdn.example.net") && !policy.contains("acme"), "{policy}");
+    assert_eq!(headers["content-encoding"], "gzip");
+    let coded = bytes(answer).await;
+    let mut decoder = encoding::Decoder::new(Coding::Gzip).unwrap();
+    let (_, decoded) = decoder.step(&coded).unwrap();
+    assert!(decoded.ends_with(b"hej"));
+    assert!(shop.counted("pages_total{reason=\"rewritten\"} 1"));
+}
+
+#[tokio::test]
+async fn a_page_is_confirmed_only_to_who_would_get_it_alike() {
+    let shop = shop();
+    let undecided = visit("/", &[]);
+    let (_, plan) = shop.prepared(&undecided, &[]);
+    let first = shop.answer(&undecided, plan, &[("content-type", "text/html"), ("etag", "\"abc\"")], b"<p>");
+    let tag = first.headers()[ETAG].to_str().unwrap().to_owned();
+    assert!(tag.starts_with("\"abc-cs"));
+
+    let (request, plan) = shop.prepared(&undecided, &[(IF_NONE_MATCH, &tag)]);
+    assert_eq!(request[IF_NONE_MATCH], "\"abc\"");
+    let mut answer = Response::builder().status(304).header(ETAG, "\"abc\"").body(Script::of(&[])).unwrap();
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+    let confirmed = apply(&shop.settings, &undecided, plan, answer, &shop.metrics);
+    assert_eq!(confirmed.headers()[ETAG], *tag);
+    assert_eq!(confirmed.headers()[CACHE_CONTROL], "private, no-cache");
+    assert!(confirmed.headers().contains_key(CONTENT_SECURITY_POLICY));
+
+    let mut agreed = undecided.clone();
+    agreed.granted = Granted::all();
+    let mut english = visit("/", &[("accept-language", "en")]);
+    let mut framed = undecided.clone();
+    framed.purpose = Purpose::Frame;
+    english.purpose = Purpose::Page;
+    for other in [agreed, english, framed] {
+        let (request, _) = shop.prepared(&other, &[(IF_NONE_MATCH, &tag)]);
+        assert!(!request.contains_key(IF_NONE_MATCH), "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_page_passes_byte_for_byte() {
+    let shop = shop();
+    let visit = visit("/a.zip", &[]);
+    for (headers, body, reason) in [
+        (
+            &[("content-type", "application/zip"), ("content-length", "4"), ("etag", "\"a\"")][..],
+            &b"PK\x03\x04"[..],
+            "not-html",
+        ),
+        (&[("content-type", "text/html"), ("content-disposition", "attachment")], b"<p>", "attachment"),
+        (&[("content-type", "text/html")], b" {\"json\": \"<p>\"}", "not-markup"),
+        (&[("content-type", "text/html")], b" \n", "empty"),
+    ] {
+        let (_, plan) = shop.prepared(&visit, &[]);
+        let answer = shop.answer(&visit, plan, headers, body);
+        assert_eq!(answer.headers().get("content-length").is_some(), reason == "not-html");
+        assert_eq!(bytes(answer).await, body, "{reason}");
+        assert!(shop.counted(&format!("pages_total{{reason=\"{reason}\"}} 1")), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_an_unknown_coding_is_refused() {
+    let shop = shop();
+    let visit = visit("/", &[]);
+    let (_, plan) = shop.prepared(&visit, &[]);
+    let headers = [("content-type", "text/html"), ("content-encoding", "dcb"), ("server", "secret/1.0")];
+    let answer = shop.answer(&visit, plan, &headers, b"????");
+    assert_eq!(answer.status(), 502);
+    assert!(!answer.headers().contains_key("server"));
+    assert!(shop.counted("cut_off_total{reason=\"unknown-coding\"} 1"));
+}
+
+#[tokio::test]
+async fn a_policy_of_the_page_lets_the_guard_in_by_its_nonce() {
+    let shop = shop();
+    let visit = visit("/", &[]);
+    let (_, plan) = shop.prepared(&visit, &[]);
+    let policy = ("content-security-policy", "script-src 'nonce-abc'; form-action https://pay.example");
+    let answer = shop.answer(&visit, plan, &[("content-type", "text/html"), policy], b"<p>");
+    let policies: Vec<_> = answer.headers().get_all(CONTENT_SECURITY_POLICY).iter().collect();
+    assert_eq!(policies[0], "script-src 'nonce-abc'; form-action https://pay.example 'self'");
+    assert_eq!(policies.len(), 2);
+}
+
+#[test]
+fn the_upstream_never_sees_our_own_cookies() {
+    let shop = shop();
+    let visit = visit("/", &[]);
+    let (request, _) =
+        shop.prepared(&visit, &[(COOKIE, "a=1; consentry=x; consentry_accepted=y; PHPSESSID=z")]);
+    assert_eq!(request[COOKIE], "a=1; PHPSESSID=z");
+}
+
+#[tokio::test]
+async fn filtering_headers_twice_equals_once() {
+    let shop = shop();
+    let visit = visit("/", &[]);
+    let headers = [
+        ("content-type", "text/html"),
+        ("etag", "W/\"abc\""),
+        ("vary", "Accept-Language"),
+        ("location", "http://127.0.0.1:3000/"),
+        ("content-security-policy", "default-src 'self'"),
+        ("set-cookie", "consentry=forged"),
+        ("set-cookie", "PHPSESSID=1; HttpOnly"),
+        ("refresh", "1; url=//127.0.0.1:3000/a"),
+    ];
+    let (_, plan) = shop.prepared(&visit, &[]);
+    let once = shop.answer(&visit, plan, &headers, b"<p>");
+    let mut again = Response::builder();
+    for (name, value) in once.headers() {
+        again = again.header(name, value);
+    }
+    let (_, plan) = shop.prepared(&visit, &[]);
+    let twice =
+        apply(&shop.settings, &visit, plan, again.body(Script::of(&[b"<p>"])).unwrap(), &shop.metrics);
+    assert_eq!(once.headers(), twice.headers());
+    assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
+}

@@ -1,0 +1,197 @@
+//! The socket that listens: bound at start, accepting until told to stop, then waiting for who is still served.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::certificates::{CertificateFailure, Certificates};
+use super::connection::{Attendant, Seat};
+use super::redirect::RedirectToHttps;
+use super::{App, Conditions, Settings, Transport, tls};
+
+/// Why a listener cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindFailure {
+    /// The address is taken, forbidden, or not this machine's.
+    #[error("cannot listen on {address}")]
+    Address {
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate cannot be used.
+    #[error("cannot speak TLS on {address}")]
+    Certificate {
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: Box<CertificateFailure>,
+    },
+    /// TLS itself cannot be set up.
+    #[error("cannot speak TLS on {address}")]
+    Tls {
+        /// Where.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+/// A socket that is bound and holds its certificates, but accepts nobody yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    local_address: SocketAddr,
+    speaks: Speaks,
+}
+
+#[derive(Clone)]
+enum Speaks {
+    Clear,
+    Tls(TlsAcceptor, Certificates),
+    RedirectToHttps,
+}
+
+/// Binds a listener and reads its certificates. Must be called inside a Tokio runtime.
+pub fn bind(settings: &Settings) -> Result<Bound, BindFailure> {
+    let address = settings.address;
+    let speaks = match &settings.transport {
+        Transport::Clear => Speaks::Clear,
+        Transport::RedirectToHttps => Speaks::RedirectToHttps,
+        Transport::Tls(files) => {
+            let certificates = Certificates::load(files)
+                .map_err(|source| BindFailure::Certificate { address, source: source.into() })?;
+            let acceptor =
+                tls::acceptor(certificates.clone()).map_err(|source| BindFailure::Tls { address, source })?;
+            Speaks::Tls(acceptor, certificates)
+        }
+    };
+    let (listener, local_address) =
+        open(address).map_err(|source| BindFailure::Address { address, source })?;
+    Ok(Bound { listener, local_address, speaks })
+}
+
+fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    // As many as wait here while all connections are taken; the kernel caps it (net.core.somaxconn).
+    const BACKLOG: i32 = 4096;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last connections of the run before to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(StdListener::from(socket))?;
+    let local_address = listener.local_addr()?;
+    Ok((listener, local_address))
+}
+
+impl Bound {
+    /// Where it listens, with the port that the system chose for port 0.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// Its certificates, if it speaks TLS: a reload replaces them through this while it serves.
+    pub fn certificates(&self) -> Option<Certificates> {
+        match &self.speaks {
+            Speaks::Tls(_, certificates) => Some(certificates.clone()),
+            Speaks::Clear | Speaks::RedirectToHttps => None,
+        }
+    }
+
+    /// Serves until `shutdown`, then lets what is under way end, for at most `timeouts.drain`.
+    pub async fn serve(self, app: impl App, conditions: Conditions, shutdown: CancellationToken) {
+        let Bound { listener, local_address, speaks } = self;
+        match speaks {
+            Speaks::Clear => accept(listener, local_address, None, app, conditions, shutdown).await,
+            Speaks::Tls(acceptor, _) => {
+                accept(listener, local_address, Some(acceptor), app, conditions, shutdown).await;
+            }
+            Speaks::RedirectToHttps => {
+                accept(listener, local_address, None, RedirectToHttps, conditions, shutdown).await;
+            }
+        }
+    }
+}
+
+async fn accept<A: App>(
+    listener: TcpListener,
+    local_address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    app: A,
+    conditions: Conditions,
+    shutdown: CancellationToken,
+) {
+    let drain = conditions.timeouts.drain;
+    let connections = TaskTracker::new();
+    let abort = CancellationToken::new();
+    let attendant = Attendant::new(app, acceptor, local_address.port(), conditions, shutdown.clone(), &abort);
+    let attendant = Arc::new(attendant);
+    let open = async {
+        loop {
+            let room = attendant.census().room().await;
+            let (socket, peer) = next(&listener).await;
+            // Too many from this address: the socket is closed, and those that stand go on.
+            let Some(ticket) = attendant.census().admit(room, peer.ip()) else { continue };
+            let seat = Seat::new(ticket, connections.token());
+            connections.spawn(Arc::clone(&attendant).attend(socket, peer.ip(), seat));
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = open => {}
+    }
+    // From here on the kernel refuses new connections, so that a balancer goes elsewhere.
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(drain, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections are cut off: they did not end in time");
+    }
+    abort.cancel();
+}
+
+/// The next connection, however long accepting fails before.
+async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    const BREATHER: Duration = Duration::from_millis(100);
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // The visitor went away while waiting; the next one is as good as ever (accept(2)).
+            Err(error) if is_about_one_connection(&error) => {}
+            // Out of file descriptors or memory: others must close something before trying again helps.
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(BREATHER).await;
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+impl std::fmt::Debug for Speaks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Speaks::Clear => f.write_str("Clear"),
+            Speaks::Tls(_, certificates) => f.debug_tuple("Tls").field(certificates).finish(),
+            Speaks::RedirectToHttps => f.write_str("RedirectToHttps"),
+        }
+    }
+}

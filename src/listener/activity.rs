@@ -1,0 +1,248 @@
+//! What a connection is doing, and so how long it may go on doing it: the watch over slow and silent clients.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::Version;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// The state of one connection, told by its socket and by its requests.
+#[derive(Debug)]
+pub(super) struct Activity {
+    /// For the head of a request, from its first byte.
+    head: Duration,
+    /// Without a request, and for a client that takes nothing of its answer.
+    idle: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    speaks: Speaks,
+    under_way: usize,
+    waiting: Waiting,
+    /// Since when the client takes nothing of what is written.
+    blocked: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    NothingYet,
+    Http1,
+    Http2,
+}
+
+/// What is waited for while no request is under way, and since when.
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    ForRequest(Instant),
+    ForRestOfHead(Instant),
+}
+
+/// A request that has not been answered to the end; the connection is not idle before it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Activity>);
+
+impl Activity {
+    pub(super) fn new(head: Duration, idle: Duration) -> Self {
+        let state = State {
+            speaks: Speaks::NothingYet,
+            under_way: 0,
+            waiting: Waiting::ForRequest(Instant::now()),
+            blocked: None,
+        };
+        Activity { head, idle, state: Mutex::new(state) }
+    }
+
+    /// Notes that the head of a request is complete.
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
+        let mut state = self.state();
+        state.under_way += 1;
+        if version == Version::HTTP_2 {
+            state.speaks = Speaks::Http2;
+        }
+        drop(state);
+        UnderWay(Arc::clone(self))
+    }
+
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.state().speaks == Speaks::Http2
+    }
+
+    /// Ends when the client has taken longer than it may.
+    pub(super) async fn expired(&self) {
+        loop {
+            let now = Instant::now();
+            match self.deadline(now) {
+                Some(deadline) if deadline <= now => return,
+                deadline => {
+                    // A deadline that arises meanwhile lies at least this far off, so none is overslept.
+                    let look_again = now + self.head.min(self.idle);
+                    let until = deadline.map_or(look_again, |deadline| deadline.min(look_again));
+                    tokio::time::sleep_until(until).await;
+                }
+            }
+        }
+    }
+
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let state = self.state();
+        let stalled = state.blocked.map(|since| since + self.idle);
+        let silent = (state.under_way == 0).then_some(match state.waiting {
+            Waiting::ForRequest(since) => since + self.idle,
+            Waiting::ForRestOfHead(since) => since + self.head,
+        });
+        stalled.into_iter().chain(silent).min().map(|deadline| deadline.max(now))
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let mut state = self.state();
+        if state.speaks == Speaks::NothingYet && !bytes.is_empty() {
+            // A preface in pieces is measured like a head, until the first request shows what it is.
+            state.speaks = if bytes.starts_with(PREFACE) { Speaks::Http2 } else { Speaks::Http1 };
+        }
+        // HTTP/2 sends frames between requests too; there only silence is measured.
+        if let (0, Speaks::Http1, Waiting::ForRequest(_)) = (state.under_way, state.speaks, state.waiting) {
+            state.waiting = Waiting::ForRestOfHead(Instant::now());
+        }
+    }
+
+    fn wrote<T>(&self, outcome: &Poll<T>) {
+        let mut state = self.state();
+        match outcome {
+            Poll::Pending => _ = state.blocked.get_or_insert_with(Instant::now),
+            Poll::Ready(_) => state.blocked = None,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is a few plain values; a panic elsewhere leaves none of them half written.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.under_way -= 1;
+        state.waiting = Waiting::ForRequest(Instant::now());
+    }
+}
+
+/// A socket that tells an [`Activity`] what happens on it, and holds `seat` for as long as it is open.
+#[derive(Debug)]
+pub(super) struct Watched<S, T> {
+    socket: S,
+    activity: Arc<Activity>,
+    _seat: T,
+}
+
+impl<S, T> Watched<S, T> {
+    pub(super) fn new(socket: S, activity: Arc<Activity>, seat: T) -> Self {
+        Watched { socket, activity, _seat: seat }
+    }
+}
+
+impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        self.activity.read(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.activity.wrote(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.activity.wrote(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.socket).poll_flush(context);
+        self.activity.wrote(&outcome);
+        outcome
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: Duration = Duration::from_secs(10);
+    const IDLE: Duration = Duration::from_secs(60);
+
+    fn left(activity: &Activity, now: Instant) -> Option<Duration> {
+        activity.deadline(now).map(|deadline| deadline - now)
+    }
+
+    fn about(left: Option<Duration>, expected: Duration) -> bool {
+        left.is_some_and(|left| left <= expected + Duration::from_secs(1) && left + HEAD / 2 > expected)
+    }
+
+    #[test]
+    fn the_head_is_measured_from_its_first_byte_and_silence_from_the_last_answer() {
+        let activity = Arc::new(Activity::new(HEAD, IDLE));
+        let now = Instant::now();
+        assert!(about(left(&activity, now), IDLE));
+        activity.read(b"GET ");
+        activity.read(b"/");
+        assert!(about(left(&activity, now), HEAD));
+        let request = activity.begin(Version::HTTP_11);
+        assert_eq!(left(&activity, now), None);
+        activity.read(b"the body, or the next request");
+        drop(request);
+        assert!(about(left(&activity, now), IDLE));
+    }
+
+    #[test]
+    fn frames_between_requests_start_no_head_in_http2() {
+        let activity = Arc::new(Activity::new(HEAD, IDLE));
+        activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        activity.read(b"a PING");
+        assert!(activity.speaks_http2());
+        assert!(about(left(&activity, Instant::now()), IDLE));
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_of_its_answer_is_measured_too() {
+        let activity = Arc::new(Activity::new(HEAD, IDLE));
+        let _request = activity.begin(Version::HTTP_11);
+        activity.wrote::<()>(&Poll::Pending);
+        assert!(about(left(&activity, Instant::now()), IDLE));
+        activity.wrote(&Poll::Ready(()));
+        assert_eq!(left(&activity, Instant::now()), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! One connection from its handshake to its end: the protocol, the limits, and each request handed to the app.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::activity::{Activity, UnderWay, Watched};
+use super::body::{self, Served};
+use super::census::{Census, Ticket};
+use super::{App, Conditions, Limits, Peer, tls};
+use crate::filter;
+use crate::visit::Scheme;
+
+/// What an open connection takes up, an upgraded one too: it goes with the socket.
+#[derive(Debug)]
+pub(super) struct Seat {
+    _ticket: Ticket,
+    _token: TaskTrackerToken,
+}
+
+impl Seat {
+    pub(super) fn new(ticket: Ticket, token: TaskTrackerToken) -> Self {
+        Seat { _ticket: ticket, _token: token }
+    }
+}
+
+/// What attends to every connection of one listener.
+pub(super) struct Attendant<A> {
+    app: A,
+    acceptor: Option<TlsAcceptor>,
+    port: u16,
+    conditions: Conditions,
+    http: auto::Builder<TokioExecutor>,
+    shutdown: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl<A: App> Attendant<A> {
+    pub(super) fn new(
+        app: A,
+        acceptor: Option<TlsAcceptor>,
+        port: u16,
+        conditions: Conditions,
+        shutdown: CancellationToken,
+        abort: &CancellationToken,
+    ) -> Self {
+        let http = builder(&conditions.limits);
+        Attendant { app, acceptor, port, conditions, http, shutdown, abort: abort.clone() }
+    }
+
+    pub(super) fn census(&self) -> &Arc<Census> {
+        &self.conditions.census
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn attend(self: Arc<Self>, socket: TcpStream, address: IpAddr, seat: Seat) {
+        // Answers leave at once: hyper hands over whole pieces.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone already");
+            return;
+        }
+        let abort = self.abort.clone();
+        tokio::select! {
+            () = abort.cancelled() => {}
+            () = self.greet(socket, address.to_canonical(), seat) => {}
+        }
+    }
+
+    async fn greet(&self, socket: TcpStream, address: IpAddr, seat: Seat) {
+        let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.port };
+        let Some(acceptor) = &self.acceptor else {
+            return self.serve(socket, peer(Scheme::Http, None), seat).await;
+        };
+        let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);
+        tokio::select! {
+            // Nobody who has asked for nothing yet holds up a stop.
+            () = self.shutdown.cancelled() => {}
+            shaken = handshake => match shaken {
+                Ok((socket, name)) => self.serve(socket, peer(Scheme::Https, name), seat).await,
+                Err(error) => tracing::debug!(%error, "no TLS handshake"),
+            },
+        }
+    }
+
+    async fn serve<S>(&self, socket: S, peer: Peer, seat: Seat)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let timeouts = &self.conditions.timeouts;
+        let activity = Arc::new(Activity::new(timeouts.request_header, timeouts.idle));
+        let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity), seat));
+        let service = service_fn(|request: Request<Incoming>| {
+            let under_way = activity.begin(request.version());
+            answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way)
+        });
+        let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(socket, service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = activity.expired() => Ok(()),
+                }
+            }
+            () = activity.expired() => {
+                if activity.speaks_http2() {
+                    // GOAWAY tells the client that a request it sends just now was not taken.
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(FAREWELL, connection.as_mut()).await;
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "the connection broke off");
+        }
+    }
+}
+
+/// How long a client of HTTP/2 may take to acknowledge that the connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+async fn answer<A: App>(
+    app: A,
+    conditions: Conditions,
+    request: Request<Incoming>,
+    peer: Peer,
+    under_way: UnderWay,
+) -> Result<Response<Served>, Infallible> {
+    let most = conditions.limits.request_body;
+    let pause = conditions.timeouts.request_body;
+    let request = request.map(|incoming| body::receive(incoming, most, pause));
+    let metrics = conditions.metrics;
+    let response = body::survive(async { app.answer(request, peer).await }, &metrics).await;
+    let response = response.unwrap_or_else(|| {
+        let mut response = Response::new(filter::body::full(""));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    });
+    Ok(response.map(|body| Served::new(body, metrics, under_way)))
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    // What hyper itself allows, for a limit of 0; and the least it takes.
+    const UNLIMITED: usize = 400 * 1024;
+    const LEAST: usize = 8 * 1024;
+    const STREAMS: u32 = 128;
+    const PING_EVERY: Duration = Duration::from_secs(20);
+    let head = if limits.request_header == 0 { UNLIMITED } else { limits.request_header };
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        // `Activity` measures both the head and the silence before it; hyper would take one for the other.
+        .header_read_timeout(None)
+        .max_buf_size(head.max(LEAST));
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(head.try_into().unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS)
+        // Rapid reset (CVE-2023-44487) and its like: beyond these the connection ends.
+        .max_pending_accept_reset_streams(32)
+        .max_local_error_reset_streams(256)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY);
+    http
+}

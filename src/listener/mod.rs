@@ -1,0 +1,121 @@
+//! Sockets, TLS, certificates by SNI, limits on what a client may take, and who is calling.
+
+mod accept;
+mod activity;
+pub mod body;
+mod census;
+pub mod certificates;
+pub mod client_address;
+mod connection;
+mod redirect;
+mod tls;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+
+use crate::filter::Body;
+use crate::telemetry::Metrics;
+use crate::visit::Scheme;
+use census::Census;
+
+pub use accept::{BindFailure, Bound, bind};
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub transport: Transport,
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP in clear text.
+    Clear,
+    /// HTTP over TLS; the first certificate is for clients that name no server.
+    Tls(Vec<CertificateFiles>),
+    /// Every request is sent to the same address over HTTPS.
+    RedirectToHttps,
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CertificateFiles {
+    /// The chain, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TLS handshake.
+    pub tls_handshake: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub request_header: Duration,
+    /// Between two pieces of a request's body.
+    pub request_body: Duration,
+    /// How long a connection may stay without a request.
+    pub idle: Duration,
+    /// How long requests under way may go on after SIGTERM.
+    pub drain: Duration,
+}
+
+/// How much a client may take; 0 sets no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once from one address.
+    pub connections_per_address: usize,
+    /// Bytes of a request's head.
+    pub request_header: usize,
+    /// Bytes of a request's body.
+    pub request_body: u64,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address of the socket.
+    pub address: IpAddr,
+    /// Whether the connection is encrypted.
+    pub scheme: Scheme,
+    /// The name that the client asked for in the TLS handshake, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The port that was connected to.
+    pub port: u16,
+}
+
+/// What holds for all listeners of a run together. Clones share the count of connections.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    timeouts: Timeouts,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    census: Arc<Census>,
+}
+
+impl Conditions {
+    /// Conditions under which no connection is open yet.
+    pub fn new(timeouts: Timeouts, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        let census = Arc::new(Census::new(&limits, Arc::clone(&metrics)));
+        Conditions { timeouts, limits, metrics, census }
+    }
+}
+
+/// What answers the requests of a listener.
+pub trait App: Clone + Send + Sync + 'static {
+    /// Answers one request.
+    ///
+    /// Its body breaks off with [`body::Broken`] where it is too large or too slow. Its extensions hold what an
+    /// upgrade needs (`hyper::upgrade::OnUpgrade`). A panic is caught, counted, and answered with 500.
+    fn answer(&self, request: Request<Body>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
+}

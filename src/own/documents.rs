@@ -1,0 +1,173 @@
+//! A document's page: the text in the visitor's language, and the form where a gate asks for acceptance.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Call, acceptances, answer, shown};
+use crate::documents::{Document, Kind, Text, Wording};
+use crate::filter::Body;
+use crate::site::Site;
+use crate::web::language::Language;
+use crate::web::page::{self, Message};
+use crate::web::texts::direction;
+
+/// The text is sanitized, so the policy is the second lock. Pictures may come from the site itself.
+///
+/// There is no `form-action`: Chromium holds it against every redirect that follows a form, so a visitor whose
+/// way back leads on to another host, such as a login, would be stuck here. The sanitizer leaves no forms.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'";
+
+/// The sanitized HTML of one wording, without its page.
+pub(super) fn html(site: &Site, text: &Text) -> Arc<str> {
+    let days = |lifetime: std::time::Duration| lifetime.as_secs() / 86_400;
+    Wording {
+        site: &site.name,
+        epoch: site.filter.epoch,
+        shelf: &site.documents,
+        text,
+        services: &site.filter.services,
+        necessary: &site.filter.cookies.necessary,
+        look: &site.filter.look,
+        own_lifetimes: [days(site.lifetime.agreed.max(site.lifetime.refused)), acceptances::DAYS],
+    }
+    .html()
+}
+
+/// `GET` a document's path
+pub(super) fn show(call: &Call<'_>, document: &Document) -> Response<Body> {
+    let asked = call.query.one("lang").and_then(|tag| Language::parse(tag).ok());
+    let Some(text) = document.text(asked.as_ref(), &call.visit.wishes) else {
+        return call.message(StatusCode::NOT_FOUND, Message::NotFound);
+    };
+    let return_to = call.return_to(call.query.one("return"));
+    let texts = call.look().texts(&text.language);
+    let asks = asks(call, document);
+    let accepted = acceptances::accepted_at(call, document).filter(|_| asks == Asks::NoMore).map(|at| {
+        let key = match document.kind {
+            Kind::Notice => "acknowledged_at",
+            Kind::Agreement => "accepted_at",
+        };
+        texts.fill(key, &[("date", &shown(at))])
+    });
+    let values = json!({
+        "html": &*html(call.site, text),
+        "version": text.version,
+        "text_lang": text.language.as_str(),
+        "text_dir": direction(text.language.as_str()),
+        "languages": languages(document, text, &return_to),
+        "accepted": accepted,
+        "form": (asks == Asks::Now).then(|| form(call, document, text, &return_to)),
+        "contact": contact(call.site),
+    });
+    let page = page::document(call.look(), &text.language, &text.title, values);
+    let mut answer = answer::page(StatusCode::OK, POLICY, page);
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(language) = HeaderValue::from_str(text.language.as_str()) {
+        headers.insert(CONTENT_LANGUAGE, language);
+    }
+    answer
+}
+
+/// Whether acceptance of a document is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// No gate names it.
+    Never,
+    /// A gate names it, and the visitor has not accepted it in a version that is valid.
+    Now,
+    /// The visitor has.
+    NoMore,
+}
+
+fn asks(call: &Call<'_>, document: &Document) -> Asks {
+    let mut gates = call.site.gate.gates.iter().filter(|gate| gate.document == document.id);
+    let Some(first) = gates.next() else { return Asks::Never };
+    let is_accepted = std::iter::once(first).chain(gates).all(|gate| gate.is_accepted(call.visit));
+    if is_accepted { Asks::NoMore } else { Asks::Now }
+}
+
+fn form(call: &Call<'_>, document: &Document, text: &Text, return_to: &str) -> Value {
+    let texts = call.look().texts(&text.language);
+    let [heading, explanation, button] = match document.kind {
+        Kind::Notice => ["acknowledge_heading", "acknowledge_text", "acknowledge"],
+        Kind::Agreement => ["accept_heading", "accept_text", "accept"],
+    };
+    let version = acceptances::version(text);
+    json!({
+        "heading": texts.get(heading),
+        "text": texts.get(explanation),
+        "button": texts.get(button),
+        "document": document.id,
+        "token": acceptances::token(call, &document.id, &version),
+        "version": version,
+        "return_to": return_to,
+    })
+}
+
+fn languages(document: &Document, present: &Text, return_to: &str) -> Vec<Value> {
+    let entry = |text: &Text| {
+        let tag = text.language.as_str();
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("lang", tag).append_pair("return", return_to);
+        json!({
+            "tag": tag,
+            "name": endonym(tag),
+            "href": format!("?{}", query.finish()),
+            "is_present": text.language == present.language,
+        })
+    };
+    document.texts.iter().map(entry).collect()
+}
+
+fn contact(site: &Site) -> String {
+    let party = &site.controller;
+    [Some(&party.name), party.address.as_ref(), party.email.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|part| &**part)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A language's name in that language; its tag where we do not know it.
+fn endonym(tag: &str) -> &str {
+    match tag.split('-').next().unwrap_or_default() {
+        "ar" => "العربية",
+        "bg" => "Български",
+        "cs" => "Čeština",
+        "da" => "Dansk",
+        "de" => "Deutsch",
+        "el" => "Ελληνικά",
+        "en" => "English",
+        "es" => "Español",
+        "et" => "Eesti",
+        "fi" => "Suomi",
+        "fr" => "Français",
+        "ga" => "Gaeilge",
+        "hr" => "Hrvatski",
+        "hu" => "Magyar",
+        "is" => "Íslenska",
+        "it" => "Italiano",
+        "lt" => "Lietuvių",
+        "lv" => "Latviešu",
+        "mt" => "Malti",
+        "nb" | "no" => "Norsk bokmål",
+        "nl" => "Nederlands",
+        "nn" => "Norsk nynorsk",
+        "pl" => "Polski",
+        "pt" => "Português",
+        "ro" => "Română",
+        "se" => "Davvisámegiella",
+        "sk" => "Slovenčina",
+        "sl" => "Slovenščina",
+        "sv" => "Svenska",
+        "tr" => "Türkçe",
+        "uk" => "Українська",
+        _ => tag,
+    }
+}

@@ -1,0 +1,198 @@
+//! The way back after a form: a path on this site, whatever was sent (CWE-601).
+
+use percent_encoding::percent_decode;
+use url::{Position, Url};
+
+/// The longest way back that is followed; others lead to the front page.
+const LONGEST: usize = 4096;
+
+/// The way back that `value` names, in the form that browsers give it; none where it could lead off this site.
+pub fn local(value: &str) -> Option<Box<str>> {
+    // Browsers drop tabs and line ends from addresses, and read a backslash as a slash.
+    let is_bad = |character: char| character.is_control() || character == '\\';
+    if value.len() > LONGEST || !value.starts_with('/') || value.contains(is_bad) {
+        return None;
+    }
+    let path = value.split(['?', '#']).next().unwrap_or_default();
+    if is_deceitful(path) {
+        return None;
+    }
+    let here = Url::parse("http://here.invalid/").ok()?;
+    let there = here.join(value).ok()?;
+    let stays = there.origin() == here.origin() && there.username().is_empty() && there.password().is_none();
+    (stays && !is_deceitful(there.path())).then(|| there[Position::BeforePath..].into())
+}
+
+/// The path and query of an address on the origin `scheme://authority`, such as a `Referer`.
+pub(super) fn within(address: &str, scheme: &str, authority: &str) -> Option<Box<str>> {
+    let rest = address.strip_prefix(scheme)?.strip_prefix("://")?;
+    let path = rest.get(..authority.len()).filter(|host| host.eq_ignore_ascii_case(authority))?;
+    local(rest.get(path.len()..)?)
+}
+
+/// Whether a server that decodes a path once more than it should would read it as another host's address.
+fn is_deceitful(path: &str) -> bool {
+    let mut decoded = path.as_bytes().to_vec();
+    loop {
+        let has_bad = decoded.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\');
+        if has_bad || decoded.starts_with(b"//") {
+            return true;
+        }
+        let next: Vec<u8> = percent_decode(&decoded).collect();
+        if next == decoded {
+            return false;
+        }
+        decoded = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_path_on_this_site_is_followed() {
+        for (value, expected) in [
+            ("/", "/"),
+            ("/a/b?c=d&e=%2F#f", "/a/b?c=d&e=%2F#f"),
+            ("/konto/?next=//e.example", "/konto/?next=//e.example"),
+            ("/a?b=\"<c>", "/a?b=%22%3Cc%3E"),
+            ("/å ä", "/%C3%A5%20%C3%A4"),
+            ("/%E5", "/%E5"),
+            ("/@e.example", "/@e.example"),
+            ("/a//b", "/a//b"),
+            ("/a/../b", "/b"),
+            ("/a:b", "/a:b"),
+            ("/javascript:x", "/javascript:x"),
+            ("/100%", "/100%"),
+        ] {
+            assert_eq!(local(value).as_deref(), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn nothing_leads_off_this_site() {
+        for value in [
+            "",
+            " ",
+            "e",
+            "e.example",
+            "./a",
+            "../a",
+            "?a",
+            "#a",
+            " /a",
+            "\t/a",
+            "\n/a",
+            "//e.example",
+            "///e.example",
+            "////e.example",
+            "//e.example/%2e%2e",
+            "//user@e.example",
+            "//e.example:80",
+            "//[::1]",
+            "//127.0.0.1",
+            "/\\e.example",
+            "/\\/e.example",
+            "\\\\e.example",
+            "\\/e.example",
+            "/\\\\e.example",
+            "//\\e.example",
+            "/a\\b",
+            "/\t/e.example",
+            "/\n/e.example",
+            "/\r/e.example",
+            "/\r\n/e.example",
+            "/\0/e.example",
+            "/\u{b}/e.example",
+            "/\u{c}/e.example",
+            "/\u{7f}/e.example",
+            "/\u{85}/e.example",
+            "/%09/e.example",
+            "/%0a/e.example",
+            "/%0d/e.example",
+            "/%0d%0aLocation:%20//e.example",
+            "/a\r\nSet-Cookie: x=y",
+            "/a%0d%0aSet-Cookie:%20x=y",
+            "/%00/e.example",
+            "/%2f/e.example",
+            "/%2fe.example",
+            "/%2Fe.example",
+            "/%5ce.example",
+            "/%5c/e.example",
+            "/%5C%5Ce.example",
+            "/%252fe.example",
+            "/%255ce.example",
+            "/%2509/e.example",
+            "/%25252fe.example",
+            "/.//e.example",
+            "/..//e.example",
+            "/./%2fe.example",
+            "/%2e//e.example",
+            "/%2e%2e//e.example",
+            "/a/..//e.example",
+            "/a/../%2fe.example",
+            "/a/../\\e.example",
+            "http://e.example",
+            "https://e.example",
+            "HTTP://e.example",
+            "http:e.example",
+            "http:/e.example",
+            "https:///e.example",
+            "ftp://e.example",
+            "ws://e.example",
+            "javascript:x",
+            "JaVaScRiPt:x",
+            "java\nscript:x",
+            "\u{1}javascript:x",
+            " javascript:x",
+            "javascript://%0ax",
+            "data:text/html,x",
+            "vbscript:x",
+            "file:///etc/passwd",
+            "blob:x",
+            "about:blank",
+            "mailto:a@b",
+            "@e.example",
+            ":80",
+            ":",
+            "%2f%2fe.example",
+            "%2fa",
+            "／／e.example",
+            "〱e.example",
+        ] {
+            assert_eq!(local(value), None, "{value:?}");
+        }
+        assert_eq!(local(&format!("/{}", "a".repeat(LONGEST))), None);
+    }
+
+    #[test]
+    fn an_address_of_this_origin_is_a_way_back() {
+        for (address, expected) in [
+            ("https://www.example.se/a?b=c", Some("/a?b=c")),
+            ("https://WWW.example.se/a", Some("/a")),
+            ("http://www.example.se/a", None),
+            ("https://www.example.se.e.example/a", None),
+            ("https://www.example.se:444/a", None),
+            ("https://e.example/a", None),
+            ("https://www.example.se//e.example", None),
+            ("https://www.example.se", None),
+            ("", None),
+        ] {
+            assert_eq!(within(address, "https", "www.example.se").as_deref(), expected, "{address}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_leads_off_this_site(value in "[/\\\\.%a-f0-9:@?#\t\n ]{0,24}") {
+            if let Some(path) = local(&value) {
+                let there = Url::parse("https://site.example/x/y").unwrap().join(&path).unwrap();
+                prop_assert_eq!(there.host_str(), Some("site.example"));
+                prop_assert_eq!(local(&path), Some(path));
+            }
+        }
+    }
+}

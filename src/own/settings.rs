@@ -1,0 +1,140 @@
+//! `/_consent/settings`: the choices as a page of its own, and this visitor's receipts.
+
+use http::header::CONTENT_DISPOSITION;
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Call, answer, choices, receipt, shown};
+use crate::consent::signal::Signal;
+use crate::consent::{Category, Granted};
+use crate::documents::tables;
+use crate::filter::Body;
+use crate::site::Site;
+use crate::web::language::Language;
+use crate::web::page::{self, Message};
+use crate::web::texts::Texts;
+
+/// Without `form-action`, for the reason that documents give.
+const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// `GET /_consent/settings`, and one receipt with `?receipt=ID`
+pub(super) async fn show(call: &Call<'_>) -> Response<Body> {
+    match call.query.one("receipt") {
+        Some(id) => download(call, id).await,
+        None => settings(call).await,
+    }
+}
+
+async fn settings(call: &Call<'_>) -> Response<Body> {
+    let texts = call.look().texts(&call.language);
+    let visit = call.visit;
+    let values = json!({
+        "made_at": visit.choices.as_ref().map(|choices| shown(choices.made_at)),
+        "valid_until": choices::until(call).map(shown).unwrap_or_default(),
+        "agreed": agreed(call, &texts),
+        "signal": visit.signal == Signal::OptOut,
+        "receipts": receipts(call, &texts).await,
+        "return_to": &*call.return_to(call.query.one("return")),
+        "categories": categories(call.site, &texts, &visit.granted),
+    });
+    answer::page(StatusCode::OK, POLICY, page::settings(call.look(), &call.language, values))
+}
+
+/// The form as it was shown, without what is one visitor's: what the ledger keeps of it.
+pub(super) fn blank_form(site: &Site, language: &Language) -> String {
+    let look = &site.filter.look;
+    let categories = categories(site, &look.texts(language), &Granted::default());
+    page::choices_form(look, language, json!({ "return_to": "", "categories": categories }))
+}
+
+/// The optional categories, each with the services of the site that agreeing to it lets act.
+fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
+    let services = &site.filter.services;
+    let of = |category: Category| {
+        let optional = tables::used(services)
+            .filter(move |service| service.category == category && tables::is_optional(services, service));
+        optional.map(move |service| {
+            json!({
+                "id": service.id,
+                "name": service.name,
+                "provider": service.provider,
+                "country": texts.country(&service.country),
+                "purpose": tables::in_language(&service.purpose, texts),
+                // A ticked service beside its ticked category would promise that it can be taken out alone.
+                "is_agreed": !granted.categories().covers(category) && granted.covers(&service.id, category),
+            })
+        })
+    };
+    let entry = |category: Category| {
+        json!({
+            "id": category.as_str(),
+            "name": texts.get(category.as_str()),
+            "purpose": texts.get(&format!("{category}_purpose")),
+            "is_agreed": granted.categories().covers(category),
+            "services": of(category).collect::<Vec<_>>(),
+        })
+    };
+    Category::OPTIONAL.into_iter().map(entry).collect()
+}
+
+/// The names of what may act now: categories, and single services.
+fn agreed(call: &Call<'_>, texts: &Texts<'_>) -> Vec<String> {
+    let granted = &call.visit.granted;
+    let categories = granted.categories().iter().map(|category| texts.get(category.as_str()).to_owned());
+    let services = granted.services().map(|id| {
+        call.site.filter.services.find(id).map_or_else(|| id.to_owned(), |service| service.name.to_string())
+    });
+    categories.chain(services).collect()
+}
+
+/// This visitor's receipts; none while the ledger does not work.
+async fn receipts(call: &Call<'_>, texts: &Texts<'_>) -> Option<Vec<Value>> {
+    let Some(subject) = call.visit.subject else { return Some(Vec::new()) };
+    match call.own.ledger.receipts(&call.site.name, subject).await {
+        Ok(entries) => Some(
+            entries
+                .iter()
+                .map(|entry| {
+                    json!({
+                        "id": entry.id,
+                        "at": shown(entry.at),
+                        "what": receipt::sentence(entry, call.site, texts, &call.language),
+                    })
+                })
+                .collect(),
+        ),
+        Err(failure) => {
+            tracing::error!(
+                site = &*call.site.name,
+                cause = &failure as &dyn std::error::Error,
+                "no receipts"
+            );
+            None
+        }
+    }
+}
+
+/// One receipt as a file, for the visitor whose it is (GDPR articles 15 and 20).
+async fn download(call: &Call<'_>, id: &str) -> Response<Body> {
+    let missing = || call.message(StatusCode::NOT_FOUND, Message::NotFound);
+    let (Some(subject), Ok(id)) = (call.visit.subject, Uuid::parse_str(id)) else { return missing() };
+    let entry = match call.own.ledger.receipt(&call.site.name, subject, id).await {
+        Ok(Some(entry)) => entry,
+        Ok(None) => return missing(),
+        Err(failure) => {
+            tracing::error!(
+                site = &*call.site.name,
+                cause = &failure as &dyn std::error::Error,
+                "no receipt"
+            );
+            return call.not_recorded(Message::Unreachable);
+        }
+    };
+    let mut answer = answer::json(StatusCode::OK, &receipt::file(&entry, call.site));
+    let name = format!("attachment; filename=\"receipt-{id}.json\"");
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        answer.headers_mut().insert(CONTENT_DISPOSITION, name);
+    }
+    answer
+}

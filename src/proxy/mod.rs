@@ -1,0 +1,126 @@
+//! The path of one request, on one page.
+
+mod access_log;
+pub mod refuse;
+mod reply;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+
+use crate::clock::Clock;
+use crate::config;
+use crate::filter::{self, Body};
+use crate::gate::{self, Verdict};
+use crate::listener::{self, Peer, client_address};
+use crate::own::{self, Own};
+use crate::site::{Mode, Site};
+use crate::telemetry::{Metrics, count};
+use crate::upstream::Upstreams;
+use crate::visit::{Arrival, Scheme, Visit};
+use refuse::Host;
+
+/// What answers every request. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// The settings in force; a reload swaps the whole of them.
+    settings: Arc<ArcSwap<config::Settings>>,
+    upstreams: Arc<Upstreams>,
+    own: Own,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl listener::App for Proxy {
+    async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        // One snapshot for the whole request: a reload takes effect between two requests.
+        let settings = self.settings.load_full();
+        let caller = client_address::identify(&peer, request.headers(), &settings.trusted_proxies);
+        let line = access_log::Line::start(&request, settings.log_client_address.shown(caller.0));
+        let answer = self.serve(&settings, request, &peer, caller).await;
+        count(&self.metrics.answers, access_log::class(answer.status()));
+        line.end(answer.status());
+        answer
+    }
+}
+
+impl Proxy {
+    /// A proxy that obeys `settings`, which may be swapped while it runs.
+    pub fn new(
+        settings: Arc<ArcSwap<config::Settings>>,
+        upstreams: Arc<Upstreams>,
+        own: Own,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Proxy { settings, upstreams, own, clock, metrics }
+    }
+
+    async fn serve(
+        &self,
+        settings: &config::Settings,
+        request: Request<Body>,
+        peer: &Peer,
+        (client, scheme): (IpAddr, Scheme),
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let Host { canonical, authority } = match refuse::refuse(&parts, peer) {
+            Ok(host) => host,
+            Err(refusal) => {
+                count(&self.metrics.refused, refusal.reason());
+                return reply::refused(refusal);
+            }
+        };
+        let Some(site) = settings.sites.find(&canonical) else {
+            count(&self.metrics.refused, "unknown-host");
+            return reply::unknown_site();
+        };
+        let arrival = Arrival { host: canonical, authority, scheme, client, now: self.clock.now() };
+        let visit = Visit::read(&site.visit, &parts, arrival);
+        let request = Request::from_parts(parts, body);
+        match site.mode {
+            Mode::Enforce => self.enforce(site, &visit, request).await,
+            Mode::Observe => {
+                observe(site, &visit);
+                self.pass(site, &visit, request).await
+            }
+            Mode::Off => self.pass(site, &visit, request).await,
+        }
+    }
+
+    async fn enforce(&self, site: &Site, visit: &Visit, mut request: Request<Body>) -> Response<Body> {
+        // Before the gate: documents and choices must be reachable without any acceptance.
+        if let Some(endpoint) = own::route(site, &visit.path) {
+            return self.own.answer(endpoint, site, visit, request).await;
+        }
+        let permit = match gate::decide(&site.gate, visit) {
+            Verdict::Admit(permit) => {
+                count(&self.metrics.gates, "admitted");
+                permit
+            }
+            verdict => return reply::gated(site, visit, verdict, &self.metrics),
+        };
+        let plan = filter::prepare(&site.filter, visit, request.headers_mut());
+        match self.upstreams.send(&site.upstream, permit, visit, request).await {
+            Ok(answer) => filter::apply(&site.filter, visit, plan, answer, &self.metrics),
+            Err(failure) => reply::upstream_failed(site, &failure, &self.metrics),
+        }
+    }
+
+    /// A plain proxy: nothing of the request or the answer is looked at.
+    async fn pass(&self, site: &Site, visit: &Visit, request: Request<Body>) -> Response<Body> {
+        match self.upstreams.send(&site.upstream, gate::stand_aside(), visit, request).await {
+            Ok(answer) => answer.map(filter::body::stream),
+            Err(failure) => reply::upstream_failed(site, &failure, &self.metrics),
+        }
+    }
+}
+
+/// Says what a site that is only observed would have done.
+fn observe(site: &Site, visit: &Visit) {
+    if let Some(gate) = gate::closed(&site.gate, visit) {
+        tracing::info!(site = %site.name, gate = %gate.name, path = %visit.path, "the gate would have closed");
+    }
+}

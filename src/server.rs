@@ -1,0 +1,169 @@
+//! Settings to running parts: start, reload, drain.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Health};
+use crate::clock::Clock;
+use crate::config::{self, FirstStart, Loaded, Problem};
+use crate::ledger::Ledger;
+use crate::listener::{self, Conditions, Transport, certificates::Certificates};
+use crate::own::Own;
+use crate::proxy::Proxy;
+use crate::telemetry::{Metrics, count};
+use crate::upstream::Upstreams;
+
+/// A proxy that runs. Dropping it leaves its tasks running; [`Server::stop`] ends them.
+#[derive(Debug)]
+pub struct Server {
+    settings: Arc<ArcSwap<config::Settings>>,
+    addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    certificates: Vec<Option<Certificates>>,
+    upstreams: Arc<Upstreams>,
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+    listeners: TaskTracker,
+    admin_shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Opens the ledger, binds every listener, and serves. Nothing is bound where anything fails.
+    pub async fn start(settings: config::Settings, clock: Clock) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let ledger = Ledger::open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
+        let bound: Vec<_> = settings.listeners.iter().map(listener::bind).collect::<Result<_, _>>()?;
+        let admin = match settings.admin {
+            Some(address) => Some(admin::bind(address).await.context("the admin listener")?),
+            None => None,
+        };
+        let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
+        let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
+        let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let proxy =
+            Proxy::new(Arc::clone(&settings), Arc::clone(&upstreams), own, clock, Arc::clone(&metrics));
+        let shutdown = CancellationToken::new();
+        let listeners = TaskTracker::new();
+        let addresses = bound.iter().map(listener::Bound::local_address).collect();
+        let certificates = bound.iter().map(listener::Bound::certificates).collect();
+        for bound in bound {
+            listeners.spawn(bound.serve(proxy.clone(), conditions.clone(), shutdown.clone()));
+        }
+        let admin_shutdown = CancellationToken::new();
+        let admin_address = admin.as_ref().and_then(|admin| admin.local_address());
+        if let Some(admin) = admin {
+            let health = Health::new(Arc::clone(&metrics), shutdown.clone());
+            tokio::spawn(admin.serve(health, admin_shutdown.clone()));
+        }
+        let server = Server {
+            settings,
+            addresses,
+            admin_address,
+            certificates,
+            upstreams,
+            ledger,
+            metrics,
+            shutdown,
+            listeners,
+            admin_shutdown,
+        };
+        server.count_sites();
+        Ok(server)
+    }
+
+    /// Where it listens, in the order of the YAML, with the ports that the system chose for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
+    /// Where health and metrics are served.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Reads the settings again and swaps them in between two requests; with any error the old ones stay.
+    ///
+    /// Listeners, the ledger, limits and timeouts are those of the start: what of them has changed is named in
+    /// the log and waits for a restart.
+    pub fn reload(&self, path: &Path) -> Result<Vec<Problem>, Vec<Problem>> {
+        let loaded = config::load(path, FirstStart::MakeSecrets);
+        match loaded {
+            Ok(Loaded { settings, warnings, .. }) => {
+                self.apply(settings);
+                count(&self.metrics.reloads, "applied");
+                self.metrics.settings_refused.set(0);
+                Ok(warnings)
+            }
+            Err(problems) => {
+                count(&self.metrics.reloads, "refused");
+                self.metrics.settings_refused.set(1);
+                Err(problems)
+            }
+        }
+    }
+
+    fn apply(&self, settings: config::Settings) {
+        let before = self.settings.load_full();
+        for (what, same) in [
+            ("ledger", before.ledger == settings.ledger),
+            ("timeouts", before.timeouts == settings.timeouts),
+            ("limits", before.limits == settings.limits),
+            ("admin", before.admin == settings.admin),
+        ] {
+            if !same {
+                tracing::warn!(key = what, "changed, and waits for a restart");
+            }
+        }
+        if before.listeners.len() != settings.listeners.len() {
+            tracing::warn!(key = "listen", "changed, and waits for a restart");
+        }
+        for ((old, new), certificates) in
+            before.listeners.iter().zip(&settings.listeners).zip(&self.certificates)
+        {
+            match (&new.transport, certificates) {
+                (Transport::Tls(files), Some(certificates)) if old.address == new.address => {
+                    if let Err(error) = certificates.replace(files) {
+                        tracing::error!(%error, "the certificates stay as they were");
+                    }
+                }
+                _ if old != new => tracing::warn!(key = "listen", "changed, and waits for a restart"),
+                _ => {}
+            }
+        }
+        // A renewed file of authorities is read when the next connection needs it.
+        self.upstreams.forget_authorities();
+        self.settings.store(Arc::new(settings));
+        self.count_sites();
+    }
+
+    fn count_sites(&self) {
+        let settings = self.settings.load();
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.sites.set(number(settings.sites.iter().count()));
+        let silent =
+            settings.sites.iter().filter(|site| site.filter.banner == crate::filter::Banner::NothingToAsk);
+        self.metrics.sites_not_filled_in.set(number(silent.count()));
+    }
+
+    /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
+        self.ledger.close().await;
+        self.admin_shutdown.cancel();
+    }
+}

@@ -1,0 +1,120 @@
+//! Addresses, inline scripts and cookie names to services, in time that does not grow with their number.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aho_corasick::AhoCorasick;
+use url::Url;
+
+use super::{NamePattern, Service};
+
+/// Indexes into the services that it was made from.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    /// By host: what the path begins with, and whose it is; the longest beginning first.
+    exact: HashMap<Box<str>, Vec<(Box<str>, usize)>>,
+    /// The same for hosts and all below them.
+    below: HashMap<Box<str>, Vec<(Box<str>, usize)>>,
+    /// By the name of the file, on any host.
+    files: HashMap<Box<str>, usize>,
+    inline: Option<AhoCorasick>,
+    inline_of: Vec<usize>,
+    whole_cookies: HashMap<Box<str>, usize>,
+    /// By how the name begins; the lengths that occur, the longest first.
+    cookie_starts: HashMap<Box<str>, usize>,
+    cookie_lengths: Vec<usize>,
+    ids: HashMap<Box<str>, usize>,
+}
+
+impl Matcher {
+    pub(super) fn new(services: &[Service]) -> Self {
+        let (mut exact, mut below, mut files) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut whole_cookies, mut cookie_starts) = (HashMap::new(), HashMap::new());
+        let (mut signatures, mut inline_of) = (Vec::new(), Vec::new());
+        let mut ids = HashMap::new();
+        for (index, service) in services.iter().enumerate() {
+            ids.entry(service.id.clone()).or_insert(index);
+            for pattern in &service.urls {
+                let entry = (pattern.path.clone(), index);
+                match (pattern.host.as_ref(), pattern.host.strip_prefix("*.")) {
+                    ("*", _) => {
+                        let file = pattern.path.trim_start_matches('*').trim_start_matches('/');
+                        files.entry(file.into()).or_insert(index);
+                    }
+                    (_, Some(host)) => below.entry(host.into()).or_insert_with(Vec::new).push(entry),
+                    (host, None) => exact.entry(host.into()).or_insert_with(Vec::new).push(entry),
+                }
+            }
+            for text in &service.inline {
+                signatures.push(text.as_bytes());
+                inline_of.push(index);
+            }
+            for NamePattern { start, whole } in service.cookies.iter().map(|cookie| &cookie.name) {
+                let names = if *whole { &mut whole_cookies } else { &mut cookie_starts };
+                names.entry(start.clone()).or_insert(index);
+            }
+        }
+        for paths in exact.values_mut().chain(below.values_mut()) {
+            let paths: &mut Vec<(Box<str>, usize)> = paths;
+            paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        }
+        let lengths: BTreeSet<_> = cookie_starts.keys().map(|start| <str>::len(start)).collect();
+        Matcher {
+            exact,
+            below,
+            files,
+            inline: AhoCorasick::new(signatures).ok().filter(|_| !inline_of.is_empty()),
+            inline_of,
+            whole_cookies,
+            cookie_starts,
+            cookie_lengths: lengths.into_iter().rev().collect(),
+            ids,
+        }
+    }
+
+    pub(super) fn id(&self, id: &str) -> Option<usize> {
+        self.ids.get(id).copied()
+    }
+
+    /// By its host, then by a host above it, then by the name of the file.
+    pub(super) fn url(&self, url: &Url) -> Option<usize> {
+        let host = url.host_str()?;
+        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        let beginning = |paths: &Vec<(Box<str>, usize)>| {
+            paths.iter().find(|(path, _)| target.starts_with(&**path)).map(|(_, index)| *index)
+        };
+        self.exact
+            .get(host)
+            .and_then(beginning)
+            .or_else(|| {
+                std::iter::successors(Some(host), |host| host.split_once('.').map(|(_, rest)| rest))
+                    .find_map(|host| self.below.get(host).and_then(beginning))
+            })
+            .or_else(|| self.file(url.path()))
+    }
+
+    /// A copy on any host, by one or two last segments of the path.
+    fn file(&self, path: &str) -> Option<usize> {
+        let (folder, file) = path.rsplit_once('/')?;
+        self.files.get(file).copied().or_else(|| {
+            let parent = folder.rsplit_once('/').map_or(folder, |(_, parent)| parent);
+            self.files.get(format!("{parent}/{file}").as_str()).copied()
+        })
+    }
+
+    pub(super) fn script(&self, text: &[u8]) -> BTreeSet<usize> {
+        let Some(inline) = &self.inline else { return BTreeSet::new() };
+        inline
+            .find_overlapping_iter(text)
+            .filter_map(|found| self.inline_of.get(found.pattern().as_usize()).copied())
+            .collect()
+    }
+
+    pub(super) fn cookie(&self, name: &str) -> Option<usize> {
+        self.whole_cookies.get(name).copied().or_else(|| {
+            self.cookie_lengths
+                .iter()
+                .find_map(|length| self.cookie_starts.get(name.get(..*length)?))
+                .copied()
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! The catalogue: what an address, an inline script or a cookie belongs to, and how a site treats it.
+//!
+//! Pure. The built-in catalogue is data (`catalogue.yaml`), read once for the process; a site adds its own
+//! services and its treatments in a [`Set`].
+
+mod catalogue;
+mod matcher;
+mod service;
+mod set;
+
+pub use catalogue::Catalogue;
+pub use service::{CookieInfo, NamePattern, Rule, Service, Texts, Treatment, UrlPattern};
+pub use set::Set;

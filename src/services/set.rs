@@ -1,0 +1,78 @@
+//! The services of one site: the catalogue, the site's own, and the site's treatments of both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Catalogue, Rule, Service};
+use crate::consent::Category;
+
+/// What one site knows of services, and how it treats them. Cheap to keep for thousands of sites: the
+/// catalogue is shared, and a site without own services or treatments holds nothing but this struct.
+#[derive(Debug, Default)]
+pub struct Set {
+    own: Option<Arc<Catalogue>>,
+    categories: HashMap<Category, Rule>,
+    services: HashMap<Box<str>, Rule>,
+}
+
+impl Set {
+    /// A site's own services, and its treatments of categories and of single services (by id), which win.
+    pub fn new(
+        own: Vec<Service>,
+        categories: HashMap<Category, Rule>,
+        services: HashMap<Box<str>, Rule>,
+    ) -> Self {
+        let own = (!own.is_empty()).then(|| Arc::new(Catalogue::new(own)));
+        Set { own, categories, services }
+    }
+
+    /// The service that an absolute address belongs to; the site's own services win.
+    pub fn identify_url(&self, url: &url::Url) -> Option<&Service> {
+        self.own
+            .as_deref()
+            .and_then(|own| own.identify_url(url))
+            .or_else(|| Catalogue::builtin().identify_url(url))
+    }
+
+    /// The services whose text stands in an inline script, each once, the site's own first.
+    pub fn identify_script(&self, text: &[u8]) -> Vec<&Service> {
+        let mut found = self.own.as_deref().map(|own| own.identify_script(text)).unwrap_or_default();
+        found.extend(Catalogue::builtin().identify_script(text));
+        found
+    }
+
+    /// The service that sets a cookie of this name; the site's own services win.
+    pub fn identify_cookie(&self, name: &str) -> Option<&Service> {
+        self.own
+            .as_deref()
+            .and_then(|own| own.identify_cookie(name))
+            .or_else(|| Catalogue::builtin().identify_cookie(name))
+    }
+
+    /// The service of this id.
+    pub fn find(&self, id: &str) -> Option<&Service> {
+        self.own.as_deref().and_then(|own| own.find(id)).or_else(|| Catalogue::builtin().find(id))
+    }
+
+    /// All services, the site's own first.
+    pub fn iter(&self) -> impl Iterator<Item = &Service> {
+        self.own.iter().flat_map(|own| own.iter()).chain(Catalogue::builtin().iter())
+    }
+
+    /// How the site treats a service: the service's own line, else its category's, else the catalogue's.
+    pub fn rule(&self, service: &Service) -> Rule {
+        self.services
+            .get(&service.id)
+            .or_else(|| self.categories.get(&service.category))
+            .copied()
+            .unwrap_or(service.default)
+    }
+
+    /// The services that this site names in its YAML: its own, and those with a treatment of their own.
+    pub fn named(&self) -> impl Iterator<Item = &Service> {
+        self.iter().filter(|service| {
+            self.services.contains_key(&service.id)
+                || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! The request as the upstream sees it, and the answer as the visitor may: what belongs to one connection goes
+//! out, what the upstream should know of the visitor comes in. Pure.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::visit::{Arrival, ClientAddress};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// Turns the visitor's headers into those of the proxy's own request.
+pub(super) fn rewrite(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
+    let takes_trailers = tokens(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    strip_hop_by_hop(headers);
+    // The listener has sent `100 Continue` itself once the upstream began to take the body.
+    headers.remove(EXPECT);
+    remove_claims(headers, shown);
+    join_cookies(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    introduce(headers, arrival, shown);
+}
+
+/// Removes what belongs to one connection only: the names that `Connection` lists and those it ought to list
+/// (RFC 9110 section 7.6.1), and whatever is meant for proxies.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    for name in listed.into_iter().filter(|name| *name != TRAILER) {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, KEEP_ALIVE, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    remove_where(headers, |name| name.starts_with("proxy-"));
+}
+
+/// Joins `Cookie` lines into one: HTTP/2 may split them, and HTTP/1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).into_iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Removes what a visitor may not say of themselves: only the proxy knows how the request came in.
+fn remove_claims(headers: &mut HeaderMap, shown: ClientAddress) {
+    remove_where(headers, |name| {
+        // CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
+        let name = name.replace('_', "-");
+        FORGEABLE.contains(&name.as_str())
+            || name.starts_with("x-forwarded-")
+            || shown != ClientAddress::Full && ADDRESSES.contains(&name.as_str())
+    });
+}
+
+/// Headers that applications believe of a proxy. The two `-url` make some of them serve another path than the
+/// one that the gates have judged; `proxy` becomes `HTTP_PROXY` (CVE-2016-5385).
+const FORGEABLE: [&str; 5] = ["forwarded", "x-forwarded", "x-original-url", "x-rewrite-url", "proxy"];
+
+/// Headers in which proxies in front write the visitor's address. They stand only where the upstream may know
+/// it: the proxies in front wrote them for the upstream before this one came.
+const ADDRESSES: [&str; 10] = [
+    "x-real-ip",
+    "x-client-ip",
+    "client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "fastly-client-ip",
+    "forwarded-for",
+];
+
+fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| condemned(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Writes how the request came in: `Host`, `X-Forwarded-*` and `Forwarded` (RFC 7239).
+fn introduce(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
+    let address = shown.shown(arrival.client);
+    let scheme = arrival.scheme.as_str();
+    let node = address.map(|address| format!("{};", node(address))).unwrap_or_default();
+    let forwarded = format!("{node}host=\"{}\";proto={scheme}", arrival.authority);
+    if let Some(value) = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    if let Ok(value) = HeaderValue::try_from(forwarded) {
+        headers.insert(FORWARDED, value);
+    }
+    if let Ok(authority) = HeaderValue::from_str(&arrival.authority) {
+        headers.insert(X_FORWARDED_HOST, authority.clone());
+        headers.insert(HOST, authority);
+    }
+}
+
+fn node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("for={v4}"),
+        IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
+    }
+}
+
+/// The comma-separated words of all lines of a header.
+pub(super) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::visit::Scheme;
+
+    fn arrival(client: &str) -> Arrival {
+        Arrival {
+            host: "shop.example".into(),
+            authority: "Shop.example:8443".into(),
+            scheme: Scheme::Https,
+            client: client.parse().unwrap(),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        headers
+    }
+
+    fn text<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_goes_out() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Once"),
+            ("connection", "keep-alive"),
+            ("x-once", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("trailer", "x-sum"),
+            ("content-type", "text/plain"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-type", "trailer"]);
+    }
+
+    #[test]
+    fn the_upstream_learns_how_the_request_came_in_from_the_proxy_alone() {
+        let mut headers = headers(&[
+            ("host", "shop.example"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-forwarded-port", "1"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
+            ("proxy", "http://evil.example"),
+            ("connection", "x-forwarded-proto, forwarded"),
+            ("expect", "100-continue"),
+            ("x-real-ip", "192.0.2.1"),
+        ]);
+        rewrite(&mut headers, &arrival("192.0.2.1"), ClientAddress::Full);
+        for (name, expected) in [
+            ("host", "Shop.example:8443"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-host", "Shop.example:8443"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=192.0.2.1;host=\"Shop.example:8443\";proto=https"),
+            ("x-real-ip", "192.0.2.1"),
+        ] {
+            assert_eq!(text(&headers, name), [expected], "{name}");
+        }
+        assert_eq!(headers.len(), 6, "{headers:?}");
+    }
+
+    #[test]
+    fn no_more_of_the_address_is_told_than_the_site_allows() {
+        for (shown, client, plain, forwarded) in [
+            (ClientAddress::Anonymized, "192.0.2.77", vec!["192.0.2.0"], "for=192.0.2.0;"),
+            (ClientAddress::Anonymized, "2001:db8:1:2::3", vec!["2001:db8:1::"], "for=\"[2001:db8:1::]\";"),
+            (ClientAddress::None, "192.0.2.77", vec![], ""),
+        ] {
+            let mut headers = headers(&[("x-real-ip", client), ("CF-Connecting-IP", client)]);
+            rewrite(&mut headers, &arrival(client), shown);
+            assert_eq!(text(&headers, "x-forwarded-for"), plain);
+            let expected = format!("{forwarded}host=\"Shop.example:8443\";proto=https");
+            assert_eq!(text(&headers, "forwarded"), [expected]);
+            assert!(!format!("{headers:?}").contains(client));
+        }
+    }
+
+    #[test]
+    fn cookie_crumbs_are_joined_in_their_order() {
+        let mut headers = headers(&[("cookie", "a=1"), ("cookie", "b=2; c=3"), ("cookie", "d=4")]);
+        rewrite(&mut headers, &arrival("192.0.2.1"), ClientAddress::Full);
+        assert_eq!(text(&headers, "cookie"), ["a=1; b=2; c=3; d=4"]);
+    }
+
+    #[test]
+    fn trailers_are_asked_for_where_the_visitor_takes_them() {
+        let mut headers = headers(&[("te", "gzip, Trailers")]);
+        rewrite(&mut headers, &arrival("192.0.2.1"), ClientAddress::Full);
+        assert_eq!((text(&headers, "te"), text(&headers, "connection")), (vec!["trailers"], vec!["te"]));
+    }
+
+    proptest! {
+        #[test]
+        fn rewriting_twice_is_rewriting_once(
+            lines in prop::collection::vec(("[a-z][a-z_-]{0,12}", "[ -~]{0,20}"), 0..8),
+            connection in "[a-z, -]{0,20}",
+        ) {
+            let mut lines: Vec<(&str, &str)> =
+                lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            lines.push(("connection", &connection));
+            let mut once = headers(&lines);
+            rewrite(&mut once, &arrival("192.0.2.1"), ClientAddress::Full);
+            let mut twice = once.clone();
+            rewrite(&mut twice, &arrival("192.0.2.1"), ClientAddress::Full);
+            prop_assert_eq!(once, twice);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One request of a visitor, as the facts that decisions may use. Read once, pure, and changed by nobody.
+
+pub mod path;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use crate::clock::Timestamp;
+use crate::consent::cookie::{self, Secrets};
+use crate::consent::signal::{self, GlobalPrivacyControl, Signal};
+use crate::consent::{Acceptance, Choices, Granted, Subject};
+use crate::web::language::Wishes;
+use path::CanonicalPath;
+
+/// What the reading of a visit needs to know of its site.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The site's name, to which its cookies are bound.
+    pub site: Box<str>,
+    /// The keys that sign the proxy's cookies.
+    pub secrets: Arc<Secrets>,
+    /// Whether `Sec-GPC: 1` takes marketing back.
+    pub global_privacy_control: GlobalPrivacyControl,
+}
+
+/// How the request came in.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The canonical host, without a port, in lower case.
+    pub host: Box<str>,
+    /// The host as the client wrote it, with its port: what absolute addresses of the site begin with.
+    pub authority: Box<str>,
+    /// Whether the visitor's own connection is encrypted.
+    pub scheme: Scheme,
+    /// Who is calling, after `trusted_proxies`.
+    pub client: IpAddr,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What others learn of a visitor's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAddress {
+    /// All of it.
+    #[default]
+    Full,
+    /// An IPv4 network of 24 bits, an IPv6 network of 48.
+    Anonymized,
+    /// Nothing.
+    None,
+}
+
+impl ClientAddress {
+    /// What may be said of `address`.
+    pub fn shown(self, address: IpAddr) -> Option<IpAddr> {
+        match (self, address) {
+            (ClientAddress::None, _) => None,
+            (ClientAddress::Full, address) => Some(address),
+            (ClientAddress::Anonymized, IpAddr::V4(v4)) => {
+                Some(Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into())
+            }
+            (ClientAddress::Anonymized, IpAddr::V6(v6)) => Some(match v6.to_ipv4_mapped() {
+                Some(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into(),
+                None => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80)).into(),
+            }),
+        }
+    }
+}
+
+/// How the visitor reaches the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In clear text.
+    Http,
+    /// Over TLS, here or at a trusted proxy in front.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// What the browser will do with the answer (Fetch Metadata, `Sec-Fetch-Dest`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A page that a person navigates to; the browser says so.
+    Page,
+    /// Probably a page: a client without fetch metadata that takes HTML and names no script library.
+    PresumedPage,
+    /// A frame inside a page.
+    Frame,
+    /// A fragment, data, a script, a picture: everything that no person navigates to.
+    Resource,
+}
+
+impl Purpose {
+    /// Whether a person navigates to it, as far as one can tell.
+    pub fn is_navigation(self) -> bool {
+        matches!(self, Purpose::Page | Purpose::PresumedPage)
+    }
+}
+
+/// The facts of one request.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// How the request came in.
+    pub arrival: Arrival,
+    /// The method, as sent.
+    pub method: Method,
+    /// The path that decisions are made on.
+    pub path: CanonicalPath,
+    /// Path and query as sent: what the upstream gets, and what `return` leads back to.
+    pub target: Box<str>,
+    /// What the browser will do with the answer.
+    pub purpose: Purpose,
+    /// What the visitor chose, if their cookie is valid.
+    pub choices: Option<Choices>,
+    /// What may act now: the choices, less what a signal takes back.
+    pub granted: Granted,
+    /// Whether the browser opted out for its user, and the site listens.
+    pub signal: Signal,
+    /// What the visitor accepted, if their cookie is valid.
+    pub acceptances: Vec<Acceptance>,
+    /// Who the visitor is to the ledger, if any of their cookies says so.
+    pub subject: Option<Subject>,
+    /// The names of all cookies that the browser sent, the proxy's own left out.
+    pub cookies: Vec<Box<str>>,
+    /// The languages the browser asks for.
+    pub wishes: Wishes,
+    /// Whether it is a known crawler.
+    pub crawler: Crawler,
+}
+
+/// Whether a request comes from a known crawler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crawler {
+    /// Its `User-Agent` names one.
+    Known,
+    /// A person, or a program that does not say what it is.
+    No,
+}
+
+impl Visit {
+    /// Reads the facts out of a request's head. Whatever is missing or forged counts as absent.
+    pub fn read(settings: &Settings, parts: &Parts, arrival: Arrival) -> Self {
+        let mut choices = None;
+        let mut accepted = None;
+        let mut cookies = Vec::new();
+        for (name, value) in pairs(&parts.headers) {
+            let open = |name| settings.secrets.verify(name, &settings.site, arrival.now, value);
+            match name {
+                // A forged twin beside a good cookie must not hide it: the first that verifies counts.
+                cookie::CHOICES => {
+                    choices = choices.or_else(|| Choices::from_payload(&open(cookie::CHOICES)?));
+                }
+                cookie::ACCEPTED => {
+                    accepted =
+                        accepted.or_else(|| cookie::acceptances_from_payload(&open(cookie::ACCEPTED)?));
+                }
+                _ => cookies.push(name.into()),
+            }
+        }
+        let signal = signal_of(&parts.headers, settings.global_privacy_control);
+        let subject = choices
+            .as_ref()
+            .map(|choices| choices.subject)
+            .or(accepted.as_ref().map(|(subject, _)| *subject));
+        Visit {
+            method: parts.method.clone(),
+            path: CanonicalPath::of(parts.uri.path()),
+            target: parts.uri.path_and_query().map_or("/", |target| target.as_str()).into(),
+            purpose: purpose_of(&parts.method, &parts.headers),
+            granted: signal::granted(choices.as_ref(), signal),
+            choices,
+            signal,
+            acceptances: accepted.map(|(_, acceptances)| acceptances).unwrap_or_default(),
+            subject,
+            cookies,
+            wishes: text(&parts.headers, ACCEPT_LANGUAGE).map(Wishes::from_header).unwrap_or_default(),
+            crawler: crawler(text(&parts.headers, USER_AGENT).unwrap_or_default()),
+            arrival,
+        }
+    }
+}
+
+/// The name and value of every cookie that a request carries, as sent.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(COOKIE)
+        .into_iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn signal_of(headers: &HeaderMap, setting: GlobalPrivacyControl) -> Signal {
+    match setting {
+        GlobalPrivacyControl::Respect if text(headers, "sec-gpc") == Some("1") => Signal::OptOut,
+        GlobalPrivacyControl::Respect | GlobalPrivacyControl::Ignore => Signal::Absent,
+    }
+}
+
+fn purpose_of(method: &Method, headers: &HeaderMap) -> Purpose {
+    // Script libraries that fetch fragments send no `Sec-Fetch-Mode: navigate`, but old browsers send none at all.
+    const FRAGMENTS: [&str; 5] = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax", "x-up-target"];
+    if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
+        return Purpose::Resource;
+    }
+    match text(headers, "sec-fetch-dest") {
+        Some("document") => Purpose::Page,
+        Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Purpose::Frame,
+        Some(_) => Purpose::Resource,
+        None if FRAGMENTS.iter().any(|name| headers.contains_key(*name)) => Purpose::Resource,
+        None => match text(headers, ACCEPT) {
+            Some(accept) if accept.contains("text/html") || accept.contains("application/xhtml+xml") => {
+                Purpose::PresumedPage
+            }
+            _ => Purpose::Resource,
+        },
+    }
+}
+
+fn crawler(user_agent: &str) -> Crawler {
+    // The words by which the large search engines and link previews name themselves.
+    const KNOWN: [&str; 14] = [
+        "Googlebot",
+        "bingbot",
+        "DuckDuckBot",
+        "Baiduspider",
+        "YandexBot",
+        "Applebot",
+        "Slurp",
+        "facebookexternalhit",
+        "Twitterbot",
+        "LinkedInBot",
+        "Qwantbot",
+        "SeznamBot",
+        "PetalBot",
+        "archive.org_bot",
+    ];
+    if KNOWN.iter().any(|name| user_agent.contains(name)) { Crawler::Known } else { Crawler::No }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn purpose(headers: &[(&str, &str)]) -> Purpose {
+        let mut request = Request::get("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        purpose_of(&Method::GET, request.body(()).unwrap().headers())
+    }
+
+    #[test]
+    fn a_page_is_what_a_person_navigates_to() {
+        for (headers, expected) in [
+            (&[("sec-fetch-dest", "document")][..], Purpose::Page),
+            (&[("sec-fetch-dest", "iframe"), ("accept", "text/html")], Purpose::Frame),
+            (&[("sec-fetch-dest", "empty"), ("accept", "text/html")], Purpose::Resource),
+            (&[("accept", "text/html,*/*;q=0.8")], Purpose::PresumedPage),
+            (&[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], Purpose::Resource),
+            (&[("accept", "text/html"), ("hx-request", "true")], Purpose::Resource),
+            (&[("accept", "*/*")], Purpose::Resource),
+            (&[], Purpose::Resource),
+        ] {
+            assert_eq!(purpose(headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_anonymized_address_keeps_its_network_alone() {
+        for (address, expected) in [
+            ("192.0.2.77", "192.0.2.0"),
+            ("2001:db8:1:2::7", "2001:db8:1::"),
+            ("::ffff:192.0.2.77", "192.0.2.0"),
+        ] {
+            let shown = ClientAddress::Anonymized.shown(address.parse().unwrap());
+            assert_eq!(shown.unwrap().to_string(), expected);
+        }
+        assert_eq!(ClientAddress::None.shown("192.0.2.77".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn cookies_of_all_lines_are_seen() {
+        let request =
+            Request::get("/").header("cookie", "a=1; b=2").header("cookie", "c=x=y;d").body(()).unwrap();
+        let found: Vec<_> = pairs(request.headers()).collect();
+        assert_eq!(found, [("a", "1"), ("b", "2"), ("c", "x=y")]);
+    }
+}

@@ -1,0 +1,97 @@
+//! What reaches the browser: guard, banner, page templates, and the texts of each language.
+//!
+//! Everything that is put into a page of an upstream is ASCII, words as character references: the page's
+//! character set is then of no importance.
+
+mod ascii;
+mod banner;
+mod contrast;
+pub mod guard;
+pub mod language;
+pub mod page;
+pub(crate) mod templates;
+pub mod texts;
+
+use std::collections::HashMap;
+
+pub use banner::Prepared;
+pub use contrast::contrast;
+use language::Language;
+use texts::Texts;
+
+/// How one site's banner and pages look and what they say.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The site's languages; the first is the fallback. Never empty.
+    pub languages: Vec<Language>,
+    /// The controller's name, as banner and pages show it.
+    pub controller: Box<str>,
+    /// Where the privacy document is published; none while there is none.
+    pub notice_path: Option<Box<str>>,
+    /// Where the proxy's own pages live, with a slash at both ends.
+    pub own_path: Box<str>,
+    /// Where the banner stands.
+    pub position: Position,
+    /// Its colours.
+    pub theme: Theme,
+    /// Texts of the site's own, by language and key; they win over the built-in ones.
+    pub texts: HashMap<Language, HashMap<Box<str>, Box<str>>>,
+    /// What is prepared when it is first asked for; begins as [`Prepared::default`].
+    pub prepared: Prepared,
+}
+
+/// Where the banner stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// At the lower edge.
+    #[default]
+    Bottom,
+    /// In the middle of the window.
+    Center,
+    /// At the upper edge.
+    Top,
+}
+
+/// The banner's colours, as `#rgb` or `#rrggbb`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Theme {
+    /// Buttons and links.
+    pub accent: Box<str>,
+    /// The ground.
+    pub background: Box<str>,
+    /// The letters.
+    pub text: Box<str>,
+}
+
+impl Default for Theme {
+    fn default() -> Self {
+        Theme { accent: "#0b57d0".into(), background: "#ffffff".into(), text: "#1f1f1f".into() }
+    }
+}
+
+impl Look {
+    /// What banner and pages say in one language: the built-in texts, and the site's own over them.
+    pub fn texts<'a>(&'a self, language: &'a Language) -> Texts<'a> {
+        Texts::new(language, self.texts.get(language))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A look for tests, with Swedish, English and a language that has no built-in texts.
+    pub(crate) fn look() -> Look {
+        Look {
+            languages: ["sv", "en", "de"].map(|tag| Language::parse(tag).unwrap()).to_vec(),
+            controller: "Exempelbyrån AB".into(),
+            notice_path: Some("/privacy".into()),
+            own_path: "/_consent/".into(),
+            position: Position::Bottom,
+            theme: Theme::default(),
+            texts: HashMap::new(),
+            prepared: Prepared::default(),
+        }
+    }
+}

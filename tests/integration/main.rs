@@ -1,0 +1,20 @@
+//! The integration tests: real sockets, a module per promise.
+
+#![expect(unreachable_pub, reason = "what is `pub` in the kit is for the tests beside it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the kit is a test too: whatever goes wrong in it should fail loudly and at once"
+)]
+
+mod support;
+
+mod architecture;
+mod connections;
+mod forwarding;
+mod kit;
+mod story;
+mod streaming;
+mod upstreams;
+mod websocket;

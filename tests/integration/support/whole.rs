@@ -1,0 +1,107 @@
+//! The whole proxy on port 0: a folder of YAML and documents, a ledger on disk, and an upstream behind.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use consentry::clock::Clock;
+use consentry::config::{self, FirstStart};
+use consentry::server::Server;
+use tempfile::TempDir;
+
+use super::browser::Browser;
+
+/// The site that the tests visit.
+pub const HOST: &str = "www.example.se";
+/// Where its privacy document is published.
+pub const NOTICE: &str = "/cldoc/cookies-privacy-policies.htm";
+
+/// A proxy that runs, and its folder.
+pub struct Whole {
+    pub server: Server,
+    folder: TempDir,
+}
+
+/// A site's YAML: `upstream` behind, `more` below.
+pub fn site(upstream: &str, more: &str) -> String {
+    format!(
+        "hosts: [{HOST}]\nupstream: {upstream}\nlanguages: [sv, en]\n\
+         controller: {{ name: Exempelbyrån AB, email: dataskydd@example.se }}\n\
+         documents:\n  privacy:\n    kind: notice\n    path: {NOTICE}\n    \
+         files: {{ sv: ../documents/privacy.sv.md, en: ../documents/privacy.en.md }}\n{more}\n"
+    )
+}
+
+/// The gate of customers who are logged in.
+pub const CUSTOMERS: &str =
+    "gates:\n  - { name: customers, document: privacy, cookie: PHPSESSID, except: [/logout, \"/api/*\"] }\n";
+
+impl Whole {
+    /// Starts a proxy with one site.
+    pub async fn start(site: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        write(folder.path(), "config/consentry.yaml", PROXY);
+        write(folder.path(), "config/sites/example.yaml", site);
+        for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
+            let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");
+            write(folder.path(), &format!("config/documents/privacy.{language}.md"), &document);
+        }
+        let loaded = match config::load(&path_of(&folder), FirstStart::MakeSecrets) {
+            Ok(loaded) => loaded,
+            Err(problems) => panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()),
+        };
+        let server = Server::start(loaded.settings, Clock::system()).await.unwrap();
+        Whole { server, folder }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.addresses()[0]
+    }
+
+    /// A visitor with an empty cookie jar.
+    pub fn visitor(&self) -> Browser {
+        Browser::clear(self.address(), HOST)
+    }
+
+    /// `consentry.yaml`, for commands.
+    pub fn settings(&self) -> PathBuf {
+        path_of(&self.folder)
+    }
+
+    /// Writes a file of the configuration.
+    pub fn write(&self, name: &str, content: &str) {
+        write(self.folder.path(), &format!("config/{name}"), content);
+    }
+
+    /// The ledger as JSON Lines, by the program's own command.
+    pub fn exported(&self) -> Vec<serde_json::Value> {
+        let output = self.command(&["ledger", "export", "--format", "jsonl"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Runs the program with this configuration.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        std::process::Command::new(env!("CARGO_BIN_EXE_consentry"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.settings())
+            .output()
+            .unwrap()
+    }
+}
+
+const PROXY: &str = "listen: [{ address: 127.0.0.1:0 }]\n\
+     secrets: file:../data/secrets\nledger: { sqlite: ../data/ledger.sqlite }\nsites: sites/*.yaml\n";
+
+fn path_of(folder: &TempDir) -> PathBuf {
+    folder.path().join("config/consentry.yaml")
+}
+
+fn write(folder: &Path, name: &str, content: &str) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
