@@ -56,13 +56,14 @@ class Visitor {
   }
 
   async visit(path) {
-    try {
-      return await this.page.goto(path, { waitUntil: 'load' });
-    } catch (error) {
-      // The page that a choice leads to may begin to load after the choice is known to be stored.
-      if (!/interrupted by another navigation|ERR_ABORTED/.test(error.message)) throw error;
-      return this.page.goto(path, { waitUntil: 'load' });
-    }
+    return this.page.goto(path, { waitUntil: 'load' });
+  }
+
+  /** Does what leads to another page, and waits until that page is there: two ways at once would be a race. */
+  async follow(act) {
+    const loaded = this.page.waitForEvent('load');
+    await act();
+    await loaded;
   }
 
   /** Answers the banner, and waits until the choice is stored and the banner is gone. */
@@ -83,11 +84,9 @@ class Visitor {
     await this.press(value);
   }
 
-  /** Presses a button of the settings page, and waits until the choice is stored. */
+  /** Presses a button of the settings page, and waits for the page that it leads to. */
   async press(value) {
-    const stored = this.page.waitForResponse((response) => isChoice(response.request()));
-    await this.button(value).click();
-    await stored;
+    await this.follow(() => this.button(value).click());
   }
 
   /** Logs in at the shop; where that leads is the gate's affair. */
@@ -95,8 +94,7 @@ class Visitor {
     await this.visit('/login');
     await this.page.fill('input[name=anvandare]', name);
     await this.page.fill('input[name=losenord]', 'bild');
-    await this.page.click('input[type=submit]');
-    await this.page.waitForLoadState('load');
+    await this.follow(() => this.page.click('input[type=submit]'));
   }
 
   /** Acknowledges or accepts the document on the page, and waits for the page it leads to. */
