@@ -106,14 +106,18 @@ impl<'a> Case<'a> {
     }
 
     fn inserted(&self) -> Inserted<'_> {
-        let guard = Some(&*self.scope.guard_source);
+        let script = Some(&*self.scope.guard_source);
+        let [link, banner] = &self.scope.style_sources;
         match &self.inserts {
             html::Inserts::Nothing => Inserted::default(),
             html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
-                Inserted { script: guard, style: self.scope.style_source.as_deref(), forms: Forms::ToItself }
+                Inserted { script, styles: [Some(link), Some(banner)], forms: Forms::ToItself }
+            }
+            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
+                Inserted { script, styles: [Some(link), None], forms: Forms::None }
             }
             html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
-                Inserted { script: guard, ..Inserted::default() }
+                Inserted { script, ..Inserted::default() }
             }
         }
     }

@@ -11,8 +11,8 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY,
 pub struct Inserted<'a> {
     /// The guard.
     pub script: Option<&'a str>,
-    /// The banner's style.
-    pub style: Option<&'a str>,
+    /// The styles of banner and settings link.
+    pub styles: [Option<&'a str>; 2],
     /// Whether forms that lead to the site itself are inserted.
     pub forms: Forms,
 }
@@ -104,7 +104,7 @@ impl<'a> Policy<'a> {
         if let Some(hash) = inserted.script {
             self.admit("script-src", ["script-src-elem", "script-src", "default-src"], hash, nonce);
         }
-        if let Some(hash) = inserted.style {
+        for hash in inserted.styles.into_iter().flatten() {
             self.admit("style-src", ["style-src-elem", "style-src", "default-src"], hash, None);
         }
         if inserted.forms == Forms::ToItself {
@@ -211,10 +211,10 @@ fn is_hash(source: &str) -> bool {
 mod tests {
     use super::*;
 
+    const GUARD: Option<&str> = Some("'sha256-GUARD='");
     const PAGE: Inserted<'static> =
-        Inserted { script: Some("'sha256-GUARD='"), style: Some("'sha256-STYLE='"), forms: Forms::ToItself };
-    const FRAME: Inserted<'static> =
-        Inserted { script: Some("'sha256-GUARD='"), style: None, forms: Forms::None };
+        Inserted { script: GUARD, styles: [Some("'sha256-STYLE='"), None], forms: Forms::ToItself };
+    const FRAME: Inserted<'static> = Inserted { script: GUARD, styles: [None, None], forms: Forms::None };
 
     fn admitted(policies: &[&str], inserted: Inserted<'_>) -> (Vec<String>, Option<String>) {
         let mut headers = HeaderMap::new();
@@ -310,6 +310,14 @@ mod tests {
         ] {
             assert_eq!(admitted(&[before], PAGE).0, [after], "{before}");
         }
+    }
+
+    #[test]
+    fn both_styles_are_let_in_beside_each_other() {
+        let both = Inserted { styles: [Some("'sha256-LINK='"), Some("'sha256-STYLE='")], ..PAGE };
+        let amended =
+            "default-src 'none'; script-src 'sha256-GUARD='; style-src 'sha256-LINK=' 'sha256-STYLE='";
+        assert_eq!(admitted(&["default-src 'none'"], both).0, [amended]);
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::In
             guard: Arc::clone(guard),
             banner: banner(settings, visit.crawler),
             undecided: visit.choices.is_none(),
-            language: language(settings, visit).clone(),
+            language: settings.look.language(&visit.wishes).clone(),
             return_to: return_to(visit).into(),
             presumed: visit.purpose == Purpose::PresumedPage,
         },
@@ -146,13 +146,6 @@ fn banner(settings: &Settings, crawler: Crawler) -> Banner {
         (Banner::Shown, Crawler::Known, Crawlers::Pass) => Banner::Off,
         (banner, _, _) => banner,
     }
-}
-
-/// The site's language that meets the visitor's wishes best.
-fn language<'a>(settings: &'a Settings, visit: &Visit) -> &'a crate::web::language::Language {
-    let spoken = &settings.look.languages;
-    let chosen = visit.wishes.choose(spoken.iter()).or(spoken.first());
-    chosen.expect("a site speaks at least one language")
 }
 
 /// Where the banner leads back to: what a form was posted to cannot be asked for with its query again.

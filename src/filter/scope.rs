@@ -14,7 +14,7 @@ use super::{Settings, UnknownThirdParties, csp};
 use crate::consent::Granted;
 use crate::services::{NamePattern, Service};
 use crate::visit::Visit;
-use crate::web::guard;
+use crate::web::{self, guard};
 
 /// How much memory all scopes together may take.
 const MEMORY: u64 = 64 * 1024 * 1024;
@@ -28,8 +28,8 @@ pub struct Scope {
     pub guard: Arc<str>,
     /// Its hash, as a source of a policy.
     pub guard_source: Box<str>,
-    /// The hash of the banner's style, as a source of a policy; none while there is no style.
-    pub style_source: Option<Box<str>>,
+    /// The hashes of the styles of settings link and banner, as sources of a policy.
+    pub style_sources: [Box<str>; 2],
     /// Hosts of services that may act, and of those that may not.
     acting: Hosts,
     held: Hosts,
@@ -88,13 +88,13 @@ impl Scope {
             hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
         }
         let guard: Arc<str> = guard_script(settings, granted, has_chosen).into();
-        let style = settings.look.banner_style();
         let waits = settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all();
         Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
             guard,
-            style_source: (!style.is_empty()).then(|| source(style).into()),
+            style_sources: [web::Look::link_style(), settings.look.banner_style()]
+                .map(|style| source(style).into()),
             acting,
             held,
             unknown: if waits { Unknown::Waits } else { Unknown::Connects },

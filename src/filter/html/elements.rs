@@ -33,12 +33,9 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
     let tag = element.tag_name();
     insert::insert(&mut state, element, &tag);
     match tag.as_str() {
-        "base" => {
-            if let Some(base) =
-                attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url))
-            {
-                state.base = base;
-            }
+        // The first that has an address counts (HTML section 4.2.3).
+        "base" if state.base.is_none() => {
+            state.base = attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url));
         }
         "template" => template(shared, &mut state, element),
         "noscript" => state.reading = Reading::NoScript,
@@ -178,7 +175,8 @@ fn worst<'s>(state: &'s State, value: &str, holds: Holds) -> Option<(Judgement, 
         let judgement = judge(services, service, &state.page.granted);
         matches!(judgement, Judgement::Hold | Judgement::Strip).then_some((judgement, service))
     };
-    let resolved = |value: &str| address::resolve(value, &state.base);
+    let base = state.base.as_ref().unwrap_or(&state.page.url);
+    let resolved = |value: &str| address::resolve(value, base);
     match holds {
         Holds::One => look(resolved(value)?),
         Holds::Refresh => look(resolved(address::of_refresh(&address::decode(value))?)?),

@@ -86,8 +86,8 @@ pub struct Rewriter {
 struct State {
     settings: Arc<Settings>,
     page: Page,
-    /// What links resolve against: the page's address, or its `<base>`.
-    base: url::Url,
+    /// What links resolve against, if not the page's own address: its `<base>`.
+    base: Option<url::Url>,
     insertion: insert::Insertion,
     /// The text of the script or `noscript` that is being read.
     text: String,
@@ -118,7 +118,7 @@ impl Rewriter {
         let presumed = matches!(page.inserts, Inserts::Page { presumed: true, .. });
         let state = Arc::new(Mutex::new(State {
             settings: Arc::clone(settings),
-            base: page.url.clone(),
+            base: None,
             insertion: insert::Insertion::default(),
             text: String::new(),
             reading: scripts::Reading::Nothing,

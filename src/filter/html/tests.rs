@@ -31,6 +31,7 @@ fn no_address_of_a_held_service_stays_where_a_browser_looks() {
         "<script async src=\"https://www.googletagmanager.com/gtag/js?id=G-1\"></script>",
         "<script src=\"https&#58;//www.google-analytics.com/analytics.js\"></script>",
         "<base href=\"https://www.google-analytics.com/\"><script src=ga.js></script>",
+        "<base target=_top><base href=//www.google-analytics.com/><base href=/><script src=collect></script>",
         "<img src=\"https://www.facebook.com/tr?id=1&amp;ev=PageView\">",
         "<img srcset=\"/a.png 1x, https://www.facebook.com/tr?id=1 2x\">",
         "<iframe src=\"https://www.googletagmanager.com/ns.html?id=GTM-1\"></iframe>",
