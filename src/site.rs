@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::web::language::Language;
 use crate::{documents, filter, gate, upstream, visit};
 
 /// One tenant: its host names, its upstream, and what each stage needs to know of it.
@@ -14,8 +13,6 @@ pub struct Site {
     pub name: Box<str>,
     /// What the proxy does to it.
     pub mode: Mode,
-    /// The languages it speaks; the first is the fallback. Never empty.
-    pub languages: Vec<Language>,
     /// Where the proxy's own pages live, with a slash at both ends.
     pub own_path: Box<str>,
     /// How visits are read.

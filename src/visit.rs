@@ -180,14 +180,14 @@ impl Visit {
             method: parts.method.clone(),
             path: CanonicalPath::of(parts.uri.path()),
             target: parts.uri.path_and_query().map_or("/", |target| target.as_str()).into(),
-            purpose: purpose_of(&parts.method, &parts.headers),
+            purpose: purpose(&parts.method, &parts.headers),
             granted: signal::granted(choices.as_ref(), signal),
             choices,
             signal,
             acceptances: accepted.map(|(_, acceptances)| acceptances).unwrap_or_default(),
             subject,
             cookies,
-            wishes: text(&parts.headers, ACCEPT_LANGUAGE).map(Wishes::from_header).unwrap_or_default(),
+            wishes: wishes(&parts.headers),
             crawler: crawler(text(&parts.headers, USER_AGENT).unwrap_or_default()),
             arrival,
         }
@@ -215,7 +215,13 @@ fn signal_of(headers: &HeaderMap, setting: GlobalPrivacyControl) -> Signal {
     }
 }
 
-fn purpose_of(method: &Method, headers: &HeaderMap) -> Purpose {
+/// The languages that a browser asks for.
+pub fn wishes(headers: &HeaderMap) -> Wishes {
+    text(headers, ACCEPT_LANGUAGE).map(Wishes::from_header).unwrap_or_default()
+}
+
+/// What the browser will do with the answer.
+pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
     // Script libraries that fetch fragments send no `Sec-Fetch-Mode: navigate`, but old browsers send none at all.
     const FRAGMENTS: [&str; 5] = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax", "x-up-target"];
     if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
@@ -262,12 +268,12 @@ mod tests {
 
     use super::*;
 
-    fn purpose(headers: &[(&str, &str)]) -> Purpose {
+    fn purpose_of(headers: &[(&str, &str)]) -> Purpose {
         let mut request = Request::get("/");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        purpose_of(&Method::GET, request.body(()).unwrap().headers())
+        purpose(&Method::GET, request.body(()).unwrap().headers())
     }
 
     #[test]
@@ -282,7 +288,7 @@ mod tests {
             (&[("accept", "*/*")], Purpose::Resource),
             (&[], Purpose::Resource),
         ] {
-            assert_eq!(purpose(headers), expected, "{headers:?}");
+            assert_eq!(purpose_of(headers), expected, "{headers:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! May this request reach the upstream? A pure decision; only it can make a [`Permit`].
 
 use crate::services::NamePattern;
-use crate::visit::path::{Clarity, Letters, PathPattern};
+use crate::visit::path::{CanonicalPath, Clarity, Letters, PathPattern};
 use crate::visit::{Crawler, Purpose, Visit};
 
 /// The gates of one site. Empty while the site asks nobody for anything.
@@ -30,6 +30,8 @@ pub struct Gate {
     pub name: Box<str>,
     /// The document's name in the YAML.
     pub document: Box<str>,
+    /// Where the document is published.
+    pub document_path: CanonicalPath,
     /// It applies to visitors with such a cookie; none: to visitors with and without.
     pub cookie: Option<NamePattern>,
     /// It applies to these paths; empty: to all.
@@ -64,6 +66,18 @@ pub enum Verdict<'a> {
     HoldForm(&'a Gate),
     /// Tell the program which document is missing.
     Refuse(&'a Gate),
+}
+
+impl Verdict<'_> {
+    /// The word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Verdict::Admit(_) => "admitted",
+            Verdict::ShowDocument(_) => "shown",
+            Verdict::HoldForm(_) => "held",
+            Verdict::Refuse(_) => "refused",
+        }
+    }
 }
 
 /// Decides about one visit.
@@ -160,3 +174,6 @@ fn is_public(visit: &Visit) -> bool {
         || is_one_of(&FEEDS)
         || visit.purpose == Purpose::Resource && is_one_of(&ASSETS)
 }
+
+#[cfg(test)]
+mod tests;

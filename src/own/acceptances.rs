@@ -7,15 +7,16 @@ use http::{Response, StatusCode};
 
 use super::form::Form;
 use super::origin::{self, Sender};
-use super::{Call, answer, documents, hex};
+use super::{Call, answer, documents};
 use crate::clock::Timestamp;
 use crate::consent::{Acceptance, Subject, cookie};
 use crate::documents::{Document, Kind, Text};
 use crate::filter::Body;
 use crate::ledger::entry::{Action, Verb};
+use crate::ledger::export::hexadecimal;
 use crate::ledger::{Decision, Method, Recorded, Shown};
 use crate::telemetry;
-use crate::web::page::{Link, Message};
+use crate::web::page::{Link, Message, Opens};
 
 /// The most acceptances that the cookie carries; the oldest give way.
 const MOST: usize = 20;
@@ -31,7 +32,7 @@ pub(super) fn token(call: &Call<'_>, document: &str, version: &str) -> String {
 
 /// How a wording is named in forms: by the first 128 bits of its hash.
 pub(super) fn version(text: &Text) -> String {
-    hex(&short(text))
+    hexadecimal(&short(text))
 }
 
 fn short(text: &Text) -> [u8; 16] {
@@ -78,7 +79,7 @@ fn stale(call: &Call<'_>, form: &Form, return_to: &str) -> Response<Body> {
             url::form_urlencoded::Serializer::new(String::new()).append_pair("return", return_to).finish();
         format!("{}?{query}", document.path)
     });
-    let link = href.as_deref().map(|href| Link { href, text: "text_changed_link" });
+    let link = href.as_deref().map(|href| Link { href, text: "text_changed_link", opens: Opens::Here });
     let message = if link.is_some() { Message::TextChanged } else { Message::BadRequest };
     call.message_with_link(StatusCode::BAD_REQUEST, message, link)
 }

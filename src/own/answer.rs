@@ -1,4 +1,4 @@
-//! The answers of the own endpoints: pages, plain pages, JSON, and the way back; all with safe headers.
+//! The answers that the proxy writes itself: pages, plain pages, JSON, and the way back; all with safe headers.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("30");
 
 /// An answer of known bytes.
-pub(super) fn of(status: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn of(status: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
     let mut answer = Response::new(body::full(bytes));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -39,7 +39,7 @@ pub(super) fn of(status: StatusCode, content_type: &'static str, bytes: impl Int
 }
 
 /// A page under a Content-Security-Policy.
-pub(super) fn page(status: StatusCode, policy: &'static str, html: String) -> Response<Body> {
+pub(crate) fn page(status: StatusCode, policy: &'static str, html: String) -> Response<Body> {
     let mut answer = of(status, "text/html; charset=utf-8", html);
     answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     answer
@@ -51,7 +51,7 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Bo
 }
 
 /// The way back after a form.
-pub(super) fn see_other(to: &str) -> Response<Body> {
+pub(crate) fn see_other(to: &str) -> Response<Body> {
     let mut answer = of(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", "");
     let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
     answer.headers_mut().insert(LOCATION, to);

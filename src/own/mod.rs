@@ -4,7 +4,7 @@
 //! a ledger that works; refusing and withdrawing do not.
 
 mod acceptances;
-mod answer;
+pub mod answer;
 mod assets;
 mod choices;
 mod documents;
@@ -185,16 +185,10 @@ impl Call<'_> {
 fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let asked = asked.and_then(|tag| Language::parse(tag).ok());
     let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
-    let chosen = wishes.choose(site.languages.iter()).or(site.languages.first());
-    chosen.cloned().unwrap_or_else(|| Language::parse("en").expect("en is a language tag"))
+    site.filter.look.language(&wishes).clone()
 }
 
 /// A moment as our pages show it.
 fn shown(at: crate::clock::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// Bytes as lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::hex;
 use crate::ledger::Entry;
 use crate::ledger::entry::{Action, Verb};
+use crate::ledger::export::hexadecimal;
 use crate::site::Site;
 use crate::web::language::{Language, Wishes};
 use crate::web::texts::Texts;
@@ -53,9 +53,9 @@ pub(super) fn file(entry: &Entry, site: &Site) -> Value {
         "method": decision.method,
         "language": decision.language,
         "valid_until": decision.valid_until.map(|until| until.to_string()),
-        "shown_sha256": hex(&entry.shown),
-        "previous_sha256": hex(&entry.previous),
-        "entry_sha256": hex(&entry.hash),
+        "shown_sha256": hexadecimal(&entry.shown),
+        "previous_sha256": hexadecimal(&entry.previous),
+        "entry_sha256": hexadecimal(&entry.hash),
     })
 }
 
@@ -73,7 +73,7 @@ fn action(action: &Action) -> Value {
             "document": document,
             "verb": verb,
             "version": version,
-            "text_sha256": hex(text),
+            "text_sha256": hexadecimal(text),
         }),
     }
 }

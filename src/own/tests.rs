@@ -105,6 +105,7 @@ pub(super) fn site() -> Site {
     let gate = Gate {
         name: "customers".into(),
         document: "privacy".into(),
+        document_path: CanonicalPath::of("/cldoc/privacy.htm"),
         cookie: NamePattern::parse("PHPSESSID"),
         paths: Vec::new(),
         except: Vec::new(),
@@ -126,7 +127,6 @@ pub(super) fn site() -> Site {
     Site {
         name: "shop".into(),
         mode: Mode::Enforce,
-        languages: look().languages,
         own_path: "/_consent/".into(),
         visit: visit::Settings {
             site: "shop".into(),

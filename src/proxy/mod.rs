@@ -75,7 +75,7 @@ impl Proxy {
         };
         let Some(site) = settings.sites.find(&canonical) else {
             count(&self.metrics.refused, "unknown-host");
-            return reply::unknown_site();
+            return reply::unknown_site(&parts);
         };
         let arrival = Arrival { host: canonical, authority, scheme, client, now: self.clock.now() };
         let visit = Visit::read(&site.visit, &parts, arrival);
@@ -95,17 +95,18 @@ impl Proxy {
         if let Some(endpoint) = own::route(site, &visit.path) {
             return self.own.answer(endpoint, site, visit, request).await;
         }
-        let permit = match gate::decide(&site.gate, visit) {
-            Verdict::Admit(permit) => {
-                count(&self.metrics.gates, "admitted");
-                permit
-            }
-            verdict => return reply::gated(site, visit, verdict, &self.metrics),
+        let verdict = gate::decide(&site.gate, visit);
+        count(&self.metrics.gates, verdict.reason());
+        let permit = match verdict {
+            Verdict::Admit(permit) => permit,
+            Verdict::ShowDocument(gate) => return reply::see_document(visit, gate),
+            Verdict::HoldForm(gate) => return reply::form_held(site, visit, gate),
+            Verdict::Refuse(gate) => return reply::acceptance_missing(gate),
         };
         let plan = filter::prepare(&site.filter, visit, request.headers_mut());
         match self.upstreams.send(&site.upstream, permit, visit, request).await {
             Ok(answer) => filter::apply(&site.filter, visit, plan, answer, &self.metrics),
-            Err(failure) => reply::upstream_failed(site, &failure, &self.metrics),
+            Err(failure) => reply::upstream_failed(site, visit, &failure, &self.metrics),
         }
     }
 
@@ -113,7 +114,7 @@ impl Proxy {
     async fn pass(&self, site: &Site, visit: &Visit, request: Request<Body>) -> Response<Body> {
         match self.upstreams.send(&site.upstream, gate::stand_aside(), visit, request).await {
             Ok(answer) => answer.map(filter::body::stream),
-            Err(failure) => reply::upstream_failed(site, &failure, &self.metrics),
+            Err(failure) => reply::upstream_failed(site, visit, &failure, &self.metrics),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 pub use banner::Prepared;
 pub use contrast::contrast;
-use language::Language;
+use language::{Language, Wishes};
 use texts::Texts;
 
 /// How one site's banner and pages look and what they say.
@@ -71,6 +71,12 @@ impl Default for Theme {
 }
 
 impl Look {
+    /// The site's language that meets a visitor's wishes best; its first where none does.
+    pub fn language(&self, wishes: &Wishes) -> &Language {
+        let chosen = wishes.choose(self.languages.iter()).or(self.languages.first());
+        chosen.expect("a site speaks at least one language")
+    }
+
     /// What banner and pages say in one language: the built-in texts, and the site's own over them.
     pub fn texts<'a>(&'a self, language: &'a Language) -> Texts<'a> {
         Texts::new(language, self.texts.get(language))

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::language::Language;
 use super::texts::Texts;
-use super::{Look, ascii, templates};
+use super::{Look, ascii, templates, texts};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("page.css"), ""));
 
@@ -23,7 +23,7 @@ static STYLESHEET_NAME: LazyLock<String> = LazyLock::new(|| {
 
 static MESSAGE_POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'self'")
 });
 
 /// The style sheet of all pages.
@@ -66,8 +66,8 @@ pub enum Message {
     Unreachable,
     /// The upstream takes too long.
     TooSlow,
-    /// The browser does not keep the cookie that says what was accepted.
-    CookiesNeeded,
+    /// A form was posted into a gate: it was not sent on.
+    FormHeld,
 }
 
 impl Message {
@@ -84,7 +84,7 @@ impl Message {
         Message::UnknownSite,
         Message::Unreachable,
         Message::TooSlow,
-        Message::CookiesNeeded,
+        Message::FormHeld,
     ];
 
     /// How the names of its texts begin.
@@ -101,7 +101,7 @@ impl Message {
             Message::UnknownSite => "unknown_site",
             Message::Unreachable => "unreachable",
             Message::TooSlow => "too_slow",
-            Message::CookiesNeeded => "cookies_needed",
+            Message::FormHeld => "form_held",
         }
     }
 }
@@ -113,6 +113,17 @@ pub struct Link<'a> {
     pub href: &'a str,
     /// The name of its text.
     pub text: &'a str,
+    /// Whether the page stays open beside it.
+    pub opens: Opens,
+}
+
+/// Where the page behind a link opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// In place of this one.
+    Here,
+    /// Beside it: this one has something that must not be lost.
+    NewTab,
 }
 
 /// A plain page: a heading, a sentence and perhaps a link. It needs no other request, so it works for unknown
@@ -129,17 +140,29 @@ pub fn message(look: Option<&Look>, language: &Language, message: Message, link:
             "style": stylesheet(),
             "title": texts.get(&format!("{key}_title")),
             "text": texts.get(&format!("{key}_text")),
-            "link": link.map(|link| json!({ "href": link.href, "text": texts.get(link.text) })),
+            "settings_link": look.map(|look| format!("{}settings", look.own_path)),
+            "t": texts.all(),
+            "link": link.map(|link| json!({
+                "href": link.href,
+                "text": texts.get(link.text),
+                "opens_new_tab": link.opens == Opens::NewTab,
+            })),
             "stylesheet": "",
             "indexed": false,
         }),
     )
 }
 
+/// What a plain page says, on one line of English for programs.
+pub fn line(message: Message) -> String {
+    let texts = Texts::new(texts::english(), None);
+    let text = |part| texts.get(&format!("{}_{part}", message.key()));
+    format!("{}. {}\n", text("title"), text("text"))
+}
+
 /// The problem of a plain page for programs (RFC 9457), as the body of `application/problem+json`.
 pub fn problem(status: http::StatusCode, message: Message) -> String {
-    let english = Language::parse("en").expect("en is a language tag");
-    let texts = Texts::new(&english, None);
+    let texts = Texts::new(texts::english(), None);
     json!({
         "status": status.as_u16(),
         "title": texts.get(&format!("{}_title", message.key())),
@@ -206,7 +229,8 @@ mod tests {
             let language = Language::parse(tag).unwrap();
             for case in Message::ALL {
                 for look in [None, Some(&look())] {
-                    let link = Link { href: "/a?\"><script>", text: "text_changed_link" };
+                    let link =
+                        Link { href: "/a?\"><script>", text: "text_changed_link", opens: Opens::NewTab };
                     let page = message(look, &language, case, Some(link));
                     assert!(page.starts_with("<!doctype html>\n<html lang="), "{case:?}");
                     assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("<link"));

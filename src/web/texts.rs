@@ -8,14 +8,14 @@ use super::language::Language;
 type Table = HashMap<Box<str>, Box<str>>;
 
 struct Builtin {
-    tag: &'static str,
+    language: Language,
     table: Table,
 }
 
 /// The built-in languages; the last is what every other language falls back to.
 static BUILTIN: LazyLock<[Builtin; 2]> = LazyLock::new(|| {
     let read = |tag, yaml| Builtin {
-        tag,
+        language: Language::parse(tag).expect("a language tag"),
         table: serde_yaml::from_str(yaml).expect("the built-in texts are read by a test"),
     };
     [read("sv", include_str!("texts/sv.yaml")), read("en", include_str!("texts/en.yaml"))]
@@ -40,6 +40,16 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     fallback().table.keys().map(AsRef::as_ref)
 }
 
+/// The languages that are built in.
+pub fn languages() -> impl Iterator<Item = &'static Language> + Clone {
+    BUILTIN.iter().map(|builtin| &builtin.language)
+}
+
+/// The language that every other one falls back to.
+pub fn english() -> &'static Language {
+    &fallback().language
+}
+
 fn fallback() -> &'static Builtin {
     let [_, english] = &*BUILTIN;
     english
@@ -50,7 +60,8 @@ impl<'a> Texts<'a> {
     /// falls back to its shorter tag (`de-at`, `de`), then to English.
     pub fn new(language: &'a Language, own: Option<&'a Table>) -> Self {
         let primary = language.as_str().split('-').next().unwrap_or_default();
-        let builtin = BUILTIN.iter().find(|builtin| builtin.tag == primary).unwrap_or(fallback());
+        let builtin =
+            BUILTIN.iter().find(|builtin| builtin.language.as_str() == primary).unwrap_or(fallback());
         Texts { builtin, own, asked: language }
     }
 
@@ -77,8 +88,8 @@ impl<'a> Texts<'a> {
     /// The language that the texts are really in, for `lang` (WCAG 3.1.1).
     pub fn language(&self) -> &'a str {
         let same = self.own.is_some_and(|own| own.contains_key("title"))
-            || self.asked.as_str().split('-').next() == Some(self.builtin.tag);
-        if same { self.asked.as_str() } else { self.builtin.tag }
+            || self.asked.as_str().split('-').next() == Some(self.builtin.language.as_str());
+        if same { self.asked.as_str() } else { self.builtin.language.as_str() }
     }
 
     /// The way the language is written, for `dir`.
@@ -143,10 +154,10 @@ mod tests {
         };
         for builtin in BUILTIN.iter() {
             let keys: BTreeSet<_> = builtin.table.keys().collect();
-            assert_eq!(keys, fallback().table.keys().collect(), "{}", builtin.tag);
+            assert_eq!(keys, fallback().table.keys().collect(), "{}", builtin.language);
             for (key, text) in &builtin.table {
-                assert!(!text.trim().is_empty(), "{}: {key}", builtin.tag);
-                assert_eq!(places(text), places(&fallback().table[key]), "{}: {key}", builtin.tag);
+                assert!(!text.trim().is_empty(), "{}: {key}", builtin.language);
+                assert_eq!(places(text), places(&fallback().table[key]), "{}: {key}", builtin.language);
             }
         }
     }

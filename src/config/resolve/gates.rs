@@ -79,6 +79,7 @@ fn gate(raw: &Raw, document: &Document) -> Gate {
     Gate {
         name: raw.name.as_str().into(),
         document: raw.document.as_str().into(),
+        document_path: document.path.clone(),
         cookie: raw.cookie.as_ref().map(|name| name.0.clone()),
         paths: raw.paths.iter().map(|path| path.0.clone()).collect(),
         except: raw.except.iter().map(|path| path.0.clone()).collect(),

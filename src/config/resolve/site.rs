@@ -66,7 +66,6 @@ pub(in crate::config) fn site(
         lifetime: look::lifetime(scope, raw),
         filter: Arc::new(filter),
         documents: documents.shelf,
-        languages,
         own_path,
         upstream,
         controller,
@@ -120,7 +119,7 @@ fn languages(scope: &mut Scope<'_>, raw: &Raw) -> Vec<Language> {
         if raw.languages.is_some() && !scope.tree.has_lost(at!["languages", 0]) {
             scope.error(at!["languages"], "no language", "name one at least; the first is the fallback");
         }
-        languages.extend(["en", "sv"].iter().filter_map(|tag| Language::parse(tag).ok()));
+        languages.extend(crate::web::texts::languages().cloned());
     }
     languages
 }

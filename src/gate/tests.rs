@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use http::Request;
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::consent::Acceptance;
+use crate::consent::cookie::Secrets;
+use crate::consent::signal::GlobalPrivacyControl;
+use crate::visit::{self, Arrival, Scheme};
+
+const FIRST: [u8; 16] = [1; 16];
+const SECOND: [u8; 16] = [2; 16];
+
+fn gate(name: &str, document: &str, cookie: Option<&str>, paths: &[&str], except: &[&str]) -> Gate {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| PathPattern::parse(text).unwrap()).collect();
+    Gate {
+        name: name.into(),
+        document: document.into(),
+        document_path: CanonicalPath::of(&format!("/{document}.htm")),
+        cookie: cookie.and_then(NamePattern::parse),
+        paths: patterns(paths),
+        except: patterns(except),
+        valid: Valid::OneOf(vec![FIRST]),
+    }
+}
+
+/// The gates of the story: customers, those who want to become one, and administrators.
+fn rules() -> Rules {
+    Rules {
+        gates: vec![
+            gate("customers", "privacy", Some("PHPSESSID"), &[], &["/logout", "/api/*"]),
+            gate("new-customers", "privacy", None, &["/register*"], &[]),
+            gate("administrators", "agreement", None, &["/admin/*"], &[]),
+        ],
+        crawlers: Crawlers::Pass,
+    }
+}
+
+const PERSON: &[(&str, &str)] = &[("sec-fetch-dest", "document")];
+const PROGRAM: &[(&str, &str)] = &[("sec-fetch-dest", "empty")];
+
+fn visit(method: &str, target: &str, headers: &[(&str, &str)], accepted: &[(&str, [u8; 16])]) -> Visit {
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let settings = visit::Settings {
+        site: "shop".into(),
+        secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
+        global_privacy_control: GlobalPrivacyControl::Respect,
+    };
+    let arrival = Arrival {
+        host: "www.example.se".into(),
+        authority: "www.example.se".into(),
+        scheme: Scheme::Https,
+        client: std::net::Ipv4Addr::LOCALHOST.into(),
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let mut visit = Visit::read(&settings, &request.body(()).unwrap().into_parts().0, arrival);
+    visit.acceptances.extend(accepted.iter().map(|(document, version)| Acceptance {
+        document: (*document).into(),
+        version: *version,
+        receipt: uuid::Uuid::nil(),
+        accepted_at: Timestamp::UNIX_EPOCH,
+    }));
+    visit
+}
+
+/// What the gates say, and the name of the gate that says it.
+fn said(visit: &Visit) -> (&'static str, String) {
+    let rules = rules();
+    let verdict = decide(&rules, visit);
+    let name = match &verdict {
+        Verdict::Admit(_) => String::new(),
+        Verdict::ShowDocument(gate) | Verdict::HoldForm(gate) | Verdict::Refuse(gate) => {
+            gate.name.to_string()
+        }
+    };
+    (verdict.reason(), name)
+}
+
+#[test]
+fn who_has_not_accepted_is_stopped_in_the_way_of_their_request() {
+    let session = ("cookie", "PHPSESSID=1");
+    for (method, target, from, expected) in [
+        ("GET", "/", PERSON, ("admitted", "")),
+        ("GET", "/register", PERSON, ("shown", "new-customers")),
+        ("HEAD", "/register.php?x=1", PERSON, ("shown", "new-customers")),
+        ("POST", "/register.php", PERSON, ("held", "new-customers")),
+        ("POST", "/register", PROGRAM, ("refused", "new-customers")),
+        ("PUT", "/register", PERSON, ("refused", "new-customers")),
+        ("GET", "/admin/", PERSON, ("shown", "administrators")),
+        ("GET", "/admin", PERSON, ("shown", "administrators")),
+        ("GET", "/ADMIN/users", PERSON, ("shown", "administrators")),
+        ("GET", "/adm%69n/", PERSON, ("shown", "administrators")),
+        ("GET", "/x/..//admin/", PERSON, ("shown", "administrators")),
+        ("GET", "/administration", PERSON, ("admitted", "")),
+        // An ambiguous path may be any gate's.
+        ("GET", "/x%2fy", PERSON, ("shown", "new-customers")),
+    ] {
+        let found = said(&visit(method, target, from, &[]));
+        assert_eq!((found.0, found.1.as_str()), expected, "{method} {target}");
+    }
+    for (method, target, from, expected) in [
+        ("GET", "/", PERSON, ("shown", "customers")),
+        ("GET", "/data", PROGRAM, ("refused", "customers")),
+        ("GET", "/logout", PERSON, ("admitted", "")),
+        ("POST", "/logout", PERSON, ("admitted", "")),
+        ("GET", "/api/stock", PROGRAM, ("admitted", "")),
+        ("GET", "/Logout", PERSON, ("shown", "customers")),
+        ("GET", "/api/..%2fkonto", PROGRAM, ("refused", "customers")),
+        ("GET", "/robots.txt", PROGRAM, ("admitted", "")),
+        ("GET", "/.well-known/x", PROGRAM, ("admitted", "")),
+        ("GET", "/news.rss", PERSON, ("admitted", "")),
+        ("GET", "/style.CSS", PROGRAM, ("admitted", "")),
+        ("GET", "/konto/x.css", PERSON, ("shown", "customers")),
+        ("POST", "/style.css", PROGRAM, ("refused", "customers")),
+    ] {
+        let found = said(&visit(method, target, &[from, &[session]].concat(), &[]));
+        assert_eq!((found.0, found.1.as_str()), expected, "in a session: {method} {target}");
+    }
+}
+
+#[test]
+fn an_acceptance_opens_the_gates_of_its_document_in_its_wording_alone() {
+    let session = [("cookie", "PHPSESSID=1"), ("sec-fetch-dest", "document")];
+    for (target, accepted, expected) in [
+        ("/", &[("privacy", FIRST)][..], "admitted"),
+        ("/register", &[("privacy", FIRST)], "admitted"),
+        ("/admin/", &[("privacy", FIRST)], "shown"),
+        ("/admin/", &[("privacy", FIRST), ("agreement", FIRST)], "admitted"),
+        ("/", &[("agreement", FIRST)], "shown"),
+        ("/", &[("privacy", SECOND)], "shown"),
+        ("/x%2fy", &[("privacy", FIRST)], "shown"),
+        ("/x%2fy", &[("privacy", FIRST), ("agreement", FIRST)], "admitted"),
+    ] {
+        assert_eq!(said(&visit("GET", target, &session, accepted)).0, expected, "{target} {accepted:?}");
+    }
+    let mut correction = rules();
+    correction.gates.iter_mut().for_each(|gate| gate.valid = Valid::Any);
+    let earlier = visit("GET", "/", &session, &[("privacy", SECOND)]);
+    assert!(closed(&correction, &earlier).is_none());
+}
+
+#[test]
+fn a_known_crawler_passes_unless_the_site_treats_it_as_anybody() {
+    let crawler = visit("GET", "/register", &[PERSON, &[("user-agent", "Googlebot/2.1")]].concat(), &[]);
+    assert!(closed(&rules(), &crawler).is_none());
+    assert!(closed(&Rules { crawlers: Crawlers::Treat, ..rules() }, &crawler).is_some());
+}
+
+proptest! {
+    #[test]
+    fn no_spelling_of_a_closed_path_opens_it(
+        letters in proptest::collection::vec((0..6u8, any::<bool>()), 5),
+        start in "(/|//|/\\./|/x/\\.\\./|/;a/|\\\\)", end in "(/|//|/users|;v=1/|/\\.\\./admin/|%2f)",
+    ) {
+        // Each letter of `admin` as it is, in capitals, or percent-encoded with small or large digits.
+        let word: String = "admin".chars().zip(letters).map(|(letter, (how, is_large))| {
+            let letter = if is_large { letter.to_ascii_uppercase() } else { letter };
+            match how {
+                0 => format!("%{:02x}", u32::from(letter)),
+                1 => format!("%{:02X}", u32::from(letter)),
+                _ => letter.to_string(),
+            }
+        }).collect();
+        let mut spelt = visit("GET", "/", PERSON, &[("privacy", FIRST)]);
+        spelt.path = CanonicalPath::of(&format!("{start}{word}{end}"));
+        prop_assert!(closed(&rules(), &spelt).is_some(), "{start}{word}{end}");
+    }
+}
