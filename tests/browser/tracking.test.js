@@ -169,7 +169,10 @@ test('a page from the history is not the page of an earlier choice', async () =>
     await world.internet.callTo('www.google-analytics.com/__utm.gif');
     await visitor.choose('reject-all');
     world.internet.forget();
-    await visitor.visit('/');
+    for (const path of ['/_consent/settings', '/']) {
+      await visitor.page.goBack({ waitUntil: 'load' });
+      assert.equal(visitor.path, path);
+    }
     assert.deepEqual(world.internet.called(), []);
   });
 });
