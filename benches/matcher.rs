@@ -1,0 +1,69 @@
+//! What an address, a script or a cookie costs to be told apart, with a small catalogue and with a large one:
+//! the time must not grow with the number of services.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up must fail at once")]
+
+use std::collections::HashMap;
+
+use consentry::consent::Category;
+use consentry::services::{Catalogue, CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
+use divan::{Bencher, black_box};
+use url::Url;
+
+fn main() {
+    // It is read once for the process, and not while a clock runs.
+    Catalogue::builtin();
+    divan::main();
+}
+
+/// How many services a site has beside the built-in catalogue.
+const OWN: [usize; 3] = [0, 100, 10_000];
+
+fn set(own: usize) -> Set {
+    let service = |number: usize| Service {
+        id: format!("own-{number}").into(),
+        name: "".into(),
+        provider: "".into(),
+        country: "".into(),
+        category: Category::Statistics,
+        purpose: Texts::default(),
+        urls: vec![UrlPattern::parse(&format!("*.tracker-{number}.example/t/")).unwrap()],
+        inline: vec![format!("tracker{number}.push(").into()],
+        cookies: vec![CookieInfo {
+            name: NamePattern::parse(&format!("_t{number}*")).unwrap(),
+            lifetime: "".into(),
+            purpose: Texts::default(),
+        }],
+        default: Rule::CONSENT,
+        anonymize: None,
+        globals: Vec::new(),
+        dead_since: None,
+    };
+    Set::new((0..own).map(service).collect(), HashMap::new(), HashMap::new())
+}
+
+#[divan::bench(args = OWN)]
+fn address_of_a_service(bencher: Bencher, own: usize) {
+    let (set, url) = (set(own), Url::parse("https://www.googletagmanager.com/gtag/js?id=G-1").unwrap());
+    bencher.bench(|| set.identify_url(black_box(&url)).is_some());
+}
+
+#[divan::bench(args = OWN)]
+fn address_of_nobody(bencher: Bencher, own: usize) {
+    let (set, url) = (set(own), Url::parse("https://www.example.se/bilder/17.png").unwrap());
+    bencher.bench(|| set.identify_url(black_box(&url)).is_some());
+}
+
+#[divan::bench(args = OWN)]
+fn script_of_a_kilobyte(bencher: Bencher, own: usize) {
+    let (set, text) = (set(own), "var a = document.getElementById('x');\n".repeat(27));
+    bencher
+        .counter(divan::counter::BytesCount::of_str(&text))
+        .bench(|| set.identify_script(black_box(text.as_bytes())).len());
+}
+
+#[divan::bench(args = OWN)]
+fn cookie_of_nobody(bencher: Bencher, own: usize) {
+    let set = set(own);
+    bencher.bench(|| set.identify_cookie(black_box("PHPSESSID")).is_some());
+}
