@@ -6,7 +6,7 @@ use lol_html::html_content::ContentType;
 use url::Url;
 
 use super::scripts::{self, Reading};
-use super::{State, address, insert, locked};
+use super::{Phase, State, address, insert, locked};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::Service;
 
@@ -28,16 +28,18 @@ enum Holds {
 }
 
 /// Judges one element, holds or strips it, and inserts what belongs there.
-pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>) -> Outcome {
+pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>, phase: Phase) -> Outcome {
     let mut state = locked(shared);
     let tag = element.tag_name();
-    insert::insert(&mut state, element, &tag);
+    if let Phase::Inserting(_) = phase {
+        insert::insert(&mut state, element, &tag);
+    }
     match tag.as_str() {
         // The first that has an address counts (HTML section 4.2.3).
         "base" if state.base.is_none() => {
             state.base = attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url));
         }
-        "template" => template(shared, &mut state, element),
+        "template" if matches!(phase, Phase::Inserting(_)) => template(shared, &mut state, element),
         "noscript" => state.reading = Reading::NoScript,
         "iframe" => srcdoc(&state, element)?,
         _ => {}
@@ -109,15 +111,30 @@ fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> H
         let Some(value) = element.get_attribute(name) else { continue };
         let Some((judgement, service)) = worst(state, &value, *holds) else { continue };
         tracing::debug!(site = %state.settings.site, service = %service.id, tag, "held or stripped");
-        if judgement == Judgement::Strip {
-            element.remove();
-            return Held::Yes;
+        match judgement {
+            Judgement::Strip if holds_content(tag) => element.remove_attribute(name),
+            Judgement::Strip => {
+                element.remove();
+                return Held::Yes;
+            }
+            Judgement::Hold | Judgement::Allow | Judgement::Anonymize => {
+                hold(element, name, &value, service);
+                held = Held::Yes;
+            }
         }
-        hold(element, name, &value, service);
-        held = Held::Yes;
     }
     held
 }
+
+/// Whether an element is more than what it loads: only its address is taken out of it.
+fn holds_content(tag: &str) -> bool {
+    matches!(tag, "body" | "table" | "td" | "th" | "video" | "audio" | "input")
+}
+
+/// Every element that [`element`] has business with: those of [`attributes`], and what holds other markup.
+pub(super) const HOLDING: &str = "script, noscript, iframe, frame, embed, track, img, source, video, audio, \
+    input[src], object, image, use, feimage, link, meta, base, \
+    body[background], table[background], td[background], th[background]";
 
 fn attributes(tag: &str, element: &Element<'_, '_>) -> &'static [(&'static str, Holds)] {
     use Holds::{List, One, Refresh};

@@ -16,7 +16,23 @@ pub(super) struct Insertion {
     language: Option<Language>,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
     pub(super) templates: usize,
+    /// Whether SVG or MathML has begun: until it ends, and one cannot tell where, tags mean other things.
+    foreign: bool,
+    settled: bool,
 }
+
+impl Insertion {
+    /// Whether all is inserted, and what follows can be read as if a page began there.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+}
+
+/// Elements after whose start tag comes plain markup, wherever they stand.
+const PLAIN: [&str; 20] = [
+    "body", "div", "p", "table", "center", "span", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "b",
+    "i", "small", "strong", "hr",
+];
 
 /// Elements that may stand before the body begins (HTML section 13.2.6.4.4).
 const HEAD: [&str; 10] =
@@ -24,9 +40,17 @@ const HEAD: [&str; 10] =
 
 /// Inserts what belongs before or into this element.
 pub(super) fn insert(state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
+    state.insertion.foreign |= matches!(tag, "svg" | "math");
     if state.insertion.templates > 0 {
         return;
     }
+    put(state, element, tag);
+    let Insertion { guard, banner, foreign, .. } = state.insertion;
+    let is_whole = guard && (banner || matches!(state.page.inserts, Inserts::Guard(_) | Inserts::Nothing));
+    state.insertion.settled = is_whole && !foreign && PLAIN.contains(&tag);
+}
+
+fn put(state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
     if tag == "html" {
         state.insertion.language =
             element.get_attribute("lang").and_then(|lang| Language::parse(lang.trim()).ok());

@@ -74,13 +74,28 @@ pub enum Failure {
 type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Rewrites one page, chunk by chunk.
+///
+/// Where guard and banner go, every element must be looked at. As soon as both are in, a second parser goes on with
+/// those elements alone that can hold an address: that is several times faster, and most of a page comes then.
 pub struct Rewriter {
     lol: Option<HtmlRewriter<'static, Sink>>,
     output: Arc<Mutex<Vec<u8>>>,
     state: Arc<Mutex<State>>,
     charset: Option<&'static encoding_rs::Encoding>,
     start: Start,
+    phase: Phase,
 }
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Guard or banner are still to be inserted; this much of the page has been read.
+    Inserting(usize),
+    Holding,
+}
+
+/// How far the beginning of a page is read tag by tag. Where nothing could be inserted until then, the page is read
+/// as it began: a tag that does not end is read anew with every piece.
+const BEGINNING: usize = 64 * 1024;
 
 /// What all handlers of one page share.
 struct State {
@@ -102,6 +117,7 @@ enum Start {
 }
 
 static EVERY: LazyLock<Selector> = LazyLock::new(|| selector("*"));
+static HOLDING: LazyLock<Selector> = LazyLock::new(|| selector(elements::HOLDING));
 static TEXTS: LazyLock<Selector> = LazyLock::new(|| selector("script, noscript"));
 
 fn selector(text: &str) -> Selector {
@@ -124,10 +140,14 @@ impl Rewriter {
             reading: scripts::Reading::Nothing,
             page: page.clone(),
         }));
+        let phase = match page.inserts {
+            Inserts::Nothing => Phase::Holding,
+            Inserts::Guard(_) | Inserts::Page { .. } => Phase::Inserting(0),
+        };
         let output = Arc::<Mutex<Vec<u8>>>::default();
-        let lol = HtmlRewriter::new(handlers(&state, settings.html_token), sink(&output));
+        let lol = parser(phase, &state, &output);
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
-        Rewriter { lol: Some(lol), output, state, charset: page.charset, start }
+        Rewriter { lol: Some(lol), output, state, charset: page.charset, start, phase }
     }
 
     /// Rewrites `chunk` and appends to `out` all that can leave. After a failure nothing may be written any more.
@@ -169,13 +189,39 @@ impl Rewriter {
     }
 
     fn parse(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        // It is taken out while it works, so that it is never written to after an error: lol_html panics then.
-        let mut lol = self.lol.take().ok_or(Failure::Spent)?;
-        lol.write(chunk).map_err(|error| Failure::Parser(error.into()))?;
-        self.lol = Some(lol);
+        let mut rest = chunk;
+        while let Phase::Inserting(read @ ..BEGINNING) = self.phase {
+            // A start tag ends at such a character, so that nothing of the page is behind it in this piece.
+            let Some(end) = rest.iter().position(|byte| *byte == b'>') else { break };
+            let (piece, after) = rest.split_at(end + 1);
+            self.feed(piece)?;
+            rest = after;
+            self.phase = Phase::Inserting(read + piece.len());
+            if locked(&self.state).insertion.is_settled() {
+                self.phase = Phase::Holding;
+                self.lol = Some(parser(self.phase, &self.state, &self.output));
+            }
+        }
+        self.feed(rest)?;
         out.append(&mut locked(&self.output));
         Ok(())
     }
+
+    fn feed(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        // It is taken out while it works, so that it is never written to after an error: lol_html panics then.
+        let mut lol = self.lol.take().ok_or(Failure::Spent)?;
+        lol.write(piece).map_err(|error| Failure::Parser(error.into()))?;
+        self.lol = Some(lol);
+        Ok(())
+    }
+}
+
+fn parser(
+    phase: Phase,
+    state: &Arc<Mutex<State>>,
+    output: &Arc<Mutex<Vec<u8>>>,
+) -> HtmlRewriter<'static, Sink> {
+    HtmlRewriter::new(handlers(phase, state), sink(output))
 }
 
 fn sink(output: &Arc<Mutex<Vec<u8>>>) -> Sink {
@@ -183,7 +229,8 @@ fn sink(output: &Arc<Mutex<Vec<u8>>>) -> Sink {
     Box::new(move |bytes| locked(&output).extend_from_slice(bytes))
 }
 
-fn handlers(state: &Arc<Mutex<State>>, memory: usize) -> LolSettings<'static, 'static> {
+fn handlers(phase: Phase, state: &Arc<Mutex<State>>) -> LolSettings<'static, 'static> {
+    let memory = locked(state).settings.html_token;
     // windows-1252 has a letter for every byte, so what is decoded and encoded again is the same.
     let encoding = AsciiCompatibleEncoding::new(encoding_rs::WINDOWS_1252).expect("it is ASCII-compatible");
     let limits =
@@ -195,9 +242,12 @@ fn handlers(state: &Arc<Mutex<State>>, memory: usize) -> LolSettings<'static, 's
         .with_memory_settings(limits)
         .with_strict(false)
         .append_element_content_handler((
-            Cow::Borrowed(&*EVERY),
+            Cow::Borrowed(match phase {
+                Phase::Inserting(_) => &*EVERY,
+                Phase::Holding => &*HOLDING,
+            }),
             ElementContentHandlers::default().element(move |element: &mut elements::Element<'_, '_>| {
-                elements::element(&elements, element)
+                elements::element(&elements, element, phase)
             }),
         ))
         .append_element_content_handler((
