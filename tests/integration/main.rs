@@ -11,6 +11,7 @@
 mod support;
 
 mod architecture;
+mod charsets;
 mod connections;
 mod forwarding;
 mod kit;
