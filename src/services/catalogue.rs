@@ -38,6 +38,16 @@ impl Catalogue {
         self.services.get(self.matcher.url(url)?)
     }
 
+    /// Whether an address of this host may belong to a service, whatever its path.
+    pub fn knows_host(&self, host: &str) -> bool {
+        self.matcher.knows_host(host)
+    }
+
+    /// Whether a file of this name may belong to a service, whatever its host.
+    pub fn knows_file(&self, file: &str) -> bool {
+        self.matcher.knows_file(file)
+    }
+
     /// The services whose text stands in an inline script, each once.
     pub fn identify_script(&self, text: &[u8]) -> Vec<&Service> {
         self.matcher.script(text).into_iter().filter_map(|index| self.services.get(index)).collect()

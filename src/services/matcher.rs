@@ -1,6 +1,6 @@
 //! Addresses, inline scripts and cookie names to services, in time that does not grow with their number.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aho_corasick::AhoCorasick;
 use url::Url;
@@ -16,6 +16,8 @@ pub(super) struct Matcher {
     below: HashMap<Box<str>, Vec<(Box<str>, usize)>>,
     /// By the name of the file, on any host.
     files: HashMap<Box<str>, usize>,
+    /// The last segments of `files`, where those have two.
+    file_ends: HashSet<Box<str>>,
     inline: Option<AhoCorasick>,
     inline_of: Vec<usize>,
     whole_cookies: HashMap<Box<str>, usize>,
@@ -57,11 +59,14 @@ impl Matcher {
             let paths: &mut Vec<(Box<str>, usize)> = paths;
             paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         }
+        let file_ends = files.keys().filter_map(|file: &Box<str>| file.rsplit('/').next().map(Into::into));
+        let file_ends = file_ends.collect();
         let lengths: BTreeSet<_> = cookie_starts.keys().map(|start| <str>::len(start)).collect();
         Matcher {
             exact,
             below,
             files,
+            file_ends,
             inline: AhoCorasick::new(signatures).ok().filter(|_| !inline_of.is_empty()),
             inline_of,
             whole_cookies,
@@ -85,11 +90,18 @@ impl Matcher {
         self.exact
             .get(host)
             .and_then(beginning)
-            .or_else(|| {
-                std::iter::successors(Some(host), |host| host.split_once('.').map(|(_, rest)| rest))
-                    .find_map(|host| self.below.get(host).and_then(beginning))
-            })
+            .or_else(|| above(host).find_map(|host| self.below.get(host).and_then(beginning)))
             .or_else(|| self.file(url.path()))
+    }
+
+    /// Whether some address of this host, whatever its path, belongs to a service.
+    pub(super) fn knows_host(&self, host: &str) -> bool {
+        self.exact.contains_key(host) || above(host).any(|host| self.below.contains_key(host))
+    }
+
+    /// Whether a file of this name may belong to a service, whatever its host.
+    pub(super) fn knows_file(&self, file: &str) -> bool {
+        self.file_ends.contains(file)
     }
 
     /// A copy on any host, by one or two last segments of the path.
@@ -117,4 +129,9 @@ impl Matcher {
                 .copied()
         })
     }
+}
+
+/// A host and every domain above it.
+fn above(host: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(host), |host| host.split_once('.').map(|(_, rest)| rest))
 }

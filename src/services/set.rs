@@ -34,6 +34,17 @@ impl Set {
             .or_else(|| Catalogue::builtin().identify_url(url))
     }
 
+    /// Whether an address of this host may belong to a service, whatever its path: a first look, cheaper than
+    /// [`Set::identify_url`].
+    pub fn knows_host(&self, host: &str) -> bool {
+        self.own.as_deref().is_some_and(|own| own.knows_host(host)) || Catalogue::builtin().knows_host(host)
+    }
+
+    /// Whether a file of this name may belong to a service, whatever its host.
+    pub fn knows_file(&self, file: &str) -> bool {
+        self.own.as_deref().is_some_and(|own| own.knows_file(file)) || Catalogue::builtin().knows_file(file)
+    }
+
     /// The services whose text stands in an inline script, each once, the site's own first.
     pub fn identify_script(&self, text: &[u8]) -> Vec<&Service> {
         let mut found = self.own.as_deref().map(|own| own.identify_script(text)).unwrap_or_default();

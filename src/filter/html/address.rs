@@ -2,6 +2,57 @@
 
 use url::Url;
 
+use super::State;
+use crate::services::Set;
+
+/// What the first look at an address needs to know.
+pub(super) struct Ground<'a> {
+    services: &'a Set,
+    /// Whether services act from the host that relative addresses lead to.
+    is_host_known: bool,
+}
+
+impl<'a> Ground<'a> {
+    pub(super) fn of(state: &'a State) -> Self {
+        Ground { services: &state.settings.services, is_host_known: state.is_host_known }
+    }
+
+    /// Whether an address, as the page writes it, plainly leads to no service. It takes in only what cannot be read
+    /// in two ways; all else is for [`resolve`].
+    pub(super) fn is_harmless(&self, address: &[u8]) -> bool {
+        let Ok(address) = std::str::from_utf8(address.trim_ascii()) else { return false };
+        if address.starts_with("data:") {
+            return true;
+        }
+        let end = address.find(['?', '#']).unwrap_or(address.len());
+        let (place, _) = address.split_at(end);
+        let after_scheme =
+            place.strip_prefix("https:").or_else(|| place.strip_prefix("http:")).unwrap_or(place);
+        let (is_known, path) = match after_scheme.strip_prefix("//") {
+            Some(rest) => {
+                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (!is_plain_host(host) || self.services.knows_host(host), path)
+            }
+            // Only the whole of `https:` and what follows is an address of its own.
+            None if after_scheme.len() != place.len() => return false,
+            None => (self.is_host_known, place),
+        };
+        let file = path.rsplit('/').next().unwrap_or_default();
+        !is_known && !address.is_empty() && path.bytes().all(is_plain) && !self.services.knows_file(file)
+    }
+}
+
+fn is_plain_host(host: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    !host.is_empty() && host.bytes().all(is_plain)
+}
+
+/// What stands for itself in a path, and neither ends it nor begins something else.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-~%+,@=()!$*".contains(&byte)
+}
+
 /// The absolute address that an attribute's value leads to, if it is one of the web.
 pub(super) fn resolve(value: &str, base: &Url) -> Option<Url> {
     let decoded = decode(value);

@@ -6,7 +6,7 @@ use lol_html::html_content::ContentType;
 use url::Url;
 
 use super::scripts::{self, Reading};
-use super::{Phase, State, address, insert, locked};
+use super::{Phase, State, address, insert, knows_host, locked, skim};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::Service;
 
@@ -38,17 +38,38 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>,
         // The first that has an address counts (HTML section 4.2.3).
         "base" if state.base.is_none() => {
             state.base = attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url));
+            if let Some(base) = &state.base {
+                state.is_host_known = knows_host(&state.settings, base);
+            }
         }
         "template" if matches!(phase, Phase::Inserting(_)) => template(shared, &mut state, element),
         "noscript" => state.reading = Reading::NoScript,
         "iframe" => srcdoc(&state, element)?,
         _ => {}
     }
+    if !matches!(phase, Phase::Inserting(_)) && skim::is_read_to_its_end(&tag) {
+        watch_end(shared, &mut state, element);
+    }
     let held = judge_addresses(&state, element, &tag);
+    state.insertion.entangled |= element.removed();
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
     }
     Ok(())
+}
+
+/// Notes that an element is open, until its end tag comes.
+fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>) {
+    if state.is_inside {
+        return;
+    }
+    let Some(handlers) = element.end_tag_handlers() else { return };
+    state.is_inside = true;
+    let shared = Arc::clone(shared);
+    handlers.push(Box::new(move |_| {
+        locked(&shared).is_inside = false;
+        Ok(())
+    }));
 }
 
 fn template(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>) {
@@ -134,7 +155,8 @@ fn holds_content(tag: &str) -> bool {
 /// Every element that [`element`] has business with: those of [`attributes`], and what holds other markup.
 pub(super) const HOLDING: &str = "script, noscript, iframe, frame, embed, track, img, source, video, audio, \
     input[src], object, image, use, feimage, link, meta, base, \
-    body[background], table[background], td[background], th[background]";
+    body[background], table[background], td[background], th[background], \
+    style, title, textarea, svg, math, xmp, noembed, noframes";
 
 fn attributes(tag: &str, element: &Element<'_, '_>) -> &'static [(&'static str, Holds)] {
     use Holds::{List, One, Refresh};

@@ -16,8 +16,9 @@ pub(super) struct Insertion {
     language: Option<Language>,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
     pub(super) templates: usize,
-    /// Whether SVG or MathML has begun: until it ends, and one cannot tell where, tags mean other things.
-    foreign: bool,
+    /// Whether something has begun inside of which tags mean other things (SVG, MathML), or which is taken out: only
+    /// the parser knows where it ends.
+    pub(super) entangled: bool,
     settled: bool,
 }
 
@@ -40,14 +41,14 @@ const HEAD: [&str; 10] =
 
 /// Inserts what belongs before or into this element.
 pub(super) fn insert(state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
-    state.insertion.foreign |= matches!(tag, "svg" | "math");
+    state.insertion.entangled |= matches!(tag, "svg" | "math");
     if state.insertion.templates > 0 {
         return;
     }
     put(state, element, tag);
-    let Insertion { guard, banner, foreign, .. } = state.insertion;
+    let Insertion { guard, banner, entangled, .. } = state.insertion;
     let is_whole = guard && (banner || matches!(state.page.inserts, Inserts::Guard(_) | Inserts::Nothing));
-    state.insertion.settled = is_whole && !foreign && PLAIN.contains(&tag);
+    state.insertion.settled = is_whole && !entangled && PLAIN.contains(&tag);
 }
 
 fn put(state: &mut State, element: &mut Element<'_, '_>, tag: &str) {

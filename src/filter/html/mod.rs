@@ -7,6 +7,7 @@ mod address;
 mod elements;
 mod insert;
 mod scripts;
+mod skim;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -71,12 +72,17 @@ pub enum Failure {
     Spent,
 }
 
+/// Why a tag is given up: it is longer than `limits.html_token`.
+#[derive(Debug, thiserror::Error)]
+#[error("a tag is larger than the limit")]
+struct TooLong;
+
 type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Rewrites one page, chunk by chunk.
 ///
-/// Where guard and banner go, every element must be looked at. As soon as both are in, a second parser goes on with
-/// those elements alone that can hold an address: that is several times faster, and most of a page comes then.
+/// Where guard and banner go, the parser looks at every element. As soon as both are in, it is given those tags alone
+/// that may hold an address of a service, and all else passes it by.
 pub struct Rewriter {
     lol: Option<HtmlRewriter<'static, Sink>>,
     output: Arc<Mutex<Vec<u8>>>,
@@ -84,13 +90,24 @@ pub struct Rewriter {
     charset: Option<&'static encoding_rs::Encoding>,
     start: Start,
     phase: Phase,
+    place: skim::Place,
+    /// A tag that has not ended yet.
+    kept: Vec<u8>,
+    /// How many elements without an end tag of their own the parser has been given.
+    left_open: usize,
 }
 
-#[derive(Clone, Copy)]
+/// Who reads what comes next.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Guard or banner are still to be inserted; this much of the page has been read.
+    /// The parser, tag by tag: guard or banner are still to be inserted. This much of the page has been read.
     Inserting(usize),
-    Holding,
+    /// The look ahead.
+    Skimming,
+    /// The parser, up to the end tag of this element.
+    Inside(&'static str),
+    /// The parser, to the end of the page.
+    Parsing,
 }
 
 /// How far the beginning of a page is read tag by tag. Where nothing could be inserted until then, the page is read
@@ -107,6 +124,10 @@ struct State {
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
+    /// Whether services act from the host that relative addresses lead to.
+    is_host_known: bool,
+    /// Whether the element that the look ahead has stopped at is still open.
+    is_inside: bool,
 }
 
 /// Whether it is known to be a page yet.
@@ -138,16 +159,29 @@ impl Rewriter {
             insertion: insert::Insertion::default(),
             text: String::new(),
             reading: scripts::Reading::Nothing,
+            is_host_known: knows_host(settings, &page.url),
+            is_inside: false,
             page: page.clone(),
         }));
         let phase = match page.inserts {
-            Inserts::Nothing => Phase::Holding,
+            Inserts::Nothing => Phase::Skimming,
             Inserts::Guard(_) | Inserts::Page { .. } => Phase::Inserting(0),
         };
         let output = Arc::<Mutex<Vec<u8>>>::default();
         let lol = parser(phase, &state, &output);
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
-        Rewriter { lol: Some(lol), output, state, charset: page.charset, start, phase }
+        let (place, kept) = Default::default();
+        Rewriter {
+            lol: Some(lol),
+            output,
+            state,
+            charset: page.charset,
+            start,
+            phase,
+            place,
+            kept,
+            left_open: 0,
+        }
     }
 
     /// Rewrites `chunk` and appends to `out` all that can leave. After a failure nothing may be written any more.
@@ -174,6 +208,14 @@ impl Rewriter {
         if matches!(self.start, Start::Presumed(_)) {
             self.begin(false, out)?;
         }
+        // A tag without an end is none (HTML section 13.2.5, end of file in a tag), and the end of a script that has
+        // not ended is not the page's.
+        let kept = std::mem::take(&mut self.kept);
+        if self.phase == Phase::Skimming {
+            out.extend_from_slice(&kept);
+        } else {
+            self.feed(&kept, out)?;
+        }
         let lol = self.lol.take().ok_or(Failure::Spent)?;
         let outcome = lol.end().map_err(|error| Failure::Parser(error.into()));
         out.append(&mut locked(&self.output));
@@ -189,31 +231,121 @@ impl Rewriter {
     }
 
     fn parse(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        let mut rest = chunk;
-        while let Phase::Inserting(read @ ..BEGINNING) = self.phase {
-            // A start tag ends at such a character, so that nothing of the page is behind it in this piece.
-            let Some(end) = rest.iter().position(|byte| *byte == b'>') else { break };
-            let (piece, after) = rest.split_at(end + 1);
-            self.feed(piece)?;
-            rest = after;
-            self.phase = Phase::Inserting(read + piece.len());
-            if locked(&self.state).insertion.is_settled() {
-                self.phase = Phase::Holding;
-                self.lol = Some(parser(self.phase, &self.state, &self.output));
+        let mut kept = std::mem::take(&mut self.kept);
+        let mut rest = if kept.is_empty() {
+            chunk
+        } else {
+            kept.extend_from_slice(chunk);
+            &kept
+        };
+        while !rest.is_empty() {
+            let read = match self.phase {
+                Phase::Inserting(before) => self.insert(rest, before, out)?,
+                Phase::Skimming => self.skim(rest, out)?,
+                Phase::Inside(name) => self.inside(rest, name, out)?,
+                Phase::Parsing => self.feed(rest, out)?,
+            };
+            rest = rest.get(read..).unwrap_or_default();
+            if read == 0 {
+                break;
             }
         }
-        self.feed(rest)?;
-        out.append(&mut locked(&self.output));
+        self.keep(rest)
+    }
+
+    /// Keeps the beginning of a tag until the rest of it is there.
+    fn keep(&mut self, rest: &[u8]) -> Result<(), Failure> {
+        if rest.len() > locked(&self.state).settings.html_token {
+            self.lol = None;
+            return Err(Failure::Parser(TooLong.into()));
+        }
+        self.kept = rest.to_vec();
         Ok(())
     }
 
-    fn feed(&mut self, piece: &[u8]) -> Result<(), Failure> {
+    /// Reads up to where a tag may end, as long as something is to be inserted.
+    fn insert(&mut self, page: &[u8], before: usize, out: &mut Vec<u8>) -> Result<usize, Failure> {
+        // A start tag ends at such a character, so that nothing of the page is behind it in this piece.
+        let end = memchr::memchr(b'>', page).map_or(page.len(), |end| end + 1);
+        let piece = if before < BEGINNING { page.get(..end).unwrap_or(page) } else { page };
+        let read = self.feed(piece, out)?;
+        self.phase = Phase::Inserting(before + read);
+        if before < BEGINNING && locked(&self.state).insertion.is_settled() {
+            self.phase = Phase::Skimming;
+            self.lol = Some(parser(self.phase, &self.state, &self.output));
+        }
+        Ok(read)
+    }
+
+    /// Passes what can hold no address of a service, and gives the parser the next tag that may.
+    fn skim(&mut self, page: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
+        let (passes, next) = {
+            let state = locked(&self.state);
+            let ground = address::Ground::of(&state);
+            skim::skim(&mut self.place, page, |address| ground.is_harmless(address))
+        };
+        let (passing, rest) = page.split_at(passes);
+        out.extend_from_slice(passing);
+        let read = match next {
+            skim::Next::Unfinished => 0,
+            skim::Next::Tag(length) => {
+                let read = self.feed(rest.get(..length).unwrap_or(rest), out)?;
+                self.forget_open_elements();
+                read
+            }
+            skim::Next::Element(length, name) => {
+                let read = self.feed(rest.get(..length).unwrap_or(rest), out)?;
+                if locked(&self.state).is_inside {
+                    self.phase = Phase::Inside(name);
+                }
+                read
+            }
+            skim::Next::Rest => {
+                self.phase = Phase::Parsing;
+                self.feed(rest, out)?
+            }
+        };
+        Ok(passes + read)
+    }
+
+    /// Gives the parser an element's content; it alone knows whether an end tag is the element's.
+    fn inside(&mut self, page: &[u8], name: &str, out: &mut Vec<u8>) -> Result<usize, Failure> {
+        let (piece, may_end) = match skim::end_tag(page, name) {
+            skim::EndTag::Until(end) => (page.get(..end).unwrap_or(page), Phase::Skimming),
+            // All but what may be the beginning of the end tag. If it ended all the same (an end tag may have
+            // attributes with a `>` in them), nobody but the parser knows where.
+            skim::EndTag::None(before) => (page.get(..before).unwrap_or(page), Phase::Parsing),
+        };
+        let read = self.feed(piece, out)?;
+        if !locked(&self.state).is_inside {
+            self.phase = may_end;
+        }
+        Ok(read)
+    }
+
+    /// The parser never sees the end of an element that it was given the start tag of alone, and must not keep a list
+    /// of them that grows with the page.
+    fn forget_open_elements(&mut self) {
+        const MOST: usize = 64;
+        self.left_open += 1;
+        if self.left_open > MOST {
+            self.left_open = 0;
+            self.lol = Some(parser(self.phase, &self.state, &self.output));
+        }
+    }
+
+    fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
         // It is taken out while it works, so that it is never written to after an error: lol_html panics then.
         let mut lol = self.lol.take().ok_or(Failure::Spent)?;
         lol.write(piece).map_err(|error| Failure::Parser(error.into()))?;
         self.lol = Some(lol);
-        Ok(())
+        out.append(&mut locked(&self.output));
+        Ok(piece.len())
     }
+}
+
+fn knows_host(settings: &Settings, address: &url::Url) -> bool {
+    address.host_str().is_none_or(|host| settings.services.knows_host(host))
 }
 
 fn parser(
@@ -244,7 +376,7 @@ fn handlers(phase: Phase, state: &Arc<Mutex<State>>) -> LolSettings<'static, 'st
         .append_element_content_handler((
             Cow::Borrowed(match phase {
                 Phase::Inserting(_) => &*EVERY,
-                Phase::Holding => &*HOLDING,
+                Phase::Skimming | Phase::Inside(_) | Phase::Parsing => &*HOLDING,
             }),
             ElementContentHandlers::default().element(move |element: &mut elements::Element<'_, '_>| {
                 elements::element(&elements, element, phase)
