@@ -59,8 +59,7 @@ impl Matcher {
             let paths: &mut Vec<(Box<str>, usize)> = paths;
             paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         }
-        let file_ends = files.keys().filter_map(|file: &Box<str>| file.rsplit('/').next().map(Into::into));
-        let file_ends = file_ends.collect();
+        let file_ends = file_ends(&files);
         let lengths: BTreeSet<_> = cookie_starts.keys().map(|start| <str>::len(start)).collect();
         Matcher {
             exact,
@@ -129,6 +128,10 @@ impl Matcher {
                 .copied()
         })
     }
+}
+
+fn file_ends(files: &HashMap<Box<str>, usize>) -> HashSet<Box<str>> {
+    files.keys().filter_map(|file| file.rsplit('/').next()).map(Into::into).collect()
 }
 
 /// A host and every domain above it.

@@ -6,7 +6,7 @@ use lol_html::html_content::ContentType;
 use url::Url;
 
 use super::scripts::{self, Reading};
-use super::{Phase, State, address, insert, knows_host, locked, skim};
+use super::{State, address, insert, knows_host, locked, skim};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::Service;
 
@@ -28,10 +28,12 @@ enum Holds {
 }
 
 /// Judges one element, holds or strips it, and inserts what belongs there.
-pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>, phase: Phase) -> Outcome {
+pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>) -> Outcome {
     let mut state = locked(shared);
     let tag = element.tag_name();
-    if let Phase::Inserting(_) = phase {
+    if state.insertion.is_settled() {
+        watch_end(shared, &mut state, element, &tag);
+    } else {
         insert::insert(&mut state, element, &tag);
     }
     match tag.as_str() {
@@ -42,13 +44,10 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>,
                 state.is_host_known = knows_host(&state.settings, base);
             }
         }
-        "template" if matches!(phase, Phase::Inserting(_)) => template(shared, &mut state, element),
+        "template" if !state.insertion.is_settled() => template(shared, &mut state, element),
         "noscript" => state.reading = Reading::NoScript,
         "iframe" => srcdoc(&state, element)?,
         _ => {}
-    }
-    if !matches!(phase, Phase::Inserting(_)) && skim::is_read_to_its_end(&tag) {
-        watch_end(shared, &mut state, element);
     }
     let held = judge_addresses(&state, element, &tag);
     state.insertion.entangled |= element.removed();
@@ -59,8 +58,8 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>,
 }
 
 /// Notes that an element is open, until its end tag comes.
-fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>) {
-    if state.is_inside {
+fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
+    if state.is_inside || !skim::is_read_to_its_end(tag) {
         return;
     }
     let Some(handlers) = element.end_tag_handlers() else { return };
@@ -151,12 +150,6 @@ fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> H
 fn holds_content(tag: &str) -> bool {
     matches!(tag, "body" | "table" | "td" | "th" | "video" | "audio" | "input")
 }
-
-/// Every element that [`element`] has business with: those of [`attributes`], and what holds other markup.
-pub(super) const HOLDING: &str = "script, noscript, iframe, frame, embed, track, img, source, video, audio, \
-    input[src], object, image, use, feimage, link, meta, base, \
-    body[background], table[background], td[background], th[background], \
-    style, title, textarea, svg, math, xmp, noembed, noframes";
 
 fn attributes(tag: &str, element: &Element<'_, '_>) -> &'static [(&'static str, Holds)] {
     use Holds::{List, One, Refresh};

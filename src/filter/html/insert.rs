@@ -23,6 +23,11 @@ pub(super) struct Insertion {
 }
 
 impl Insertion {
+    /// Where a page's insertion begins.
+    pub(super) fn of(inserts: &Inserts) -> Self {
+        Insertion { settled: matches!(inserts, Inserts::Nothing), ..Insertion::default() }
+    }
+
     /// Whether all is inserted, and what follows can be read as if a page began there.
     pub(super) fn is_settled(&self) -> bool {
         self.settled
@@ -47,7 +52,7 @@ pub(super) fn insert(state: &mut State, element: &mut Element<'_, '_>, tag: &str
     }
     put(state, element, tag);
     let Insertion { guard, banner, entangled, .. } = state.insertion;
-    let is_whole = guard && (banner || matches!(state.page.inserts, Inserts::Guard(_) | Inserts::Nothing));
+    let is_whole = guard && (banner || matches!(state.page.inserts, Inserts::Guard(_)));
     state.insertion.settled = is_whole && !entangled && PLAIN.contains(&tag);
 }
 

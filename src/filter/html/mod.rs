@@ -138,7 +138,6 @@ enum Start {
 }
 
 static EVERY: LazyLock<Selector> = LazyLock::new(|| selector("*"));
-static HOLDING: LazyLock<Selector> = LazyLock::new(|| selector(elements::HOLDING));
 static TEXTS: LazyLock<Selector> = LazyLock::new(|| selector("script, noscript"));
 
 fn selector(text: &str) -> Selector {
@@ -156,7 +155,7 @@ impl Rewriter {
         let state = Arc::new(Mutex::new(State {
             settings: Arc::clone(settings),
             base: None,
-            insertion: insert::Insertion::default(),
+            insertion: insert::Insertion::of(&page.inserts),
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_host_known: knows_host(settings, &page.url),
@@ -168,7 +167,7 @@ impl Rewriter {
             Inserts::Guard(_) | Inserts::Page { .. } => Phase::Inserting(0),
         };
         let output = Arc::<Mutex<Vec<u8>>>::default();
-        let lol = parser(phase, &state, &output);
+        let lol = parser(&state, &output);
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
         let (place, kept) = Default::default();
         Rewriter {
@@ -225,7 +224,10 @@ impl Rewriter {
     fn begin(&mut self, is_page: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
         let Start::Presumed(kept) = std::mem::replace(&mut self.start, Start::Known) else { return Ok(()) };
         if !is_page {
-            locked(&self.state).page.inserts = Inserts::Nothing;
+            let mut state = locked(&self.state);
+            state.page.inserts = Inserts::Nothing;
+            state.insertion = insert::Insertion::of(&Inserts::Nothing);
+            self.phase = Phase::Skimming;
         }
         self.parse(&kept, out)
     }
@@ -272,7 +274,6 @@ impl Rewriter {
         self.phase = Phase::Inserting(before + read);
         if before < BEGINNING && locked(&self.state).insertion.is_settled() {
             self.phase = Phase::Skimming;
-            self.lol = Some(parser(self.phase, &self.state, &self.output));
         }
         Ok(read)
     }
@@ -330,7 +331,7 @@ impl Rewriter {
         self.left_open += 1;
         if self.left_open > MOST {
             self.left_open = 0;
-            self.lol = Some(parser(self.phase, &self.state, &self.output));
+            self.lol = Some(parser(&self.state, &self.output));
         }
     }
 
@@ -348,12 +349,8 @@ fn knows_host(settings: &Settings, address: &url::Url) -> bool {
     address.host_str().is_none_or(|host| settings.services.knows_host(host))
 }
 
-fn parser(
-    phase: Phase,
-    state: &Arc<Mutex<State>>,
-    output: &Arc<Mutex<Vec<u8>>>,
-) -> HtmlRewriter<'static, Sink> {
-    HtmlRewriter::new(handlers(phase, state), sink(output))
+fn parser(state: &Arc<Mutex<State>>, output: &Arc<Mutex<Vec<u8>>>) -> HtmlRewriter<'static, Sink> {
+    HtmlRewriter::new(handlers(state), sink(output))
 }
 
 fn sink(output: &Arc<Mutex<Vec<u8>>>) -> Sink {
@@ -361,7 +358,7 @@ fn sink(output: &Arc<Mutex<Vec<u8>>>) -> Sink {
     Box::new(move |bytes| locked(&output).extend_from_slice(bytes))
 }
 
-fn handlers(phase: Phase, state: &Arc<Mutex<State>>) -> LolSettings<'static, 'static> {
+fn handlers(state: &Arc<Mutex<State>>) -> LolSettings<'static, 'static> {
     let memory = locked(state).settings.html_token;
     // windows-1252 has a letter for every byte, so what is decoded and encoded again is the same.
     let encoding = AsciiCompatibleEncoding::new(encoding_rs::WINDOWS_1252).expect("it is ASCII-compatible");
@@ -374,12 +371,9 @@ fn handlers(phase: Phase, state: &Arc<Mutex<State>>) -> LolSettings<'static, 'st
         .with_memory_settings(limits)
         .with_strict(false)
         .append_element_content_handler((
-            Cow::Borrowed(match phase {
-                Phase::Inserting(_) => &*EVERY,
-                Phase::Skimming | Phase::Inside(_) | Phase::Parsing => &*HOLDING,
-            }),
+            Cow::Borrowed(&*EVERY),
             ElementContentHandlers::default().element(move |element: &mut elements::Element<'_, '_>| {
-                elements::element(&elements, element, phase)
+                elements::element(&elements, element)
             }),
         ))
         .append_element_content_handler((
