@@ -43,7 +43,7 @@ pub struct Arrival {
 }
 
 /// What others learn of a visitor's address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAddress {
     /// All of it.

@@ -3,7 +3,9 @@
 mod check;
 mod demo;
 mod ledger;
+mod output;
 mod run;
+mod schema;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,8 @@ enum Command {
     Demo(demo::Args),
     /// Give out and verify the proof of who agreed to what.
     Ledger(ledger::Args),
+    /// Print the JSON Schema of the settings, for editors and for CI.
+    Schema(schema::Args),
 }
 
 /// Reads the arguments, does what they say, and tells how it went.
@@ -47,5 +51,6 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &config),
         Command::Demo(args) => demo::run(args),
         Command::Ledger(args) => ledger::run(args, &config),
+        Command::Schema(args) => schema::run(&args),
     }
 }

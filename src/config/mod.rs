@@ -5,6 +5,7 @@ mod files;
 mod problem;
 mod raw;
 mod resolve;
+mod schema;
 mod sites;
 mod tree;
 
@@ -23,6 +24,7 @@ use crate::{ledger, listener, telemetry, upstream};
 use files::Files;
 pub use problem::{Colours, Place, Problem, Severity};
 use resolve::{Keys, NewFile, Scope, Shared, at};
+pub use schema::{File, schema_of, schema_of_both};
 
 /// Everything that a run of the proxy needs to know: an immutable snapshot.
 #[derive(Debug)]

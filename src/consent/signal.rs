@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Category, Choices, Granted};
 
 /// What a site does with `Sec-GPC: 1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GlobalPrivacyControl {
     /// Marketing counts as refused, unless the visitor agreed to it while the signal was on.

@@ -14,7 +14,7 @@ pub use front_matter::{Problem, Read, read, unknown_variables};
 pub use render::Wording;
 
 /// Whether a document is acknowledged or accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Its readers acknowledge it (GDPR articles 13 and 14 ask for no agreement).

@@ -23,7 +23,7 @@ pub struct Settings {
 }
 
 /// What happens to cookies that neither the site nor the catalogue names, until the visitor agrees to all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
     /// They pass.

@@ -67,7 +67,7 @@ pub enum Banner {
 }
 
 /// What happens to third parties that no catalogue knows, until the visitor agrees to everything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnknownThirdParties {
     /// They load.

@@ -41,7 +41,7 @@ pub struct Look {
 }
 
 /// Where the banner stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Position {
     /// At the lower edge.

@@ -12,6 +12,7 @@ mod support;
 
 mod architecture;
 mod charsets;
+mod commands;
 mod connections;
 mod forwarding;
 mod kit;

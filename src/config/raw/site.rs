@@ -1,5 +1,8 @@
 //! `sites/NAME.yaml` as it is written.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,123 +15,202 @@ use crate::services::{Rule, Treatment};
 use crate::visit::ClientAddress;
 use crate::web::Position;
 
-/// The whole file, or `defaults` of `consentry.yaml`.
-#[derive(Debug, Default, Deserialize)]
+/// One site, or the defaults of all.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(title = "Consentry: a site")]
 pub(in crate::config) struct Site {
+    /// The names by which visitors reach the site; `*` is every name that no other site has.
     pub(in crate::config) hosts: Option<Vec<Host>>,
+    /// The application: one address, or a list of them.
     pub(in crate::config) upstream: Option<Upstream>,
+    /// Whether the site is treated.
+    #[schemars(extend("default" = "enforce"))]
     pub(in crate::config) mode: Mode,
+    /// The languages of the site; the first is the fallback.
     pub(in crate::config) languages: Option<Vec<Tag>>,
+    /// Who answers for the personal data; banner and documents name them.
     pub(in crate::config) controller: Option<Party>,
+    /// Who processes the personal data for them.
     pub(in crate::config) processor: Option<Party>,
+    /// What the site publishes, by name; `privacy` is its cookies and privacy information.
     pub(in crate::config) documents: Named<Document>,
+    /// Which requests go to a document first, until it is acknowledged or accepted.
     pub(in crate::config) gates: Vec<Gate>,
+    /// The question for agreement.
     pub(in crate::config) banner: Banner,
+    /// How a category, or one service by its name, is treated; the service wins.
+    #[schemars(schema_with = "crate::config::schema::services")]
     pub(in crate::config) services: Named<Treated>,
+    /// What the built-in catalogue does not know.
     pub(in crate::config) own_services: Vec<OwnService>,
+    /// Third parties that no catalogue knows.
     pub(in crate::config) third_parties: ThirdParties,
+    /// The site's own cookies.
     pub(in crate::config) cookies: Cookies,
+    /// What the application learns of visitors' addresses.
+    #[schemars(extend("default" = "full"))]
     pub(in crate::config) client_address: ClientAddress,
+    /// The folder of the proxy's own pages.
+    #[schemars(extend("default" = "/_consent/"))]
     pub(in crate::config) own_path: Option<String>,
+    /// Whether known crawlers see gates and banner.
+    #[schemars(extend("default" = "pass"))]
     pub(in crate::config) crawlers: Crawlers,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Mode {
+    /// Everything holds.
     #[default]
     Enforce,
+    /// Nothing changes; the log says what would have.
     Observe,
+    /// A proxy that leaves everything as it is.
     Off,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Crawlers {
+    /// They see neither gate nor banner; services stay held.
     #[default]
     Pass,
+    /// They are visitors as all others.
     Treat,
 }
 
-#[derive(Debug, Deserialize)]
+/// A company or an authority.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Party {
+    /// Its full name.
     pub(in crate::config) name: Text,
+    /// The number under which it is registered.
     pub(in crate::config) organisation_number: Option<Text>,
+    /// Its postal address.
     pub(in crate::config) address: Option<Text>,
+    /// Where visitors reach it about their data.
     pub(in crate::config) email: Option<Text>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A text that the site publishes in one or more languages.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Document {
+    /// Whether its readers acknowledge or accept it.
     pub(in crate::config) kind: Kind,
+    /// Where visitors read it, such as /privacy.
+    #[schemars(regex(pattern = "^/"))]
     pub(in crate::config) path: String,
+    /// A file of Markdown for each language.
     pub(in crate::config) files: Named<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Requests that need a valid acceptance of a document: those with a cookie, or to a path.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Gate {
+    /// What the log calls it.
     pub(in crate::config) name: String,
+    /// The document that is shown.
     pub(in crate::config) document: String,
+    /// The cookie by which the application knows its users.
     pub(in crate::config) cookie: Option<CookieName>,
+    /// The paths that the gate closes; all of them, where only `cookie` is given.
     #[serde(default)]
     pub(in crate::config) paths: Vec<PathRule>,
+    /// The paths that it leaves open.
     #[serde(default)]
     pub(in crate::config) except: Vec<PathRule>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The question for agreement, and the pages that look like it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Banner {
+    /// Whether it is shown; services are held all the same.
+    #[schemars(extend("default" = true))]
     pub(in crate::config) enabled: Option<bool>,
+    /// Where it stands.
+    #[schemars(extend("default" = "bottom"))]
     pub(in crate::config) position: Position,
+    /// Its colours; text needs a contrast of 4.5 at least.
     pub(in crate::config) theme: Theme,
+    /// Texts in place of the built-in ones, by language.
+    #[schemars(schema_with = "crate::config::schema::banner_texts")]
     pub(in crate::config) texts: Named<Named<Text>>,
+    /// After how long visitors are asked again.
     pub(in crate::config) lifetime: Lifetime,
+    /// What `Sec-GPC: 1` of a browser means.
+    #[schemars(extend("default" = "respect"))]
     pub(in crate::config) global_privacy_control: GlobalPrivacyControl,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The colours of banner and pages.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Theme {
+    /// Buttons and links.
+    #[schemars(extend("default" = "#0b57d0"))]
     pub(in crate::config) accent: Option<Colour>,
+    /// What they stand on.
+    #[schemars(extend("default" = "#ffffff"))]
     pub(in crate::config) background: Option<Colour>,
+    /// The text.
+    #[schemars(extend("default" = "#1f1f1f"))]
     pub(in crate::config) text: Option<Colour>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// After how long visitors are asked again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Lifetime {
+    /// After they agreed: 365d at most.
+    #[schemars(extend("default" = "180d"))]
     pub(in crate::config) agreed: Option<Time>,
+    /// After they refused: 180d to 400d.
+    #[schemars(extend("default" = "180d"))]
     pub(in crate::config) refused: Option<Time>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A service that the built-in catalogue does not know.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct OwnService {
+    /// By which `services` and visitors know it.
     pub(in crate::config) name: String,
+    /// Why it is there.
     pub(in crate::config) category: CategoryWord,
+    /// Where it is loaded from: host and path, without a scheme.
     #[serde(default)]
     pub(in crate::config) urls: Vec<Location>,
+    /// Text by which its inline scripts are known.
     #[serde(default)]
     pub(in crate::config) inline: Vec<String>,
+    /// The cookies that it sets.
     #[serde(default)]
     pub(in crate::config) cookies: Vec<CookieName>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Third parties that no catalogue knows.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct ThirdParties {
+    /// What happens to them until the visitor agrees to everything.
+    #[schemars(extend("default" = "block-active"))]
     pub(in crate::config) unknown: UnknownThirdParties,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The site's own cookies.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Cookies {
+    /// Those that the site cannot do without.
     pub(in crate::config) necessary: Vec<CookieName>,
+    /// What happens to those that nobody names, until the visitor agrees to everything.
+    #[schemars(extend("default" = "allow"))]
     pub(in crate::config) unknown: cookies::Unknown,
 }
 
@@ -139,6 +221,20 @@ pub(in crate::config) struct Named<T>(pub(in crate::config) Vec<(String, T)>);
 impl<T> Default for Named<T> {
     fn default() -> Self {
         Named(Vec::new())
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Named_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
     }
 }
 
@@ -165,7 +261,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
 }
 
 /// One address of the application, or several.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(with = "OneOrSeveral")]
 pub(in crate::config) struct Upstream {
     pub(in crate::config) targets: Vec<Target>,
     /// Whether it is written as a list, which the paths of problems follow.
@@ -173,15 +270,38 @@ pub(in crate::config) struct Upstream {
 }
 
 /// One address of the application, and how its certificate is verified.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Target {
+    /// Scheme, host and port, such as https://10.0.0.5; or `env:NAME`, `file:PATH`.
     pub(in crate::config) url: String,
+    /// Whether its certificate is verified.
+    #[schemars(extend("default" = true))]
     pub(in crate::config) verify: Option<bool>,
+    /// A file of the authorities that its certificate is verified with, in PEM.
     pub(in crate::config) ca: Option<String>,
     /// Whether it is a mapping, which the paths of problems follow.
     #[serde(skip)]
     pub(in crate::config) is_short: bool,
+}
+
+/// One address of the application, or several.
+#[expect(dead_code, reason = "`Targets` reads it with better errors; the schema is made from this")]
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrSeveral {
+    One(AddressOrTarget),
+    Several(#[schemars(length(min = 1))] Vec<AddressOrTarget>),
+}
+
+/// One address of the application, alone or with how its certificate is verified.
+#[expect(dead_code, reason = "`One` reads it with better errors; the schema is made from this")]
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+enum AddressOrTarget {
+    /// Scheme, host and port, such as http://127.0.0.1:3000; or `env:NAME`, `file:PATH`.
+    Address(String),
+    Target(Target),
 }
 
 struct Targets;
@@ -248,30 +368,52 @@ impl<'de> Deserialize<'de> for OneTarget {
 }
 
 /// How a category or a service is treated: a word, or a treatment before and one after agreement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(with = "WordOrBoth")]
 pub(in crate::config) struct Treated(pub(in crate::config) Rule);
 
-#[derive(Deserialize)]
+/// How a category or a service is treated.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum RuleWord {
+    /// It never runs.
     Strip,
+    /// It runs once the visitor has agreed.
     Consent,
+    /// It always runs, without what identifies a visitor.
     Anonymize,
+    /// It always runs.
     Allow,
 }
 
-#[derive(Deserialize)]
+/// What happens to a service.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum TreatmentWord {
+    /// It does not run.
     Block,
+    /// It runs without what identifies a visitor.
     Anonymize,
+    /// It runs.
     Allow,
 }
 
-#[derive(Deserialize)]
+/// A word for both, or one before and one after agreement.
+#[expect(dead_code, reason = "`Either` reads it with better errors; the schema is made from this")]
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum WordOrBoth {
+    Word(RuleWord),
+    Both(BeforeAndAfter),
+}
+
+/// A treatment before and one after agreement.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BeforeAndAfter {
+    /// Until the visitor has agreed.
     without_consent: TreatmentWord,
+    /// From then on.
     with_consent: TreatmentWord,
 }
 

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::consent::Category;
@@ -16,7 +17,8 @@ use crate::visit::path::PathPattern;
 use crate::web::language::Language;
 
 /// A duration such as `30s`, `10m`, `2h` or `180d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$"))]
 pub(in crate::config) struct Time(pub(in crate::config) Duration);
 
 impl FromStr for Time {
@@ -44,7 +46,8 @@ impl FromStr for Time {
 }
 
 /// A number of bytes such as `64KiB` or `8MiB`; 0 may stand without a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("type" = ["string", "integer"], "pattern" = "^(0|[0-9]+(B|KiB|MiB|GiB))$", "maximum" = 0, "minimum" = 0))]
 pub(in crate::config) struct Size(pub(in crate::config) u64);
 
 impl FromStr for Size {
@@ -78,7 +81,8 @@ fn split_number(text: &str) -> (&str, &str) {
 }
 
 /// A host name, `*.` and a host name, or `*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^(\*|(\*\.)?[^\[\]*/:@?#% ]+|\[[0-9A-Fa-f:.]+\])$"))]
 pub(in crate::config) struct Host(pub(in crate::config) HostPattern);
 
 impl FromStr for Host {
@@ -110,7 +114,8 @@ impl FromStr for Host {
 }
 
 /// A language tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$"))]
 pub(in crate::config) struct Tag(pub(in crate::config) Language);
 
 impl FromStr for Tag {
@@ -122,7 +127,8 @@ impl FromStr for Tag {
 }
 
 /// A colour as `#rgb` or `#rrggbb`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$"))]
 pub(in crate::config) struct Colour(pub(in crate::config) Box<str>);
 
 impl FromStr for Colour {
@@ -138,7 +144,8 @@ impl FromStr for Colour {
 }
 
 /// A path, or with a `*` at its end all that begin so.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^/[^*]*\*?$"))]
 pub(in crate::config) struct PathRule(pub(in crate::config) PathPattern);
 
 impl FromStr for PathRule {
@@ -151,7 +158,8 @@ impl FromStr for PathRule {
 }
 
 /// The name of a cookie, or with a `*` at its end all that begin so.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(with = "String", extend("type" = ["string", "integer"], "pattern" = r"^(\*|[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?)$"))]
 pub(in crate::config) struct CookieName(pub(in crate::config) NamePattern);
 
 impl FromStr for CookieName {
@@ -169,7 +177,8 @@ impl FromStr for CookieName {
 }
 
 /// Where a service is loaded from: host and path, without a scheme.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^(\*/[^*]|(\*\.)?[^*/:@?#% ]+(/|$))[^*]*\*?$"))]
 pub(in crate::config) struct Location(pub(in crate::config) UrlPattern);
 
 impl FromStr for Location {
@@ -198,7 +207,8 @@ impl FromStr for Location {
 }
 
 /// A category.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("enum" = Category::ALL.map(Category::as_str)))]
 pub(in crate::config) struct CategoryWord(pub(in crate::config) Category);
 
 impl FromStr for CategoryWord {
@@ -216,7 +226,8 @@ impl FromStr for CategoryWord {
 }
 
 /// Text that may look like a number, such as an organisation number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("type" = ["string", "integer"], "pattern" = r"\S"))]
 pub(in crate::config) struct Text(pub(in crate::config) Box<str>);
 
 impl FromStr for Text {
