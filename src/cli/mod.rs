@@ -1,8 +1,11 @@
 //! The command line: one file a command.
 
 mod check;
+mod completions;
 mod demo;
+mod healthcheck;
 mod ledger;
+mod man;
 mod output;
 mod run;
 mod schema;
@@ -41,6 +44,12 @@ enum Command {
     Ledger(ledger::Args),
     /// Print the JSON Schema of the settings, for editors and for CI.
     Schema(schema::Args),
+    /// Ask the proxy that runs whether it is well.
+    Healthcheck(healthcheck::Args),
+    /// Print the completions of a shell.
+    Completions(completions::Args),
+    /// Print the manual page, or write all of them.
+    Man(man::Args),
 }
 
 /// Reads the arguments, does what they say, and tells how it went.
@@ -52,5 +61,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Ledger(args) => ledger::run(args, &config),
         Command::Schema(args) => schema::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(args, &config),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -94,6 +94,21 @@ pub fn load(path: &Path, first_start: FirstStart) -> Result<Loaded, Vec<Problem>
     }
 }
 
+/// Where `consentry.yaml` at `path` says that health is served, or that it is not. Errors elsewhere in the file are
+/// of no account.
+pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, Vec<Problem>> {
+    let mut files = Files::default();
+    let address = files.read(path).and_then(|file| {
+        let mut tree = tree::parse(&mut files, file)?;
+        let raw: raw::Main = decode::decode(&mut files, &mut tree)?;
+        resolve::admin(&mut Scope { files: &mut files, tree: &tree }, &raw, &[])
+    });
+    match address {
+        None if files.problems.iter().any(Problem::is_error) => Err(in_order(files.problems)),
+        address => Ok(address),
+    }
+}
+
 fn read(files: &mut Files, path: &Path, first_start: FirstStart) -> Option<(Loaded, Option<NewFile>)> {
     let file = files.read(path)?;
     let mut tree = tree::parse(files, file)?;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::files::{FileId, Files, Spot};
 use super::tree::{Node, Step};
 pub(super) use documents::Library;
-pub(super) use proxy::proxy;
+pub(super) use proxy::{admin, proxy};
 pub(super) use secrets::{Keys, NewFile};
 pub(super) use site::{Resolved, Shared, site, with_defaults};
 

@@ -125,7 +125,12 @@ fn address(scope: &mut Scope<'_>, path: &[Step<'_>], written: &str) -> Option<So
     address
 }
 
-fn admin(scope: &mut Scope<'_>, raw: &Main, listeners: &[listener::Settings]) -> Option<SocketAddr> {
+/// The admin listener, which must be none of the public ones.
+pub(in crate::config) fn admin(
+    scope: &mut Scope<'_>,
+    raw: &Main,
+    listeners: &[listener::Settings],
+) -> Option<SocketAddr> {
     let path = at!["admin", "address"];
     let admin = address(scope, path, &raw.admin.as_ref()?.address)?;
     let collides = |listener: &listener::Settings| {
