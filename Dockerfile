@@ -3,8 +3,9 @@
 #   docker build -t consentry .
 #   docker run -p 8080:8080 -p 8443:8443 -v ./config:/srv/consentry/config:ro -v consentry-data:/srv/consentry/data consentry
 #
-# In a container, `listen` must name 0.0.0.0 or [::]; `admin` stays on 127.0.0.1:9090, where HEALTHCHECK asks.
-# Paths in the settings are relative to their files, so `../data/` is the volume.
+# In a container, `listen` must name 0.0.0.0 or [::]. `admin` may stay on 127.0.0.1:9090: HEALTHCHECK asks there.
+# Paths in the settings are relative to their files, so `../data/` is the volume. Stop it with more patience than
+# `timeouts.drain` (30s): `docker run --stop-timeout 45`. Reload: `docker kill --signal HUP NAME`.
 
 FROM rust:1-slim AS build
 WORKDIR /src
@@ -19,15 +20,17 @@ FROM debian:stable-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --home-dir /srv/consentry --shell /usr/sbin/nologin consentry \
+# By number, so that orchestrators see that it is not root.
+RUN groupadd --system --gid 10001 consentry \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /srv/consentry --shell /usr/sbin/nologin consentry \
     && install -d -o consentry -g consentry -m 0700 /srv/consentry/data
 COPY --from=build /out/consentry /usr/local/bin/consentry
-USER consentry
+USER 10001:10001
 WORKDIR /srv/consentry
 VOLUME /srv/consentry/data
 EXPOSE 8080 8443
-ENV CONSENTRY_ADMIN_PORT=9090
-# No HTTP client is needed in the image: bash can open a connection by itself.
-HEALTHCHECK --interval=15s --timeout=3s --start-period=5s CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$CONSENTRY_ADMIN_PORT && printf 'GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r status <&3 && [[ $status == *' 200 '* ]]"]
+ENV CONSENTRY_CONFIG=/srv/consentry/config/consentry.yaml
+# It asks the `admin` listener of the settings; no shell and no HTTP client take part.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["consentry", "healthcheck"]
 ENTRYPOINT ["consentry"]
-CMD ["run", "--config", "config/consentry.yaml"]
+CMD ["run"]
