@@ -31,6 +31,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 4] = [
             ("config/sites/NAME.yaml", "One site each."),
             ("config/documents/", "The texts that sites publish, in Markdown."),
             ("data/", "What the proxy writes: the secrets that sign cookies, and the ledger."),
+            ("/etc/consentry/, /var/lib/consentry/", "The same, where the Debian package keeps them."),
         ],
     ),
     (

@@ -119,7 +119,7 @@ pub(super) struct Timeouts {
     /// From the connection to the end of the TLS handshake.
     #[schemars(extend("default" = "10s"))]
     pub(super) tls_handshake: Option<Time>,
-    /// For the head of a request.
+    /// From the first byte of a request to the end of its head.
     #[schemars(extend("default" = "10s"))]
     pub(super) request_header: Option<Time>,
     /// Between two pieces of a body that a client sends.
@@ -128,10 +128,10 @@ pub(super) struct Timeouts {
     /// To connect to an upstream.
     #[schemars(extend("default" = "5s"))]
     pub(super) upstream_connect: Option<Time>,
-    /// Until an upstream's answer begins, and between two pieces of it.
+    /// From the end of a request to the head of the upstream's answer.
     #[schemars(extend("default" = "60s"))]
     pub(super) upstream_response: Option<Time>,
-    /// How long a connection without a request stays open.
+    /// How long a connection without a request, or a silent WebSocket, stays open.
     #[schemars(extend("default" = "60s"))]
     pub(super) idle: Option<Time>,
     /// What requests under way get when the proxy stops.
@@ -143,10 +143,10 @@ pub(super) struct Timeouts {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Connections at a time.
+    /// Connections at a time; more of them wait.
     #[schemars(extend("default" = 10000))]
     pub(super) connections: Option<usize>,
-    /// Connections of one client address at a time.
+    /// Connections of one client address at a time; more of them are closed.
     #[schemars(extend("default" = 0))]
     pub(super) connections_per_address: Option<usize>,
     /// The head of a request; 8KiB at least.

@@ -16,6 +16,7 @@ mod commands;
 mod connections;
 mod forwarding;
 mod kit;
+mod packaging;
 mod process;
 mod story;
 mod streaming;

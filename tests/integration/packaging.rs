@@ -1,0 +1,167 @@
+//! What packages install: settings that can be used, files that exist, a unit that is as closed as it says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The files of a folder of this repository, and of those in it.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+/// /etc/consentry after the first steps of the operator's guide, with what the proxy writes beside it.
+fn installed() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let etc = folder.path().join("etc");
+    for file in files("config/sites").into_iter().chain(files("config/documents")) {
+        let target = etc.join(file.strip_prefix(root().join("config")).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(file, target).unwrap();
+    }
+    let state = folder.path().join("state");
+    let settings = text("deploy/deb/consentry.yaml").replace("/var/lib/consentry", state.to_str().unwrap());
+    std::fs::write(etc.join("consentry.yaml"), settings).unwrap();
+    folder
+}
+
+#[test]
+fn the_settings_of_the_debian_package_are_usable_once_a_site_is_described() {
+    let folder = installed();
+    let output = Command::new(env!("CARGO_BIN_EXE_consentry"))
+        .args(["check", "--config"])
+        .arg(folder.path().join("etc/consentry.yaml"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 site ready, no warnings"), "{told}");
+}
+
+#[test]
+fn the_settings_of_the_debian_package_fit_the_schema_that_they_name() {
+    let settings = text("deploy/deb/consentry.yaml");
+    assert!(
+        settings
+            .starts_with("# yaml-language-server: $schema=file:///usr/share/consentry/consentry.schema.json")
+    );
+    let schema = consentry::config::schema_of(consentry::config::File::Main);
+    let settings: serde_json::Value = serde_yaml::from_str(&settings).unwrap();
+    let problems: Vec<String> = jsonschema::draft202012::new(&schema)
+        .unwrap()
+        .iter_errors(&settings)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+/// The assets of the Debian package: what is taken, and where it goes.
+fn assets() -> Vec<(String, String)> {
+    let manifest = text("Cargo.toml");
+    let (_, list) = manifest.split_once("\nassets = [\n").unwrap();
+    let (list, _) = list.split_once("\n]").unwrap();
+    list.lines()
+        .map(|line| {
+            let mut parts = line.split('"').skip(1).step_by(2);
+            (parts.next().unwrap().to_owned(), parts.next().unwrap().to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn every_file_that_the_debian_package_takes_exists() {
+    for (source, _) in assets().iter().filter(|(source, _)| !source.starts_with("target/")) {
+        let path = root().join(source.trim_end_matches('*'));
+        assert!(path.exists(), "{source}");
+    }
+}
+
+#[test]
+fn unit_settings_and_package_name_the_same_places() {
+    let unit = text("deploy/systemd/consentry.service");
+    let settings = text("deploy/deb/consentry.yaml");
+    let config = unit.lines().find_map(|line| line.strip_prefix("Environment=CONSENTRY_CONFIG=/")).unwrap();
+    assert!(
+        assets().iter().any(|(source, target)| source == "deploy/deb/consentry.yaml" && target == config)
+    );
+    let state = unit.lines().find_map(|line| line.strip_prefix("StateDirectory=")).unwrap();
+    for key in ["secrets: file:", "ledger: { sqlite: "] {
+        assert!(settings.contains(&format!("{key}/var/lib/{state}/")), "{key}");
+    }
+    let user = unit.lines().find_map(|line| line.strip_prefix("User=")).unwrap();
+    assert!(text("deploy/systemd/consentry.sysusers").contains(&format!("\nu {user} ")));
+}
+
+/// The scale of systemd goes from 0 to 100; nothing is tested where it is not installed.
+#[test]
+fn the_unit_is_closed_to_what_the_proxy_does_not_need() {
+    let rated = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--no-pager", "--threshold=20"])
+        .arg(root().join("deploy/systemd/consentry.service"))
+        .output();
+    let Ok(output) = rated else { return };
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The words of the operator's guide that stand in backticks or in a block of code.
+fn words_of_the_guide() -> Vec<String> {
+    let guide = text("docs/operators-guide.md");
+    guide.split(['`', '\n']).map(str::trim).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_guide_names_commands_and_metrics_that_exist() {
+    let help = Command::new(env!("CARGO_BIN_EXE_consentry")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    // A family of counters is rendered once it has counted: its name stands in the source before.
+    let of_telemetry = |path: &PathBuf| path.to_string_lossy().contains("telemetry");
+    let metrics: String = files("src")
+        .iter()
+        .filter(|path| of_telemetry(path))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let (mut commands, mut names) = (0, 0);
+    for word in words_of_the_guide() {
+        if let Some(command) = word.strip_prefix("consentry ").and_then(|rest| rest.split_whitespace().next())
+        {
+            assert!(help.contains(&format!("\n  {command} ")), "there is no command `{word}`");
+            commands += 1;
+        } else if let Some(name) = word.strip_prefix("consentry_").filter(|word| !word.contains('.')) {
+            let name = name.split('{').next().unwrap().trim_end_matches("_total");
+            assert!(metrics.contains(&format!("\"{name}\"")), "there is no metric `{word}`");
+            names += 1;
+        }
+    }
+    assert!(commands > 5 && names > 8, "{commands} commands and {names} metrics: is the guide still read?");
+}
+
+#[test]
+fn the_defaults_of_the_guide_are_those_of_the_schema() {
+    let schema = consentry::config::schema_of(consentry::config::File::Main);
+    let guide = text("docs/operators-guide.md");
+    for kind in ["Timeouts", "Limits"] {
+        for (key, property) in schema["$defs"][kind]["properties"].as_object().unwrap() {
+            let default = match &property["default"] {
+                serde_json::Value::String(text) => text.clone(),
+                number => number.to_string(),
+            };
+            assert!(guide.contains(&format!("| `{key}` | {default} |")), "{kind}.{key} is {default}");
+        }
+    }
+}
