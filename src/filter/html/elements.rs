@@ -6,7 +6,7 @@ use lol_html::html_content::ContentType;
 use url::Url;
 
 use super::scripts::{self, Reading};
-use super::{State, address, insert, knows_host, locked, skim};
+use super::{State, address, knows_host, locked, skim};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::Service;
 
@@ -31,11 +31,7 @@ enum Holds {
 pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>) -> Outcome {
     let mut state = locked(shared);
     let tag = element.tag_name();
-    if state.insertion.is_settled() {
-        watch_end(shared, &mut state, element, &tag);
-    } else {
-        insert::insert(&mut state, element, &tag);
-    }
+    watch_end(shared, &mut state, element, &tag);
     match tag.as_str() {
         // The first that has an address counts (HTML section 4.2.3).
         "base" if state.base.is_none() => {
@@ -44,13 +40,11 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
                 state.is_host_known = knows_host(&state.settings, base);
             }
         }
-        "template" if !state.insertion.is_settled() => template(shared, &mut state, element),
         "noscript" => state.reading = Reading::NoScript,
         "iframe" => srcdoc(&state, element)?,
         _ => {}
     }
     let held = judge_addresses(&state, element, &tag);
-    state.insertion.entangled |= element.removed();
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
     }
@@ -67,17 +61,6 @@ fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Elemen
     let shared = Arc::clone(shared);
     handlers.push(Box::new(move |_| {
         locked(&shared).is_inside = false;
-        Ok(())
-    }));
-}
-
-fn template(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>) {
-    let Some(handlers) = element.end_tag_handlers() else { return };
-    state.insertion.templates += 1;
-    let shared = Arc::clone(shared);
-    handlers.push(Box::new(move |_| {
-        let mut state = locked(&shared);
-        state.insertion.templates = state.insertion.templates.saturating_sub(1);
         Ok(())
     }));
 }

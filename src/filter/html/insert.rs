@@ -1,115 +1,136 @@
-//! Where guard and banner go: once a document, whatever tags its author left out.
+//! Where guard and banner go: once a document, whatever tags its author left out. Pure.
 
-use lol_html::html_content::ContentType;
-
-use super::elements::Element;
-use super::{Inserts, State};
-use crate::filter::Banner;
-use crate::web::language::Language;
+use super::{Inserts, Page, skim};
+use crate::filter::{Banner, Settings};
+use crate::web::language::{Language, Wishes};
 
 /// How far the insertion has come.
 #[derive(Debug, Default)]
 pub(super) struct Insertion {
-    guard: bool,
-    banner: bool,
+    guard: Progress,
+    banner: Progress,
     /// The page's own `lang`.
     language: Option<Language>,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
-    pub(super) templates: usize,
-    /// Whether something has begun inside of which tags mean other things (SVG, MathML), or which is taken out: only
-    /// the parser knows where it ends.
-    pub(super) entangled: bool,
-    settled: bool,
+    templates: usize,
 }
 
-impl Insertion {
-    /// Where a page's insertion begins.
-    pub(super) fn of(inserts: &Inserts) -> Self {
-        Insertion { settled: matches!(inserts, Inserts::Nothing), ..Insertion::default() }
-    }
-
-    /// Whether all is inserted, and what follows can be read as if a page began there.
-    pub(super) fn is_settled(&self) -> bool {
-        self.settled
-    }
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Progress {
+    #[default]
+    Pending,
+    Done,
 }
 
-/// Elements after whose start tag comes plain markup, wherever they stand.
-const PLAIN: [&str; 20] = [
-    "body", "div", "p", "table", "center", "span", "ul", "ol", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "b",
-    "i", "small", "strong", "hr",
-];
+/// What goes in around one tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Around {
+    guard: Option<Side>,
+    banner: Option<Side>,
+}
+
+/// On which side of a tag something goes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Before,
+    After,
+}
 
 /// Elements that may stand before the body begins (HTML section 13.2.6.4.4).
 const HEAD: [&str; 10] =
     ["html", "head", "title", "base", "link", "meta", "script", "style", "noscript", "template"];
 
-/// Inserts what belongs before or into this element.
-pub(super) fn insert(state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
-    state.insertion.entangled |= matches!(tag, "svg" | "math");
-    if state.insertion.templates > 0 {
-        return;
+impl Insertion {
+    /// Where a page's insertion begins.
+    pub(super) fn of(inserts: &Inserts) -> Self {
+        let (guard, banner) = match inserts {
+            Inserts::Nothing => (Progress::Done, Progress::Done),
+            Inserts::Guard(_) => (Progress::Pending, Progress::Done),
+            Inserts::Page { .. } => (Progress::Pending, Progress::Pending),
+        };
+        Insertion { guard, banner, ..Insertion::default() }
     }
-    put(state, element, tag);
-    let Insertion { guard, banner, entangled, .. } = state.insertion;
-    let is_whole = guard && (banner || matches!(state.page.inserts, Inserts::Guard(_)));
-    state.insertion.settled = is_whole && !entangled && PLAIN.contains(&tag);
-}
 
-fn put(state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
-    if tag == "html" {
-        state.insertion.language =
-            element.get_attribute("lang").and_then(|lang| Language::parse(lang.trim()).ok());
-        return;
+    /// Whether nothing is left to be inserted.
+    pub(super) fn is_done(&self) -> bool {
+        (self.guard, self.banner) == (Progress::Done, Progress::Done)
     }
-    if !state.insertion.guard {
-        state.insertion.guard = true;
-        if let Some(guard) = guard(state) {
-            if tag == "head" || tag == "body" {
-                element.prepend(&guard, ContentType::Html);
-            } else {
-                element.before(&guard, ContentType::Html);
-            }
+
+    /// What goes in around this tag, which stands outside of scripts and the like.
+    pub(super) fn around(&mut self, tag: &[u8]) -> Around {
+        let (kind, name) = skim::name(tag);
+        let is_template = name == "template";
+        if kind == skim::Kind::End {
+            self.templates = self.templates.saturating_sub(usize::from(is_template));
+            return Around::default();
+        }
+        if name == "html" && self.language.is_none() {
+            let lang = skim::attribute(tag, "lang").and_then(|lang| std::str::from_utf8(lang).ok());
+            self.language = lang.and_then(|lang| Language::parse(lang.trim()).ok());
+        }
+        let around = if self.templates > 0 || name == "html" { Around::default() } else { self.put(&name) };
+        self.templates += usize::from(is_template);
+        around
+    }
+
+    fn put(&mut self, name: &str) -> Around {
+        let mut around = Around::default();
+        if self.guard == Progress::Pending {
+            self.guard = Progress::Done;
+            around.guard = Some(if matches!(name, "head" | "body") { Side::After } else { Side::Before });
+        }
+        if self.banner == Progress::Pending && !HEAD.contains(&name) {
+            self.banner = Progress::Done;
+            around.banner = match name {
+                // It has no body: its frames are pages of their own, and the settings page stays reachable.
+                "frameset" => None,
+                "body" => Some(Side::After),
+                _ => Some(Side::Before),
+            };
+        }
+        around
+    }
+
+    /// Writes what goes in on one side of a tag.
+    pub(super) fn write(
+        &self,
+        around: Around,
+        side: Side,
+        page: &Page,
+        settings: &Settings,
+        out: &mut Vec<u8>,
+    ) {
+        if around.guard == Some(side) {
+            guard(page, out);
+        }
+        if around.banner == Some(side) {
+            banner(page, settings, self.language.as_ref(), out);
         }
     }
-    if state.insertion.banner || HEAD.contains(&tag) {
-        return;
-    }
-    state.insertion.banner = true;
-    // A frameset page has no body: its frames are pages of their own, and the settings page stays reachable.
-    if tag == "frameset" {
-        return;
-    }
-    if let Some(markup) = banner(state) {
-        if tag == "body" {
-            element.prepend(&markup, ContentType::Html);
-        } else {
-            element.before(&markup, ContentType::Html);
-        }
-    }
 }
 
-fn guard(state: &State) -> Option<String> {
-    let (Inserts::Guard(guard) | Inserts::Page { guard, .. }) = &state.page.inserts else { return None };
-    let nonce = state.page.nonce.as_ref().map(|nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-    Some(format!("<script data-consentry=\"guard\"{}>{guard}</script>", nonce.unwrap_or_default()))
+fn guard(page: &Page, out: &mut Vec<u8>) {
+    let (Inserts::Guard(guard) | Inserts::Page { guard, .. }) = &page.inserts else { return };
+    out.extend_from_slice(b"<script data-consentry=\"guard\"");
+    if let Some(nonce) = &page.nonce {
+        out.extend_from_slice(format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")).as_bytes());
+    }
+    out.push(b'>');
+    out.extend_from_slice(guard.as_bytes());
+    out.extend_from_slice(b"</script>");
 }
 
-fn banner(state: &State) -> Option<String> {
-    let Inserts::Page { banner, undecided, language, return_to, .. } = &state.page.inserts else {
-        return None;
-    };
-    let look = &state.settings.look;
-    let own = state.insertion.language.as_ref();
+fn banner(page: &Page, settings: &Settings, own: Option<&Language>, out: &mut Vec<u8>) {
+    let Inserts::Page { banner, undecided, language, return_to, .. } = &page.inserts else { return };
+    let look = &settings.look;
     // `sv-SE` of a page is met by the site's `sv`.
-    let wishes = own.cloned().map(|own| crate::web::language::Wishes::default().led_by(own));
+    let wishes = own.map(|own| Wishes::default().led_by(own.clone()));
     let language =
-        wishes.and_then(|wishes| wishes.choose(look.languages.iter()).cloned()).unwrap_or(language.clone());
-    let mut markup = match banner {
-        Banner::NothingToAsk => return None,
-        Banner::Shown if *undecided => look.banner(&language, return_to),
-        Banner::Shown | Banner::Off => String::new(),
-    };
-    markup.push_str(&look.settings_link(&language));
-    Some(markup)
+        wishes.as_ref().and_then(|wishes| wishes.choose(look.languages.iter())).unwrap_or(language);
+    match banner {
+        Banner::NothingToAsk => return,
+        Banner::Shown if *undecided => out.extend_from_slice(look.banner(language, return_to).as_bytes()),
+        Banner::Shown | Banner::Off => {}
+    }
+    out.extend_from_slice(look.settings_link(language).as_bytes());
 }

@@ -81,8 +81,7 @@ type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
 /// Rewrites one page, chunk by chunk.
 ///
-/// Where guard and banner go, the parser looks at every element. As soon as both are in, it is given those tags alone
-/// that may hold an address of a service, and all else passes it by.
+/// The parser is given those tags alone that may hold an address of a service; all else passes it by.
 pub struct Rewriter {
     lol: Option<HtmlRewriter<'static, Sink>>,
     output: Arc<Mutex<Vec<u8>>>,
@@ -91,6 +90,7 @@ pub struct Rewriter {
     start: Start,
     phase: Phase,
     place: skim::Place,
+    insertion: insert::Insertion,
     /// A tag that has not ended yet.
     kept: Vec<u8>,
     /// How many elements without an end tag of their own the parser has been given.
@@ -98,21 +98,25 @@ pub struct Rewriter {
 }
 
 /// Who reads what comes next.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
-    /// The parser, tag by tag: guard or banner are still to be inserted. This much of the page has been read.
-    Inserting(usize),
     /// The look ahead.
+    #[default]
     Skimming,
-    /// The parser, up to the end tag of this element.
-    Inside(&'static str),
+    /// The parser, up to the end tag of an element.
+    Inside(End),
     /// The parser, to the end of the page.
     Parsing,
 }
 
-/// How far the beginning of a page is read tag by tag. Where nothing could be inserted until then, the page is read
-/// as it began: a tag that does not end is read anew with every piece.
-const BEGINNING: usize = 64 * 1024;
+/// What the end tag that is waited for ends with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The first `>` after an end tag of this name has begun.
+    Tag(&'static str),
+    /// Any `>`.
+    Anywhere,
+}
 
 /// What all handlers of one page share.
 struct State {
@@ -120,7 +124,6 @@ struct State {
     page: Page,
     /// What links resolve against, if not the page's own address: its `<base>`.
     base: Option<url::Url>,
-    insertion: insert::Insertion,
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
@@ -155,30 +158,25 @@ impl Rewriter {
         let state = Arc::new(Mutex::new(State {
             settings: Arc::clone(settings),
             base: None,
-            insertion: insert::Insertion::of(&page.inserts),
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_host_known: knows_host(settings, &page.url),
             is_inside: false,
             page: page.clone(),
         }));
-        let phase = match page.inserts {
-            Inserts::Nothing => Phase::Skimming,
-            Inserts::Guard(_) | Inserts::Page { .. } => Phase::Inserting(0),
-        };
         let output = Arc::<Mutex<Vec<u8>>>::default();
         let lol = parser(&state, &output);
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
-        let (place, kept) = Default::default();
         Rewriter {
             lol: Some(lol),
             output,
             state,
             charset: page.charset,
             start,
-            phase,
-            place,
-            kept,
+            phase: Phase::default(),
+            place: skim::Place::default(),
+            insertion: insert::Insertion::of(&page.inserts),
+            kept: Vec::new(),
             left_open: 0,
         }
     }
@@ -224,10 +222,7 @@ impl Rewriter {
     fn begin(&mut self, is_page: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
         let Start::Presumed(kept) = std::mem::replace(&mut self.start, Start::Known) else { return Ok(()) };
         if !is_page {
-            let mut state = locked(&self.state);
-            state.page.inserts = Inserts::Nothing;
-            state.insertion = insert::Insertion::of(&Inserts::Nothing);
-            self.phase = Phase::Skimming;
+            self.insertion = insert::Insertion::of(&Inserts::Nothing);
         }
         self.parse(&kept, out)
     }
@@ -242,9 +237,8 @@ impl Rewriter {
         };
         while !rest.is_empty() {
             let read = match self.phase {
-                Phase::Inserting(before) => self.insert(rest, before, out)?,
                 Phase::Skimming => self.skim(rest, out)?,
-                Phase::Inside(name) => self.inside(rest, name, out)?,
+                Phase::Inside(end) => self.inside(rest, end, out)?,
                 Phase::Parsing => self.feed(rest, out)?,
             };
             rest = rest.get(read..).unwrap_or_default();
@@ -265,61 +259,67 @@ impl Rewriter {
         Ok(())
     }
 
-    /// Reads up to where a tag may end, as long as something is to be inserted.
-    fn insert(&mut self, page: &[u8], before: usize, out: &mut Vec<u8>) -> Result<usize, Failure> {
-        // A start tag ends at such a character, so that nothing of the page is behind it in this piece.
-        let end = memchr::memchr(b'>', page).map_or(page.len(), |end| end + 1);
-        let piece = if before < BEGINNING { page.get(..end).unwrap_or(page) } else { page };
-        let read = self.feed(piece, out)?;
-        self.phase = Phase::Inserting(before + read);
-        if before < BEGINNING && locked(&self.state).insertion.is_settled() {
-            self.phase = Phase::Skimming;
-        }
-        Ok(read)
-    }
-
-    /// Passes what can hold no address of a service, and gives the parser the next tag that may.
+    /// Passes what can hold no address of a service, inserts what belongs there, and gives the parser the next tag
+    /// that it must read.
     fn skim(&mut self, page: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
+        use skim::{Next, Tells};
+        let tells = if self.insertion.is_done() { Tells::WhatIsRead } else { Tells::EveryTag };
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
-            skim::skim(&mut self.place, page, |address| ground.is_harmless(address))
+            skim::skim(&mut self.place, page, tells, |address| ground.is_harmless(address))
         };
         let (passing, rest) = page.split_at(passes);
         out.extend_from_slice(passing);
-        let read = match next {
-            skim::Next::Unfinished => 0,
-            skim::Next::Tag(length) => {
-                let read = self.feed(rest.get(..length).unwrap_or(rest), out)?;
-                self.forget_open_elements();
-                read
-            }
-            skim::Next::Element(length, name) => {
-                let read = self.feed(rest.get(..length).unwrap_or(rest), out)?;
-                if locked(&self.state).is_inside {
-                    self.phase = Phase::Inside(name);
-                }
-                read
-            }
-            skim::Next::Rest => {
-                self.phase = Phase::Parsing;
-                self.feed(rest, out)?
-            }
-        };
-        Ok(passes + read)
+        let Next::Tag(length, reads) = next else { return Ok(passes) };
+        let tag = rest.get(..length).unwrap_or(rest);
+        if tells == Tells::WhatIsRead {
+            self.read(tag, reads, out)?;
+        } else {
+            let around = self.insertion.around(tag);
+            self.insert(around, insert::Side::Before, out);
+            self.read(tag, reads, out)?;
+            self.insert(around, insert::Side::After, out);
+        }
+        Ok(passes + tag.len())
     }
 
-    /// Gives the parser an element's content; it alone knows whether an end tag is the element's.
-    fn inside(&mut self, page: &[u8], name: &str, out: &mut Vec<u8>) -> Result<usize, Failure> {
-        let (piece, may_end) = match skim::end_tag(page, name) {
-            skim::EndTag::Until(end) => (page.get(..end).unwrap_or(page), Phase::Skimming),
-            // All but what may be the beginning of the end tag. If it ended all the same (an end tag may have
-            // attributes with a `>` in them), nobody but the parser knows where.
-            skim::EndTag::None(before) => (page.get(..before).unwrap_or(page), Phase::Parsing),
+    fn insert(&self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
+        let state = locked(&self.state);
+        self.insertion.write(around, side, &state.page, &state.settings, out);
+    }
+
+    fn read(&mut self, tag: &[u8], reads: skim::Reads, out: &mut Vec<u8>) -> Result<(), Failure> {
+        use skim::Reads;
+        if reads == Reads::Nothing {
+            out.extend_from_slice(tag);
+            return Ok(());
+        }
+        self.feed(tag, out)?;
+        match reads {
+            Reads::Nothing | Reads::Tag => self.forget_open_elements(),
+            Reads::Element(name) if locked(&self.state).is_inside => {
+                self.phase = Phase::Inside(End::Tag(name))
+            }
+            Reads::Element(_) => {}
+            Reads::Rest => self.phase = Phase::Parsing,
+        }
+        Ok(())
+    }
+
+    /// Gives the parser an element's content, so that no piece goes on behind its end tag; the parser alone knows
+    /// which end tag that is.
+    fn inside(&mut self, page: &[u8], end: End, out: &mut Vec<u8>) -> Result<usize, Failure> {
+        let (piece, may_end) = match end {
+            End::Tag(name) => skim::before_end(page, name),
+            End::Anywhere => (memchr::memchr(b'>', page).map_or(page.len(), |end| end + 1), true),
         };
-        let read = self.feed(piece, out)?;
+        let read = self.feed(page.get(..piece).unwrap_or(page), out)?;
         if !locked(&self.state).is_inside {
-            self.phase = may_end;
+            self.phase = Phase::Skimming;
+        } else if may_end {
+            // It was an end tag in a comment of a script, or one with a `>` among its attributes.
+            self.phase = Phase::Inside(End::Anywhere);
         }
         Ok(read)
     }

@@ -12,12 +12,37 @@ use memchr::memmem::find;
 pub(super) enum Next {
     /// Nothing, or the beginning of a tag: more of the page must come.
     Unfinished,
-    /// A tag of this length, for the parser.
-    Tag(usize),
-    /// A tag of this length and all up to its end tag, for the parser.
-    Element(usize, &'static str),
-    /// Markup that only the parser understands: all the rest of the page.
+    /// A tag of this length, and who reads it.
+    Tag(usize, Reads),
+}
+
+/// What the parser is given of a tag and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// Nothing: it passes like what came before it.
+    Nothing,
+    /// The tag.
+    Tag,
+    /// The tag and all up to the end tag of this name.
+    Element(&'static str),
+    /// The tag and all the rest of the page.
     Rest,
+}
+
+/// Which tags are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Every one.
+    EveryTag,
+    /// Those that the parser must read.
+    WhatIsRead,
+}
+
+/// Which end of an element a tag is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Start,
+    End,
 }
 
 /// Where in a page the look ahead has come to.
@@ -46,7 +71,12 @@ enum Meaning {
 }
 
 /// How many of `page`'s first bytes may pass, and what comes then. `is_harmless` judges one address.
-pub(super) fn skim(place: &mut Place, page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> (usize, Next) {
+pub(super) fn skim(
+    place: &mut Place,
+    page: &[u8],
+    tells: Tells,
+    is_harmless: impl Fn(&[u8]) -> bool,
+) -> (usize, Next) {
     let mut at = 0;
     loop {
         let rest = page.get(at..).unwrap_or_default();
@@ -62,13 +92,16 @@ pub(super) fn skim(place: &mut Place, page: &[u8], is_harmless: impl Fn(&[u8]) -
         let Some(start) = memchr(b'<', rest) else { return (page.len(), Next::Unfinished) };
         at += start;
         match token(rest.get(start..).unwrap_or_default(), &is_harmless) {
-            Token::Passes(length) => at += length,
+            Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
+                return (at, Next::Tag(length, reads));
+            }
+            Token::Tag(length, _) | Token::Passes(length) => at += length,
+            Token::Unfinished => return (at, Next::Unfinished),
             Token::Comment => {
                 *place = Place::Comment;
                 // `<!-->` is a whole comment, so the hyphens count for its end.
                 at += "<!".len();
             }
-            Token::For(next) => return (at, next),
         }
     }
 }
@@ -78,56 +111,50 @@ pub(super) fn is_read_to_its_end(name: &str) -> bool {
     matches!(meaning(name.as_bytes()), Meaning::Contains(_) | Meaning::MayHold(_))
 }
 
-/// Where an element may end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EndTag {
-    /// After so many bytes.
-    Until(usize),
-    /// Not in what is there; so many bytes of it belong to no end tag.
-    None(usize),
-}
-
-/// Looks for the next end tag of this name.
-pub(super) fn end_tag(page: &[u8], name: &str) -> EndTag {
+/// How much of `page` can be read before the element `name` may have ended, and whether it may have ended there.
+pub(super) fn before_end(page: &[u8], name: &str) -> (usize, bool) {
     let mut at = 0;
     while let Some(found) = memchr(b'<', page.get(at..).unwrap_or_default()) {
         at += found;
         let rest = page.get(at..).unwrap_or_default();
-        let tag = [b"</", name.as_bytes()].concat();
-        let common = rest.get(..tag.len()).unwrap_or(rest);
-        if common.eq_ignore_ascii_case(tag.get(..common.len()).unwrap_or_default()) {
-            return match memchr(b'>', rest) {
-                Some(end) => EndTag::Until(at + end + 1),
-                None => EndTag::None(at),
-            };
+        if begins_end_tag(rest, name) {
+            // Where the tag is cut in two, it waits for its other half.
+            return memchr(b'>', rest).map_or((at, false), |end| (at + end + 1, true));
         }
         at += 1;
     }
-    EndTag::None(page.len())
+    (page.len(), false)
+}
+
+/// Whether `page` begins with an end tag of this name, or may with what comes next.
+fn begins_end_tag(page: &[u8], name: &str) -> bool {
+    let mut tag = b"</".iter().chain(name.as_bytes());
+    page.iter().zip(tag.by_ref()).all(|(byte, expected)| byte.eq_ignore_ascii_case(expected))
 }
 
 enum Token {
+    Unfinished,
+    /// Text, or what browsers drop.
     Passes(usize),
     Comment,
-    For(Next),
+    Tag(usize, Reads),
 }
 
 /// What begins with the `<` at the start of `page`.
 fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
-    let unfinished = Token::For(Next::Unfinished);
     match page.get(1) {
-        None => unfinished,
+        None => Token::Unfinished,
         Some(letter) if letter.is_ascii_alphabetic() => start_tag(page, is_harmless),
         Some(b'/') => match page.get(2) {
-            None => unfinished,
+            None => Token::Unfinished,
             Some(letter) if letter.is_ascii_alphabetic() => {
-                tag_end(page, 2, |_, _| ()).map_or(unfinished, Token::Passes)
+                tag_end(page, 2, |_, _| ()).map_or(Token::Unfinished, |end| Token::Tag(end, Reads::Nothing))
             }
             Some(_) => bogus_comment(page),
         },
         Some(b'!') => match page.get(2..4) {
             Some(b"--") => Token::Comment,
-            None if page.get(2).is_none_or(|byte| *byte == b'-') => unfinished,
+            None if page.get(2).is_none_or(|byte| *byte == b'-') => Token::Unfinished,
             Some(_) | None => bogus_comment(page),
         },
         Some(b'?') => bogus_comment(page),
@@ -137,7 +164,7 @@ fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
 
 /// A doctype and what browsers take for a comment: all up to the next `>`.
 fn bogus_comment(page: &[u8]) -> Token {
-    memchr(b'>', page).map_or(Token::For(Next::Unfinished), |end| Token::Passes(end + 1))
+    memchr(b'>', page).map_or(Token::Unfinished, |end| Token::Passes(end + 1))
 }
 
 /// How long a comment's rest is, its end included; `rest` begins after `<!`, or further on.
@@ -168,23 +195,40 @@ fn end_of_comment(rest: &[u8]) -> Option<usize> {
 
 fn start_tag(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
     let name_end = page.iter().skip(1).position(|byte| is_blank(*byte) || matches!(byte, b'/' | b'>'));
-    let Some(name) = name_end.and_then(|end| page.get(1..end + 1)) else {
-        return Token::For(Next::Unfinished);
-    };
+    let Some(name) = name_end.and_then(|end| page.get(1..end + 1)) else { return Token::Unfinished };
     let meaning = meaning(name);
     let mut is_doubtful = false;
     let end = tag_end(page, 1 + name.len(), |name, value| {
         is_doubtful |=
             !matches!(meaning, Meaning::Passes) && loads(name) && !all_harmless(name, value, &is_harmless);
     });
-    let Some(end) = end else { return Token::For(Next::Unfinished) };
-    Token::For(match meaning {
-        Meaning::Passes => return Token::Passes(end),
-        Meaning::MayLoad | Meaning::MayHold(_) if !is_doubtful => return Token::Passes(end),
-        Meaning::MayLoad | Meaning::Counts => Next::Tag(end),
-        Meaning::MayHold(name) | Meaning::Contains(name) => Next::Element(end, name),
-        Meaning::Rest => Next::Rest,
-    })
+    let Some(end) = end else { return Token::Unfinished };
+    let reads = match meaning {
+        Meaning::Passes => Reads::Nothing,
+        Meaning::MayLoad | Meaning::MayHold(_) if !is_doubtful => Reads::Nothing,
+        Meaning::MayLoad | Meaning::Counts => Reads::Tag,
+        Meaning::MayHold(name) | Meaning::Contains(name) => Reads::Element(name),
+        Meaning::Rest => Reads::Rest,
+    };
+    Token::Tag(end, reads)
+}
+
+/// Which end of an element a whole tag is, and the element's name in lower case.
+pub(super) fn name(tag: &[u8]) -> (Kind, String) {
+    let (kind, from) = if tag.get(1) == Some(&b'/') { (Kind::End, 2) } else { (Kind::Start, 1) };
+    let name = tag.iter().skip(from).take_while(|byte| !is_blank(**byte) && !matches!(byte, b'/' | b'>'));
+    (kind, name.map(|byte| char::from(byte.to_ascii_lowercase())).collect())
+}
+
+/// The value of an attribute of a whole start tag, as it is written; the first of several counts.
+pub(super) fn attribute<'a>(tag: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
+    let mut found = None;
+    tag_end(tag, 1, |name, value| {
+        if found.is_none() && name.eq_ignore_ascii_case(wanted.as_bytes()) {
+            found = Some(value);
+        }
+    });
+    found
 }
 
 fn meaning(name: &[u8]) -> Meaning {
@@ -308,7 +352,7 @@ mod tests {
     fn skimmed(page: &str) -> (&str, Next) {
         let mut place = Place::Text;
         let is_harmless = |address: &[u8]| !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]);
-        let (passes, next) = skim(&mut place, page.as_bytes(), is_harmless);
+        let (passes, next) = skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless);
         (&page[passes..], next)
     }
 
@@ -349,39 +393,60 @@ mod tests {
 
     #[test]
     fn what_may_load_something_is_for_the_parser() {
-        use Next::{Element, Rest, Tag};
-        for (page, rest, next) in [
-            ("<p><img src=//t.example>x", "<img src=//t.example>x", Tag(21)),
-            ("<IMG SRC='x'>", "<IMG SRC='x'>", Tag(13)),
-            ("<img srcset='/a 1x,b 2x'>", "<img srcset='/a 1x,b 2x'>", Tag(25)),
-            ("<img src=/a src=b>", "<img src=/a src=b>", Tag(18)),
-            ("<td background=b>", "<td background=b>", Tag(17)),
-            ("<base href=/>", "<base href=/>", Tag(13)),
-            ("<meta http-equiv=Refresh content=x>", "<meta http-equiv=Refresh content=x>", Tag(35)),
-            ("a<script>1</script>", "<script>1</script>", Element(8, "script")),
-            ("<noscript>", "<noscript>", Element(10, "noscript")),
-            ("<textarea a='>'>", "<textarea a='>'>", Element(16, "textarea")),
-            ("<video src=x>", "<video src=x>", Element(13, "video")),
-            ("<svg/>", "<svg/>", Element(6, "svg")),
-            ("<plaintext>", "<plaintext>", Rest),
+        use Reads::{Element, Rest, Tag};
+        for (page, rest, length, reads) in [
+            ("<p><img src=//t.example>x", "<img src=//t.example>x", 21, Tag),
+            ("<IMG SRC='x'>", "<IMG SRC='x'>", 13, Tag),
+            ("<img srcset='/a 1x,b 2x'>", "<img srcset='/a 1x,b 2x'>", 25, Tag),
+            ("<img src=/a src=b>", "<img src=/a src=b>", 18, Tag),
+            ("<td background=b>", "<td background=b>", 17, Tag),
+            ("<base href=/>", "<base href=/>", 13, Tag),
+            ("<meta http-equiv=Refresh content=x>", "<meta http-equiv=Refresh content=x>", 35, Tag),
+            ("a<script>1</script>", "<script>1</script>", 8, Element("script")),
+            ("<noscript>", "<noscript>", 10, Element("noscript")),
+            ("<textarea a='>'>", "<textarea a='>'>", 16, Element("textarea")),
+            ("<video src=x>", "<video src=x>", 13, Element("video")),
+            ("<svg/>", "<svg/>", 6, Element("svg")),
+            ("<plaintext>", "<plaintext>", 11, Rest),
         ] {
-            assert_eq!(skimmed(page), (rest, next), "{page}");
+            assert_eq!(skimmed(page), (rest, Next::Tag(length, reads)), "{page}");
         }
+    }
+
+    #[test]
+    fn every_tag_is_told_of_where_that_is_wanted() {
+        let page = b"text<!-- <p> --><A Lang='sv' lang=en>x</A\n><script>";
+        let mut told = Vec::new();
+        let (mut place, mut at) = (Place::Text, 0);
+        while let (passes, Next::Tag(length, reads)) =
+            skim(&mut place, &page[at..], Tells::EveryTag, |_| true)
+        {
+            let tag = &page[at + passes..at + passes + length];
+            let lang = attribute(tag, "lang").map(String::from_utf8_lossy);
+            told.push((name(tag), reads, lang.unwrap_or_default().into_owned()));
+            at += passes + length;
+        }
+        let expected = [
+            ((Kind::Start, "a".into()), Reads::Nothing, "sv".into()),
+            ((Kind::End, "a".into()), Reads::Nothing, String::new()),
+            ((Kind::Start, "script".into()), Reads::Element("script"), String::new()),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]
     fn an_end_tag_may_be_cut_anywhere() {
         for (page, expected) in [
-            ("a < b</script>c", EndTag::Until(14)),
-            ("</SCRIPT a=b >c", EndTag::Until(14)),
-            ("x</scripty>", EndTag::Until(11)),
-            ("x</scr", EndTag::None(1)),
-            ("x<", EndTag::None(1)),
-            ("x</script", EndTag::None(1)),
-            ("x</style>", EndTag::None(9)),
-            ("", EndTag::None(0)),
+            ("a < b</script>c", (14, true)),
+            ("</SCRIPT a=b >c", (14, true)),
+            ("x</scripty>", (11, true)),
+            ("x</scr", (1, false)),
+            ("x<", (1, false)),
+            ("x</script", (1, false)),
+            ("x</style>", (9, false)),
+            ("", (0, false)),
         ] {
-            assert_eq!(end_tag(page.as_bytes(), "script"), expected, "{page}");
+            assert_eq!(before_end(page.as_bytes(), "script"), expected, "{page}");
         }
     }
 
