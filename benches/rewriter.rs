@@ -47,7 +47,6 @@ fn bench(bencher: Bencher<'_, '_>, kib: usize, granted: Granted, undecided: bool
             presumed: false,
         },
         nonce: None,
-        charset: None,
     };
     bencher.counter(BytesCount::of_str(&html)).bench_local(|| rewritten(&settings, &page, html.as_bytes()));
 }

@@ -54,17 +54,10 @@ impl<'a> Case<'a> {
 
     /// Writes the headers of a rewritten answer, and says what the rewriter must know.
     pub(super) fn rewrite(self, headers: &mut HeaderMap, to: Coding) -> html::Page {
-        let charset = page::charset(headers);
         headers::rewritten(headers, to);
         caching::rewritten(headers, &self.epoch(), to);
         let nonce = self.enforce(headers);
-        html::Page {
-            url: self.address,
-            granted: self.visit.granted.clone(),
-            inserts: self.inserts,
-            nonce,
-            charset,
-        }
+        html::Page { url: self.address, granted: self.visit.granted.clone(), inserts: self.inserts, nonce }
     }
 
     /// Writes the headers of a 304 that confirms a rewritten page.

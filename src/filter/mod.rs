@@ -3,6 +3,7 @@
 pub mod body;
 pub mod caching;
 mod case;
+mod charset;
 pub mod cookies;
 pub mod csp;
 pub mod encoding;
@@ -145,8 +146,10 @@ where
         }
         Verdict::Rewrite(from) => {
             let to = encoding::agreed(from, plan.accept_encoding.as_ref());
+            let charset = page::charset(&head.headers);
             let page = case.rewrite(&mut head.headers, to);
-            return match body::Page::new(upstream, (from, to), settings, page, report.clone()) {
+            let forms = body::Forms { from, to, charset };
+            return match body::Page::new(upstream, forms, settings, page, report.clone()) {
                 Ok(page) => Response::from_parts(head, page.boxed()),
                 Err(cause) => refused(&report, cause.reason()),
             };

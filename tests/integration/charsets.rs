@@ -111,3 +111,39 @@ async fn a_letter_cut_in_two_by_the_network_stays_one() {
     assert_eq!(without_insertions(&answer.decoded()), sent);
     whole.server.stop().await;
 }
+
+#[tokio::test]
+async fn pages_in_sets_without_ascii_bytes_are_held_too_and_keep_their_letters() {
+    let text = "日本語の表示能力";
+    let html = format!(
+        "<!doctype html><html lang=ja><head><title>{text}</title>\
+         <script src=\"https://www.google-analytics.com/ga.js\"></script></head><body><p>{text}</p></body></html>"
+    );
+    let utf16 = |order: fn(u16) -> [u8; 2]| html.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+    let marked = [b"\xff\xfe".as_slice(), &utf16(u16::to_le_bytes)].concat();
+    let shifted = encoding_rs::ISO_2022_JP.encode(&html).0.into_owned();
+    for (content_type, sent) in [
+        ("text/html; charset=utf-16le", utf16(u16::to_le_bytes)),
+        ("text/html; charset=utf-16be", utf16(u16::to_be_bytes)),
+        ("text/html", marked),
+        ("text/html; charset=iso-2022-jp", shifted),
+    ] {
+        let upstream = Upstream::answering(move |_| {
+            Response::builder().header("content-type", content_type).body(full(sent.clone())).unwrap()
+        })
+        .await;
+        let whole = Whole::start(&site(&upstream.url(), "")).await;
+        let answer = whole.visitor().navigate("/").await;
+        let charset = content_type.split("charset=").nth(1).unwrap_or("utf-16le");
+        let set = encoding_rs::Encoding::for_label(charset.as_bytes()).unwrap();
+        let (page, is_malformed) = set.decode_without_bom_handling(&answer.bytes);
+        assert!(!is_malformed, "{content_type}");
+        assert_eq!(page.matches(text).count(), 2, "{content_type}: {page}");
+        assert!(
+            page.contains("<consentry-banner") && page.contains("data-consentry=\"guard\""),
+            "{content_type}"
+        );
+        assert!(!page.contains(" src=\"https://www.google-analytics.com"), "{content_type}: {page}");
+        whole.server.stop().await;
+    }
+}

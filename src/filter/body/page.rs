@@ -12,6 +12,7 @@ use http_body::Frame;
 
 use super::start::{self, Start};
 use super::{Body, Error};
+use crate::filter::charset::{self, More, Transcoder};
 use crate::filter::encoding::{Coding, Decoder, Encoder, Failure, Step};
 use crate::filter::{Settings, html};
 use crate::telemetry::{Metrics, count};
@@ -104,6 +105,17 @@ enum Stage {
     Broken,
 }
 
+/// How a page comes, and how it leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Forms {
+    /// The coding in which it comes.
+    pub from: Coding,
+    /// The coding in which it leaves.
+    pub to: Coding,
+    /// The character set of the Content-Type header, if it names one.
+    pub charset: Option<&'static encoding_rs::Encoding>,
+}
+
 /// The three machines that a page runs through.
 struct Filter {
     decoder: Decoder,
@@ -116,11 +128,20 @@ struct Filter {
 
 enum Reader {
     /// Blanks so far, kept until it is known what they stand before.
-    Waiting { beginning: Vec<u8>, settings: Arc<Settings>, page: Box<html::Page> },
+    Waiting { beginning: Vec<u8>, waiting: Box<Waiting> },
     /// Markup.
     Rewriting(Box<html::Rewriter>),
+    /// Markup in a character set that has to be read as another.
+    Transcoding(Box<(Transcoder, html::Rewriter)>),
     /// No markup: it passes as it is.
     Passing,
+}
+
+/// What a reader needs as soon as it is known what it reads.
+struct Waiting {
+    settings: Arc<Settings>,
+    page: html::Page,
+    charset: Option<&'static encoding_rs::Encoding>,
 }
 
 impl<B> Page<B>
@@ -128,16 +149,16 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Error>,
 {
-    /// A page that comes in the coding `from` and leaves in the coding `to`.
+    /// A page that comes and leaves in these forms.
     pub fn new(
         upstream: B,
-        (from, to): (Coding, Coding),
+        Forms { from, to, charset }: Forms,
         settings: &Arc<Settings>,
         page: html::Page,
         report: Report,
     ) -> Result<Self, CutOff> {
-        let reader =
-            Reader::Waiting { beginning: Vec::new(), settings: Arc::clone(settings), page: Box::new(page) };
+        let waiting = Box::new(Waiting { settings: Arc::clone(settings), page, charset });
+        let reader = Reader::Waiting { beginning: Vec::new(), waiting };
         let filter = Filter {
             decoder: Decoder::new(from)?,
             reader,
@@ -249,6 +270,7 @@ impl Reader {
         match self {
             Reader::Passing => out.extend_from_slice(bytes),
             Reader::Rewriting(rewriter) => rewriter.write(bytes, out)?,
+            Reader::Transcoding(both) => transcode(both, bytes, More::Comes, out)?,
             Reader::Waiting { beginning, .. } => {
                 beginning.extend_from_slice(bytes);
                 let start = start::of(beginning);
@@ -263,11 +285,15 @@ impl Reader {
         if start == Start::Blank {
             return Ok(());
         }
-        if let Reader::Waiting { mut beginning, settings, page } = std::mem::replace(self, Reader::Passing) {
+        if let Reader::Waiting { mut beginning, waiting } = std::mem::replace(self, Reader::Passing) {
             if start == Start::Markup {
-                let mut rewriter = html::Rewriter::new(&settings, *page);
-                rewriter.write(&beginning, out)?;
-                *self = Reader::Rewriting(Box::new(rewriter));
+                let Waiting { settings, page, charset } = *waiting;
+                let rewriter = html::Rewriter::new(&settings, page);
+                *self = match charset::opaque(&beginning, charset) {
+                    None => Reader::Rewriting(Box::new(rewriter)),
+                    Some(set) => Reader::Transcoding(Box::new((Transcoder::new(set), rewriter))),
+                };
+                self.read(&beginning, out, report)?;
                 report.page("rewritten");
             } else {
                 out.append(&mut beginning);
@@ -281,6 +307,7 @@ impl Reader {
         match self {
             Reader::Passing => {}
             Reader::Rewriting(rewriter) => rewriter.end(out)?,
+            Reader::Transcoding(both) => transcode(both, &[], More::No, out)?,
             Reader::Waiting { beginning, .. } => {
                 out.append(beginning);
                 report.page("empty");
@@ -288,6 +315,22 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Rewrites a piece of a page by way of UTF-8.
+fn transcode(
+    (transcoder, rewriter): &mut (Transcoder, html::Rewriter),
+    bytes: &[u8],
+    more: More,
+    out: &mut Vec<u8>,
+) -> Result<(), CutOff> {
+    let mut rewritten = Vec::new();
+    rewriter.write(transcoder.decode(bytes, more), &mut rewritten)?;
+    if more == More::No {
+        rewriter.end(&mut rewritten)?;
+    }
+    transcoder.encode(&rewritten, more, out);
+    Ok(())
 }
 
 impl<B> http_body::Body for Page<B>

@@ -30,8 +30,6 @@ pub struct Page {
     pub inserts: Inserts,
     /// The nonce of the page's own Content-Security-Policy, for the elements that are inserted.
     pub nonce: Option<Box<str>>,
-    /// The character set of the Content-Type header, if it names one.
-    pub charset: Option<&'static encoding_rs::Encoding>,
 }
 
 /// What is inserted into a page.
@@ -64,9 +62,6 @@ pub enum Failure {
     /// One token is larger than `limits.html_token`, or the parser gave up.
     #[error("the page cannot be parsed within the memory limit")]
     Parser(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The page is in a character set in which markup cannot be found byte by byte.
-    #[error("the character set {0} is not ASCII-compatible")]
-    Charset(&'static str),
     /// Bytes came after a failure.
     #[error("the page had already failed")]
     Spent,
@@ -86,7 +81,6 @@ pub struct Rewriter {
     lol: Option<HtmlRewriter<'static, Sink>>,
     output: Arc<Mutex<Vec<u8>>>,
     state: Arc<Mutex<State>>,
-    charset: Option<&'static encoding_rs::Encoding>,
     start: Start,
     phase: Phase,
     place: skim::Place,
@@ -171,7 +165,6 @@ impl Rewriter {
             lol: Some(lol),
             output,
             state,
-            charset: page.charset,
             start,
             phase: Phase::default(),
             place: skim::Place::default(),
@@ -183,10 +176,6 @@ impl Rewriter {
 
     /// Rewrites `chunk` and appends to `out` all that can leave. After a failure nothing may be written any more.
     pub fn write(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
-        if let Some(charset) = self.charset.filter(|charset| !is_transparent(charset)) {
-            self.lol = None;
-            return Err(Failure::Charset(charset.name()));
-        }
         match &mut self.start {
             Start::Known => self.parse(chunk, out),
             Start::Presumed(kept) => {
@@ -384,11 +373,6 @@ fn handlers(state: &Arc<Mutex<State>>) -> LolSettings<'static, 'static> {
                 },
             ),
         ))
-}
-
-/// Whether every `<`, `>`, `"` and `&` among the bytes of a charset is that character (Encoding Standard).
-fn is_transparent(charset: &'static encoding_rs::Encoding) -> bool {
-    charset.is_ascii_compatible()
 }
 
 fn looks_like_a_page(start: &[u8]) -> bool {

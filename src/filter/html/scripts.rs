@@ -97,7 +97,7 @@ fn noscript(state: &State, text: &str) -> Result<String, super::Failure> {
 pub(super) fn nested(state: &State, markup: &str) -> Result<String, super::Failure> {
     let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(markup);
     let url = state.base.as_ref().unwrap_or(&state.page.url).clone();
-    let page = Page { inserts: Inserts::Nothing, url, charset: None, ..state.page.clone() };
+    let page = Page { inserts: Inserts::Nothing, url, ..state.page.clone() };
     let mut rewriter = Rewriter::new(&state.settings, page);
     let mut out = Vec::with_capacity(bytes.len());
     rewriter.write(&bytes, &mut out)?;

@@ -18,10 +18,10 @@ fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
         granted: crate::consent::Granted::default(),
         inserts: Inserts::Nothing,
         nonce: None,
-        charset: None,
     };
     let report = Report { site: "example".into(), metrics: Arc::new(Metrics::default()) };
-    Page::new(script, (from, to), &settings, knowledge, report).unwrap()
+    let forms = Forms { from, to, charset: None };
+    Page::new(script, forms, &settings, knowledge, report).unwrap()
 }
 
 fn encode(coding: Coding, body: &[u8]) -> Vec<u8> {
