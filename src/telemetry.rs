@@ -1,5 +1,8 @@
 //! What operators see: the log's set-up and the metrics.
 
+mod durations;
+mod log;
+
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -9,29 +12,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
 
-/// Lines for people or for programs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Starts the log on standard error; `CONSENTRY_LOG` (such as `debug` or `consentry=trace`) sets how much.
-pub fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("CONSENTRY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start in one process (tests do it) keeps the first log.
-    let _ = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-}
+pub use durations::Durations;
+pub use log::{ACCESS, LogFormat, start_log};
 
 /// The one label that most counters carry; its values are words of the program, never of a request.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -43,11 +26,32 @@ pub struct Reason {
 /// A counter for each word.
 pub type Reasons = Family<Reason, Counter>;
 
+/// What an answer is counted by.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Answered {
+    /// The class of its status: `2xx` and so on, or `none` where the connection ended before there was one.
+    pub class: &'static str,
+    /// What answered: `upstream`, `own`, `gate`, `refused`, `failure`, `panic`, or `nobody`.
+    pub by: &'static str,
+}
+
 /// All counters of the process, in one place so that names stay alike.
 pub struct Metrics {
     registry: Registry,
-    /// Answers by class of status: `2xx` and so on.
-    pub answers: Reasons,
+    /// Requests by class of status, and by what answered them. Each counts once, answered or not.
+    pub answers: Family<Answered, Counter>,
+    /// Requests that are not answered to the end yet.
+    pub under_way: Gauge,
+    /// From a request to the head of its answer.
+    pub head: Durations,
+    /// From a request to the end of its answer.
+    pub total: Durations,
+    /// Bytes of answers' bodies.
+    pub sent: Counter,
+    /// Bytes of requests' bodies.
+    pub received: Counter,
+    /// Answers that did not come to their end, by reason.
+    pub broken_off: Reasons,
     /// Answers of upstreams, by what became of them: `rewritten`, or the reason why not.
     pub pages: Reasons,
     /// Bodies that were cut off because they could not be filtered to the end, by reason.
@@ -56,6 +60,8 @@ pub struct Metrics {
     pub refused: Reasons,
     /// What gates said: `admitted`, `shown`, `held`, `refused`.
     pub gates: Reasons,
+    /// From a request sent to an upstream to the head of its answer.
+    pub upstream: Durations,
     /// Upstreams that gave no answer, by reason.
     pub upstream_failures: Reasons,
     /// Decisions recorded: `choice`, `refusal`, `withdrawal`, `acceptance`.
@@ -84,11 +90,18 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics {
             registry: Registry::with_prefix("consentry"),
-            answers: Reasons::default(),
+            answers: Family::default(),
+            under_way: Gauge::default(),
+            head: Durations::default(),
+            total: Durations::default(),
+            sent: Counter::default(),
+            received: Counter::default(),
+            broken_off: Reasons::default(),
             pages: Reasons::default(),
             cut_off: Reasons::default(),
             refused: Reasons::default(),
             gates: Reasons::default(),
+            upstream: Durations::default(),
             upstream_failures: Reasons::default(),
             decisions: Reasons::default(),
             ledger_failures: Reasons::default(),
@@ -109,7 +122,7 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
         for (name, help, family) in [
-            ("answers", "Answers by class of status", &self.answers),
+            ("broken_off", "Answers that did not come to their end", &self.broken_off),
             ("pages", "Answers of upstreams by what became of them", &self.pages),
             ("cut_off", "Bodies cut off because they could not be filtered to the end", &self.cut_off),
             ("refused", "Requests refused before any site saw them", &self.refused),
@@ -127,8 +140,31 @@ impl Metrics {
             ("sites", "Sites being served", &self.sites),
             ("sites_not_filled_in", "Sites without a filled-in privacy document", &self.sites_not_filled_in),
             ("connections", "Connections open now", &self.connections),
+            ("under_way", "Requests that are not answered to the end yet", &self.under_way),
         ] {
             registry.register(name, help, gauge.clone());
+        }
+        registry.register(
+            "answers",
+            "Requests by class of status and by what answered",
+            self.answers.clone(),
+        );
+        for (name, help, durations) in [
+            ("head_seconds", "From a request to the head of its answer", &self.head),
+            (
+                "upstream_seconds",
+                "From a request sent to an upstream to the head of its answer",
+                &self.upstream,
+            ),
+            ("total_seconds", "From a request to the end of its answer", &self.total),
+        ] {
+            registry.register(name, help, durations.clone());
+        }
+        for (name, help, bytes) in [
+            ("sent_bytes", "Bytes of answers' bodies", &self.sent),
+            ("received_bytes", "Bytes of requests' bodies", &self.received),
+        ] {
+            registry.register(name, help, bytes.clone());
         }
         registry.register("ledger_commit_seconds", "Time of a commit", self.ledger_commit.clone());
         registry.register("panics", "Requests that ended in a panic", self.panics.clone());

@@ -20,7 +20,7 @@ fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
         nonce: None,
         charset: None,
     };
-    let report = Report { site: "example".into(), metrics: Arc::new(Metrics::default()) };
+    let report = Report { site: "example".into(), metrics: Arc::default(), fate: Fate::default() };
     Page::new(script, (from, to), &settings, knowledge, report).unwrap()
 }
 
