@@ -78,23 +78,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// Counts and logs what became of an answer.
+    /// Counts what became of an answer, and keeps it for the request's own line in the log.
     pub fn page(&self, reason: &'static str) {
-        self.settle(reason);
-        tracing::debug!(site = %self.site, reason, "page");
+        count(&self.metrics.pages, reason);
+        // The first word stays: a page that begins is rewritten, however it ends.
+        let _ = self.fate.0.set(reason);
     }
 
     /// Counts and logs an answer that was refused before its body began.
     pub fn refused(&self, reason: &'static str) {
-        self.settle(reason);
+        self.page(reason);
         count(&self.metrics.cut_off, reason);
         tracing::warn!(site = %self.site, reason, "a page was refused");
-    }
-
-    fn settle(&self, reason: &'static str) {
-        count(&self.metrics.pages, reason);
-        // The first word stays: a page that begins is rewritten, however it ends.
-        let _ = self.fate.0.set(reason);
     }
 
     fn cut_off(&self, cause: &CutOff) {
