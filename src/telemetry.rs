@@ -1,19 +1,23 @@
 //! What operators see: the log's set-up and the metrics.
 
 mod durations;
+mod exposition;
 mod log;
+mod process;
 
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use durations::Durations;
+pub use exposition::Exposition;
 pub use log::{ACCESS, LogFormat, start_log};
 
 /// The one label that most counters carry; its values are words of the program, never of a request.
@@ -35,9 +39,18 @@ pub struct Answered {
     pub by: &'static str,
 }
 
+/// A certificate, by the first of its names.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Certificate {
+    /// Such as `www.example.se`: as many values as there are certificates in the settings.
+    pub certificate: String,
+}
+
 /// All counters of the process, in one place so that names stay alike.
 pub struct Metrics {
     registry: Registry,
+    /// What is not of this program alone, and so has another prefix.
+    process: Registry,
     /// Requests by class of status, and by what answered them. Each counts once, answered or not.
     pub answers: Family<Answered, Counter>,
     /// Requests that are not answered to the end yet.
@@ -70,12 +83,18 @@ pub struct Metrics {
     pub ledger_failures: Reasons,
     /// Entries that wait for the ledger's next commit.
     pub ledger_queue: Gauge,
+    /// 1 while decisions can be recorded: as the last commit went.
+    pub ledger_works: Gauge,
     /// How long the ledger's commits take, in seconds.
     pub ledger_commit: Histogram,
     /// Reloads: `applied`, `refused`.
     pub reloads: Reasons,
     /// 1 while the settings on disk are not those in force, because they have errors.
     pub settings_refused: Gauge,
+    /// When the settings in force were read, in Unix time.
+    pub settings_applied: Gauge,
+    /// When each certificate expires, in Unix time; [`Metrics::note_certificates`] writes it.
+    pub certificate_expiry: Family<Certificate, Gauge>,
     /// Sites being served.
     pub sites: Gauge,
     /// Sites whose privacy document is not filled in, so that they ask nobody for anything.
@@ -90,6 +109,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics {
             registry: Registry::with_prefix("consentry"),
+            process: Registry::default(),
             answers: Family::default(),
             under_way: Gauge::default(),
             head: Durations::default(),
@@ -106,15 +126,19 @@ impl Default for Metrics {
             decisions: Reasons::default(),
             ledger_failures: Reasons::default(),
             ledger_queue: Gauge::default(),
+            ledger_works: Gauge::default(),
             ledger_commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             reloads: Reasons::default(),
             settings_refused: Gauge::default(),
+            settings_applied: Gauge::default(),
+            certificate_expiry: Family::default(),
             sites: Gauge::default(),
             sites_not_filled_in: Gauge::default(),
             connections: Gauge::default(),
             panics: Counter::default(),
         }
         .registered()
+        .prepared()
     }
 }
 
@@ -135,6 +159,12 @@ impl Metrics {
             registry.register(name, help, family.clone());
         }
         for (name, help, gauge) in [
+            ("ledger_works", "1 while decisions can be recorded", &self.ledger_works),
+            (
+                "settings_applied_timestamp_seconds",
+                "When the settings in force were read, in Unix time",
+                &self.settings_applied,
+            ),
             ("ledger_queue", "Entries that wait for the next commit", &self.ledger_queue),
             ("settings_refused", "1 while the settings on disk have errors", &self.settings_refused),
             ("sites", "Sites being served", &self.sites),
@@ -168,15 +198,73 @@ impl Metrics {
         }
         registry.register("ledger_commit_seconds", "Time of a commit", self.ledger_commit.clone());
         registry.register("panics", "Requests that ended in a panic", self.panics.clone());
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When a certificate expires, in Unix time",
+            self.certificate_expiry.clone(),
+        );
+        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        self.process.register_collector(Box::new(process::Process));
+        self
+    }
+
+    /// Has the words that alerts ask for from the start: a counter that appears at 1 has not increased.
+    fn prepared(self) -> Self {
+        let cut_off = ["upstream-broke-off", "decoding", "rewriting", "encoding"];
+        for (family, words) in [
+            (&self.broken_off, &[&cut_off[..], &["connection-ended", "panic"]].concat()[..]),
+            (&self.cut_off, &cut_off),
+            (&self.pages, &["rewritten"]),
+            (&self.gates, &["admitted", "shown", "held", "refused"]),
+            (&self.upstream_failures, &["connect", "protocol", "timed-out"]),
+            (&self.decisions, &["choice", "refusal", "withdrawal", "acceptance"]),
+            (&self.ledger_failures, &["store", "busy", "closed"]),
+            (&self.reloads, &["applied", "refused"]),
+        ] {
+            for reason in words {
+                family.get_or_create(&Reason { reason }).inc_by(0);
+            }
+        }
+        for class in ["2xx", "3xx", "4xx", "5xx"] {
+            self.answers.get_or_create(&Answered { class, by: "upstream" }).inc_by(0);
+        }
         self
     }
 
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> String {
+        self.render_as(Exposition::OpenMetrics)
+    }
+
+    /// Everything in the format asked for.
+    pub fn render_as(&self, format: Exposition) -> String {
         let mut text = String::new();
         // Writing into a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        let _ = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.process))
+            .and_then(|()| encode_eof(&mut text));
+        match format {
+            Exposition::OpenMetrics => text,
+            Exposition::Classic => exposition::classic(&text),
+        }
+    }
+
+    /// Notes when certificates expire, by their names, in the place of what was noted before; and says in the log
+    /// which of them should be renewed now. Times are Unix times.
+    pub fn note_certificates<'a>(&self, certificates: impl IntoIterator<Item = (&'a str, i64)>, now: i64) {
+        const SOON: i64 = 14;
+        const DAY: i64 = 86_400;
+        self.certificate_expiry.clear();
+        for (certificate, expires) in certificates {
+            let name = Certificate { certificate: certificate.to_owned() };
+            self.certificate_expiry.get_or_create(&name).set(expires);
+            let days = (expires - now).div_euclid(DAY);
+            if expires <= now {
+                tracing::error!(certificate, days, "a certificate has expired");
+            } else if days < SOON {
+                tracing::warn!(certificate, days, "a certificate expires soon");
+            }
+        }
     }
 }
 
@@ -200,5 +288,49 @@ mod tests {
         let metrics = Metrics::default();
         count(&metrics.pages, "rewritten");
         assert!(metrics.render().contains("consentry_pages_total{reason=\"rewritten\"} 1"));
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is_in_both_formats() {
+        let metrics = Metrics::default();
+        for (format, version) in [
+            (Exposition::OpenMetrics, "consentry_build_info{version=\"0"),
+            (Exposition::Classic, "# TYPE consentry_build_info gauge"),
+        ] {
+            let text = metrics.render_as(format);
+            assert!(text.contains(version), "{text}");
+            for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+                let (name, help) = line.split_once(' ').unwrap();
+                assert!(name.starts_with("consentry_") || name.starts_with("process_"), "{name}");
+                assert!(help.len() > 5, "{line}");
+            }
+            assert_eq!(text.ends_with("# EOF\n"), format == Exposition::OpenMetrics);
+        }
+    }
+
+    #[test]
+    fn certificates_are_those_that_were_noted_last() {
+        let metrics = Metrics::default();
+        metrics.note_certificates([("old.example", 5), ("kept.example", 6)], 0);
+        metrics.note_certificates([("kept.example", 1_900_000_000)], 0);
+        let text = metrics.render();
+        let found: Vec<_> = text.lines().filter(|line| line.starts_with("consentry_certificate")).collect();
+        let expected =
+            "consentry_certificate_expiry_timestamp_seconds{certificate=\"kept.example\"} 1900000000";
+        assert_eq!(found, [expected]);
+    }
+
+    #[test]
+    fn a_certificate_is_spoken_of_from_two_weeks_before_its_end() {
+        const DAY: i64 = 86_400;
+        let said = |expires: i64| {
+            log::written(LogFormat::Json, || {
+                Metrics::default().note_certificates([("a.example", expires)], 100 * DAY);
+            })
+        };
+        assert_eq!(said(114 * DAY), "");
+        let soon = said(114 * DAY - 1);
+        assert!(soon.contains("a certificate expires soon") && soon.contains("\"days\":13"), "{soon}");
+        assert!(said(100 * DAY).contains("a certificate has expired"));
     }
 }

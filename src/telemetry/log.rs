@@ -214,6 +214,22 @@ impl fmt::Write for Escaped<'_, '_> {
     }
 }
 
+/// What is written of the events that `tell` makes.
+#[cfg(test)]
+pub(super) fn written(format: LogFormat, tell: impl FnOnce()) -> String {
+    let paper = tests::Paper::default();
+    let writer = paper.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    match format {
+        LogFormat::Text => tracing::subscriber::with_default(log.event_format(text()).finish(), tell),
+        LogFormat::Json => {
+            let log = log.fmt_fields(JsonFields::new()).event_format(json()).finish();
+            tracing::subscriber::with_default(log, tell);
+        }
+    }
+    paper.text()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -222,7 +238,13 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Paper {
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Paper {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -233,22 +255,6 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
-    }
-
-    /// What is written of the events that `tell` makes.
-    fn written(format: LogFormat, tell: impl FnOnce()) -> String {
-        let paper = Paper::default();
-        let writer = paper.clone();
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
-        match format {
-            LogFormat::Text => tracing::subscriber::with_default(log.event_format(text()).finish(), tell),
-            LogFormat::Json => {
-                let log = log.fmt_fields(JsonFields::new()).event_format(json()).finish();
-                tracing::subscriber::with_default(log, tell);
-            }
-        }
-        let bytes = paper.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
     }
 
     fn request(host: &str) {

@@ -63,7 +63,8 @@ fn particulars(line: &Value) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_has_one_line_that_says_what_became_of_it() {
     let upstream = shop().await;
-    let mut run = Run::start(&folder("127.0.0.1:0", &site(&upstream.url(), CUSTOMERS)));
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), CUSTOMERS));
+    let mut run = Run::start(&folder);
     let mut visitor = Browser::clear(run.address, HOST).always("user-agent", "secret-agent");
     visitor.set_cookie("theme", "secret-cookie");
     let page = visitor.navigate("/bilder?secret=query").await;
@@ -119,7 +120,8 @@ async fn a_request_has_one_line_that_says_what_became_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_no_site_sees_has_a_line_with_the_reason() {
-    let mut run = Run::start(&folder("127.0.0.1:0", &site("http://127.0.0.1:1", "")));
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut run = Run::start(&folder);
     for (hosts, status, reason) in [
         ("Host: stranger.example\r\n", 421, "unknown-host"),
         ("Host: a.example\r\nHost: b.example\r\n", 400, "several-hosts"),
@@ -138,7 +140,8 @@ async fn a_request_that_no_site_sees_has_a_line_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_gives_no_answer_is_the_reason() {
-    let mut run = Run::start(&folder("127.0.0.1:0", &site("http://127.0.0.1:1", "")));
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut run = Run::start(&folder);
     Browser::clear(run.address, HOST).navigate("/").await;
     let line = run.said("request");
     assert_eq!((&line["status"], &line["reason"]), (&502.into(), &"connect".into()), "{line}");
@@ -149,7 +152,8 @@ async fn an_upstream_that_gives_no_answer_is_the_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_off_says_so_and_why() {
     let script = Script::bind().await;
-    let mut run = Run::start(&folder("127.0.0.1:0", &site(&script.url(), "")));
+    let folder = folder("127.0.0.1:0", &site(&script.url(), ""));
+    let mut run = Run::start(&folder);
     let mut visitor = Wire::connect(run.address).await;
     let ask = format!("GET /a HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n";
@@ -203,7 +207,8 @@ async fn an_answer_that_breaks_off_says_so_and_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_cannot_be_filtered_to_its_end_says_at_what() {
     let upstream = shop().await;
-    let mut run = Run::start(&folder("127.0.0.1:0", &site(&upstream.url(), "")));
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let mut run = Run::start(&folder);
     let mut visitor = Wire::connect(run.address).await;
     visitor.write(format!("GET /lie HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
     visitor.read_to_end().await;
@@ -220,7 +225,8 @@ async fn a_line_waits_for_the_end_of_its_answer() {
         Response::builder().header("content-type", "text/plain").body(body).unwrap()
     })
     .await;
-    let mut run = Run::start(&folder("127.0.0.1:0", &site(&upstream.url(), "")));
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let mut run = Run::start(&folder);
     let mut visitor = Browser::clear(run.address, HOST);
     let (slow, _) = visitor.open(Request::get("/slow").body(full("")).unwrap()).await;
     visitor.get("/quick").await;
@@ -234,9 +240,48 @@ async fn a_line_waits_for_the_end_of_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_once_that_it_starts_reads_its_settings_again_and_stops() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut run = Run::start(&folder);
+    let started = run.said("started");
+    assert_eq!(started["version"], env!("CARGO_PKG_VERSION"), "{started}");
+    assert_eq!((&started["sites"], &started["listeners"]), (&1.into(), &1.into()), "{started}");
+    run.signal("-HUP");
+    run.said("the settings have been read again");
+    run.signal("-TERM");
+    let (_, said) = run.last_words();
+    let count = |message: &str| said.iter().filter(|line| line.contains(message)).count();
+    assert_eq!((count("started"), count("stopping"), count("stopped"), said.len()), (0, 1, 1, 2), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_are_told_by_the_running_program() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let run = Run::start(&folder);
+    let mut operator = Browser::clear(run.admin, "localhost");
+    let ready = operator.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    let expected =
+        "ready\nsites 1\nsites_not_filled_in 0\nsettings_refused 0\nledger_works 1\nledger_queue 0\n";
+    assert_eq!(ready.text(), expected);
+    let metrics = operator.get("/metrics").await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = metrics.text();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("{name} in {text}"))
+    };
+    let started = value("process_start_time_seconds");
+    assert!(started > 1.6e9 && value("consentry_settings_applied_timestamp_seconds") >= started.floor());
+    assert!(value("process_resident_memory_bytes") > 1e6 && value("process_open_fds") > 2.0);
+    assert!(value("process_cpu_seconds_total") >= 0.0 && value("consentry_ledger_works") == 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_access_log_can_be_left_out_and_the_counters_stay() {
     let upstream = shop().await;
-    let run = Run::start_logging(&folder("127.0.0.1:0", &site(&upstream.url(), "")), "info,access=off");
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let run = Run::start_logging(&folder, "info,access=off");
     Browser::clear(run.address, HOST).get("/").await;
     assert!(run.metrics().await.contains("consentry_answers_total{class=\"2xx\",by=\"upstream\"} 1"));
     run.signal("-TERM");
@@ -249,7 +294,8 @@ async fn trace_context_passes_unchanged_and_names_the_trace_in_the_log() {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     let upstream = shop().await;
     for mode in ["enforce", "off"] {
-        let mut run = Run::start(&folder("127.0.0.1:0", &site(&upstream.url(), &format!("mode: {mode}"))));
+        let folder = folder("127.0.0.1:0", &site(&upstream.url(), &format!("mode: {mode}")));
+        let mut run = Run::start(&folder);
         for (parent, is_valid) in
             [(format!("00-{TRACE}-b7ad6b7169203331-01"), true), ("mad-e-up".into(), false)]
         {
