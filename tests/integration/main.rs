@@ -13,6 +13,7 @@ mod support;
 mod architecture;
 mod charsets;
 mod connections;
+mod deploy;
 mod forwarding;
 mod kit;
 mod observability;
