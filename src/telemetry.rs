@@ -39,6 +39,15 @@ pub struct Answered {
     pub by: &'static str,
 }
 
+/// What the answers of one site are counted by, where that is asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AnsweredFor {
+    /// The site's name: as many values as there are sites in the settings.
+    pub site: String,
+    /// The class of its status, as in [`Answered`].
+    pub class: &'static str,
+}
+
 /// A certificate, by the first of its names.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Certificate {
@@ -53,6 +62,8 @@ pub struct Metrics {
     process: Registry,
     /// Requests by class of status, and by what answered them. Each counts once, answered or not.
     pub answers: Family<Answered, Counter>,
+    /// The same by site, where `admin.count_by_site` asks for it: thousands of sites are normal.
+    pub site_answers: Family<AnsweredFor, Counter>,
     /// Requests that are not answered to the end yet.
     pub under_way: Gauge,
     /// From a request to the head of its answer.
@@ -111,6 +122,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("consentry"),
             process: Registry::default(),
             answers: Family::default(),
+            site_answers: Family::default(),
             under_way: Gauge::default(),
             head: Durations::default(),
             total: Durations::default(),
@@ -178,6 +190,11 @@ impl Metrics {
             "answers",
             "Requests by class of status and by what answered",
             self.answers.clone(),
+        );
+        registry.register(
+            "site_answers",
+            "Requests by site and class of status, where `admin.count_by_site` asks for it",
+            self.site_answers.clone(),
         );
         for (name, help, durations) in [
             ("head_seconds", "From a request to the head of its answer", &self.head),

@@ -58,6 +58,8 @@ pub(super) struct Certificate {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) address: String,
+    #[serde(default)]
+    pub(super) count_by_site: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

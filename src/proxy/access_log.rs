@@ -20,7 +20,7 @@ use crate::consent::signal::Signal;
 use crate::filter::Body;
 use crate::filter::body::{self, CutOff, Fate};
 use crate::site::{Mode, Site};
-use crate::telemetry::{ACCESS, Answered, Metrics, count};
+use crate::telemetry::{ACCESS, Answered, AnsweredFor, Metrics, count};
 use crate::upstream::Served;
 use crate::visit::{Scheme, Visit};
 
@@ -33,6 +33,8 @@ pub(super) struct Line {
     since: Instant,
     is_head: bool,
     head: Option<(StatusCode, Duration)>,
+    /// For whose site it is counted, where each is counted by itself.
+    site: Option<Arc<Site>>,
     received: Option<Arc<AtomicU64>>,
     sent: u64,
     end: End,
@@ -104,6 +106,7 @@ impl Line {
             since: start,
             is_head: request.method() == Method::HEAD,
             head: None,
+            site: None,
             received: None,
             sent: 0,
             end: End::UnderWay,
@@ -135,6 +138,11 @@ impl Line {
             said.choices = Some(choices(visit));
             said.signal = (visit.signal == Signal::OptOut).then_some(true);
         }
+    }
+
+    /// Has the request counted for its site, too.
+    pub(super) fn count_for(&mut self, site: &Arc<Site>) {
+        self.site = Some(Arc::clone(site));
     }
 
     /// Counts and notes what the gates said. Unless it goes on from there, a gate answers.
@@ -193,6 +201,10 @@ impl Line {
             By::Failure => "failure",
         };
         self.metrics.answers.get_or_create(&Answered { class, by }).inc();
+        if let Some(site) = &self.site {
+            let labels = AnsweredFor { site: site.name.to_string(), class };
+            self.metrics.site_answers.get_or_create(&labels).inc();
+        }
     }
 
     /// Why the answer did not come to its end, if it did not.

@@ -83,6 +83,9 @@ impl Proxy {
         let visit = Visit::read(&site.visit, &parts, arrival);
         let request = Request::from_parts(parts, body);
         line.visit(site, &visit);
+        if settings.is_counted_by_site {
+            line.count_for(site);
+        }
         match site.mode {
             Mode::Enforce => self.enforce(site, &visit, request, line).await,
             Mode::Observe => {

@@ -278,6 +278,25 @@ async fn health_and_metrics_are_told_by_the_running_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_are_counted_by_site_where_that_is_asked_for() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let main = folder.path().join("config/consentry.yaml");
+    let usual = std::fs::read_to_string(&main).unwrap();
+    for (key, expected) in [("", false), (", count_by_site: true", true)] {
+        let asked =
+            usual.replace("admin: { address: 127.0.0.1:0", &format!("admin: {{ address: 127.0.0.1:0{key}"));
+        std::fs::write(&main, asked).unwrap();
+        let run = Run::start(&folder);
+        Browser::clear(run.address, HOST).get("/").await;
+        Browser::clear(run.address, "stranger.example").get("/").await;
+        let metrics = run.metrics().await;
+        let counted = "consentry_site_answers_total{site=\"example\",class=\"5xx\"} 1";
+        assert_eq!(metrics.lines().any(|line| line == counted), expected, "{metrics}");
+        assert!(!metrics.contains("stranger"), "no name that a client sends is a label");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_access_log_can_be_left_out_and_the_counters_stay() {
     let upstream = shop().await;
     let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
