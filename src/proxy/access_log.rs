@@ -276,7 +276,8 @@ impl Said {
             bytes_sent = line.sent,
             total_milliseconds = milliseconds(total),
             scheme = self.scheme.as_str(),
-            host = host.unwrap_or("-"),
+            // A password may stand before it: such a request is refused, and its password is nobody's business.
+            host = host.and_then(|host| host.rsplit('@').next()).unwrap_or("-"),
             path = self.uri.path(),
             http_version = version(self.version),
             head_milliseconds = line.head.map(|(_, elapsed)| milliseconds(elapsed)),

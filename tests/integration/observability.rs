@@ -127,15 +127,16 @@ async fn a_request_that_no_site_sees_has_a_line_with_the_reason() {
         ("Host: a.example\r\nHost: b.example\r\n", 400, "several-hosts"),
         ("", 400, "no-host"),
         ("Host: a b\r\n", 400, "malformed-host"),
+        ("Host: somebody:secret@a.example\r\n", 400, "malformed-host"),
     ] {
         let mut wire = Wire::connect(run.address).await;
         wire.write(format!("GET /x HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).await;
         wire.read_to_end().await;
         let line = run.said("request");
         assert_eq!((&line["status"], &line["reason"]), (&status.into(), &reason.into()), "{line}");
-        assert!(line.get("site").is_none());
+        assert!(line.get("site").is_none() && !line.to_string().contains("secret"), "{line}");
     }
-    assert!(run.metrics().await.contains("consentry_answers_total{class=\"4xx\",by=\"refused\"} 4"));
+    assert!(run.metrics().await.contains("consentry_answers_total{class=\"4xx\",by=\"refused\"} 5"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
