@@ -35,7 +35,7 @@ pub type Reasons = Family<Reason, Counter>;
 pub struct Answered {
     /// The class of its status: `2xx` and so on, or `none` where the connection ended before there was one.
     pub class: &'static str,
-    /// What answered: `upstream`, `own`, `gate`, `refused`, `failure`, `panic`, or `nobody`.
+    /// What answered: `upstream`, `own`, `gate`, `redirect`, `refused`, `failure`, `panic`, or `nobody`.
     pub by: &'static str,
 }
 

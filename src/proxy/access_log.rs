@@ -53,6 +53,8 @@ pub(super) enum By {
     Own,
     /// A gate.
     Gate,
+    /// The listener that leads to HTTPS.
+    Redirect,
     /// The refusal of what no proxy may pass.
     Refused,
     /// The proxy in the place of an upstream that gave no answer.
@@ -197,6 +199,7 @@ impl Line {
             By::Upstream => "upstream",
             By::Own => "own",
             By::Gate => "gate",
+            By::Redirect => "redirect",
             By::Refused => "refused",
             By::Failure => "failure",
         };

@@ -39,10 +39,17 @@ impl listener::App for Proxy {
         // One snapshot for the whole request: a reload takes effect between two requests.
         let settings = self.settings.load_full();
         let caller = client_address::identify(&peer, request.headers(), &settings.trusted_proxies);
-        let client = settings.log_client_address.shown(caller.0);
-        let mut line = Line::start(&request, client, caller.1, &self.metrics);
+        let mut line = self.line(&settings, &request, caller);
         let request = request.map(|body| line.receive(body));
         let answer = self.serve(&settings, request, &peer, caller, &mut line).await;
+        line.answered(answer)
+    }
+
+    fn note(&self, request: &Request<Body>, peer: &Peer, answer: Response<Body>) -> Response<Body> {
+        let settings = self.settings.load();
+        let caller = client_address::identify(peer, request.headers(), &settings.trusted_proxies);
+        let mut line = self.line(&settings, request, caller);
+        line.hand_to(By::Redirect);
         line.answered(answer)
     }
 }
@@ -57,6 +64,15 @@ impl Proxy {
         metrics: Arc<Metrics>,
     ) -> Self {
         Proxy { settings, upstreams, own, clock, metrics }
+    }
+
+    fn line(
+        &self,
+        settings: &config::Settings,
+        request: &Request<Body>,
+        (client, scheme): (IpAddr, Scheme),
+    ) -> Line {
+        Line::start(request, settings.log_client_address.shown(client), scheme, &self.metrics)
     }
 
     async fn serve(

@@ -140,6 +140,17 @@ async fn a_request_that_no_site_sees_has_a_line_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_https_has_a_line_too() {
+    let folder = folder("127.0.0.1:0, redirect_to_https: true", &site("http://127.0.0.1:1", ""));
+    let mut run = Run::start(&folder);
+    assert_eq!(Browser::clear(run.address, HOST).get("/a?secret=query").await.status, 308);
+    let line = run.said("request");
+    assert_eq!((&line["status"], &line["path"]), (&308.into(), &"/a".into()), "{line}");
+    assert!(line.get("broke_off").is_none() && !line.to_string().contains("secret"), "{line}");
+    assert!(run.metrics().await.contains("consentry_answers_total{class=\"3xx\",by=\"redirect\"} 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_gives_no_answer_is_the_reason() {
     let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
     let mut run = Run::start(&folder);
