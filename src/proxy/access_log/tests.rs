@@ -1,11 +1,14 @@
 //! How requests end, and what counts as an end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
 use super::*;
-use crate::filter::body::{full, stream};
+use crate::filter::body::{self, CutOff, full, stream};
 use crate::telemetry::Reason;
 
 fn line(method: Method, metrics: &Arc<Metrics>) -> Line {
