@@ -29,6 +29,8 @@ pub struct Server {
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
     metrics: Arc<Metrics>,
+    health: Health,
+    clock: Clock,
     shutdown: CancellationToken,
     listeners: TaskTracker,
     admin_shutdown: CancellationToken,
@@ -48,9 +50,15 @@ impl Server {
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let proxy =
-            Proxy::new(Arc::clone(&settings), Arc::clone(&upstreams), own, clock, Arc::clone(&metrics));
+        let proxy = Proxy::new(
+            Arc::clone(&settings),
+            Arc::clone(&upstreams),
+            own,
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
         let shutdown = CancellationToken::new();
+        let health = Health::new(Arc::clone(&metrics), shutdown.clone());
         let listeners = TaskTracker::new();
         let addresses = bound.iter().map(listener::Bound::local_address).collect();
         let certificates = bound.iter().map(listener::Bound::certificates).collect();
@@ -60,8 +68,7 @@ impl Server {
         let admin_shutdown = CancellationToken::new();
         let admin_address = admin.as_ref().and_then(|admin| admin.local_address());
         if let Some(admin) = admin {
-            let health = Health::new(Arc::clone(&metrics), shutdown.clone());
-            tokio::spawn(admin.serve(health, admin_shutdown.clone()));
+            tokio::spawn(admin.serve(health.clone(), admin_shutdown.clone()));
         }
         let server = Server {
             settings,
@@ -71,11 +78,13 @@ impl Server {
             upstreams,
             ledger,
             metrics,
+            health,
+            clock,
             shutdown,
             listeners,
             admin_shutdown,
         };
-        server.count_sites();
+        server.note_settings();
         Ok(server)
     }
 
@@ -146,16 +155,17 @@ impl Server {
         // A renewed file of authorities is read when the next connection needs it.
         self.upstreams.forget_authorities();
         self.settings.store(Arc::new(settings));
-        self.count_sites();
+        self.note_settings();
     }
 
-    fn count_sites(&self) {
+    /// Tells operators of the settings in force.
+    fn note_settings(&self) {
         let settings = self.settings.load();
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.sites.set(number(settings.sites.iter().count()));
+        self.metrics.sites.set(i64::try_from(settings.sites.iter().count()).unwrap_or(i64::MAX));
         let silent =
             settings.sites.iter().filter(|site| site.filter.banner == crate::filter::Banner::NothingToAsk);
-        self.metrics.sites_not_filled_in.set(number(silent.count()));
+        self.health.note_not_filled_in(silent.map(|site| site.name.clone()));
+        self.metrics.settings_applied.set(self.clock.now().as_second());
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.

@@ -1,37 +1,24 @@
 //! What operators see: the log's set-up and the metrics.
 
+mod durations;
+mod exposition;
+mod log;
+mod process;
+
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
 
-/// Lines for people or for programs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Starts the log on standard error; `CONSENTRY_LOG` (such as `debug` or `consentry=trace`) sets how much.
-pub fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("CONSENTRY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start in one process (tests do it) keeps the first log.
-    let _ = match format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-}
+pub use durations::Durations;
+pub use exposition::Exposition;
+pub use log::{ACCESS, LogFormat, start_log};
 
 /// The one label that most counters carry; its values are words of the program, never of a request.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -43,11 +30,52 @@ pub struct Reason {
 /// A counter for each word.
 pub type Reasons = Family<Reason, Counter>;
 
+/// What an answer is counted by.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Answered {
+    /// The class of its status: `2xx` and so on, or `none` where the connection ended before there was one.
+    pub class: &'static str,
+    /// What answered: `upstream`, `own`, `gate`, `redirect`, `refused`, `failure`, `panic`, or `nobody`.
+    pub by: &'static str,
+}
+
+/// What the answers of one site are counted by, where that is asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AnsweredFor {
+    /// The site's name: as many values as there are sites in the settings.
+    pub site: String,
+    /// The class of its status, as in [`Answered`].
+    pub class: &'static str,
+}
+
+/// A certificate, by the first of its names.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Certificate {
+    /// Such as `www.example.se`: as many values as there are certificates in the settings.
+    pub certificate: String,
+}
+
 /// All counters of the process, in one place so that names stay alike.
 pub struct Metrics {
     registry: Registry,
-    /// Answers by class of status: `2xx` and so on.
-    pub answers: Reasons,
+    /// What is not of this program alone, and so has another prefix.
+    process: Registry,
+    /// Requests by class of status, and by what answered them. Each counts once, answered or not.
+    pub answers: Family<Answered, Counter>,
+    /// The same by site, where `admin.count_by_site` asks for it: thousands of sites are normal.
+    pub site_answers: Family<AnsweredFor, Counter>,
+    /// Requests that are not answered to the end yet.
+    pub under_way: Gauge,
+    /// From a request to the head of its answer.
+    pub head: Durations,
+    /// From a request to the end of its answer.
+    pub total: Durations,
+    /// Bytes of answers' bodies.
+    pub sent: Counter,
+    /// Bytes of requests' bodies.
+    pub received: Counter,
+    /// Answers that did not come to their end, by reason.
+    pub broken_off: Reasons,
     /// Answers of upstreams, by what became of them: `rewritten`, or the reason why not.
     pub pages: Reasons,
     /// Bodies that were cut off because they could not be filtered to the end, by reason.
@@ -56,6 +84,8 @@ pub struct Metrics {
     pub refused: Reasons,
     /// What gates said: `admitted`, `shown`, `held`, `refused`.
     pub gates: Reasons,
+    /// From a request sent to an upstream to the head of its answer.
+    pub upstream: Durations,
     /// Upstreams that gave no answer, by reason.
     pub upstream_failures: Reasons,
     /// Decisions recorded: `choice`, `refusal`, `withdrawal`, `acceptance`.
@@ -64,12 +94,18 @@ pub struct Metrics {
     pub ledger_failures: Reasons,
     /// Entries that wait for the ledger's next commit.
     pub ledger_queue: Gauge,
+    /// 1 while decisions can be recorded: as the last commit went.
+    pub ledger_works: Gauge,
     /// How long the ledger's commits take, in seconds.
     pub ledger_commit: Histogram,
     /// Reloads: `applied`, `refused`.
     pub reloads: Reasons,
     /// 1 while the settings on disk are not those in force, because they have errors.
     pub settings_refused: Gauge,
+    /// When the settings in force were read, in Unix time.
+    pub settings_applied: Gauge,
+    /// When each certificate expires, in Unix time; [`Metrics::note_certificates`] writes it.
+    pub certificate_expiry: Family<Certificate, Gauge>,
     /// Sites being served.
     pub sites: Gauge,
     /// Sites whose privacy document is not filled in, so that they ask nobody for anything.
@@ -84,24 +120,37 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics {
             registry: Registry::with_prefix("consentry"),
-            answers: Reasons::default(),
+            process: Registry::default(),
+            answers: Family::default(),
+            site_answers: Family::default(),
+            under_way: Gauge::default(),
+            head: Durations::default(),
+            total: Durations::default(),
+            sent: Counter::default(),
+            received: Counter::default(),
+            broken_off: Reasons::default(),
             pages: Reasons::default(),
             cut_off: Reasons::default(),
             refused: Reasons::default(),
             gates: Reasons::default(),
+            upstream: Durations::default(),
             upstream_failures: Reasons::default(),
             decisions: Reasons::default(),
             ledger_failures: Reasons::default(),
             ledger_queue: Gauge::default(),
+            ledger_works: Gauge::default(),
             ledger_commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             reloads: Reasons::default(),
             settings_refused: Gauge::default(),
+            settings_applied: Gauge::default(),
+            certificate_expiry: Family::default(),
             sites: Gauge::default(),
             sites_not_filled_in: Gauge::default(),
             connections: Gauge::default(),
             panics: Counter::default(),
         }
         .registered()
+        .prepared()
     }
 }
 
@@ -109,7 +158,7 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
         for (name, help, family) in [
-            ("answers", "Answers by class of status", &self.answers),
+            ("broken_off", "Answers that did not come to their end", &self.broken_off),
             ("pages", "Answers of upstreams by what became of them", &self.pages),
             ("cut_off", "Bodies cut off because they could not be filtered to the end", &self.cut_off),
             ("refused", "Requests refused before any site saw them", &self.refused),
@@ -122,25 +171,117 @@ impl Metrics {
             registry.register(name, help, family.clone());
         }
         for (name, help, gauge) in [
+            ("ledger_works", "1 while decisions can be recorded", &self.ledger_works),
+            (
+                "settings_applied_timestamp_seconds",
+                "When the settings in force were read, in Unix time",
+                &self.settings_applied,
+            ),
             ("ledger_queue", "Entries that wait for the next commit", &self.ledger_queue),
             ("settings_refused", "1 while the settings on disk have errors", &self.settings_refused),
             ("sites", "Sites being served", &self.sites),
             ("sites_not_filled_in", "Sites without a filled-in privacy document", &self.sites_not_filled_in),
             ("connections", "Connections open now", &self.connections),
+            ("under_way", "Requests that are not answered to the end yet", &self.under_way),
         ] {
             registry.register(name, help, gauge.clone());
         }
+        registry.register(
+            "answers",
+            "Requests by class of status and by what answered",
+            self.answers.clone(),
+        );
+        registry.register(
+            "site_answers",
+            "Requests by site and class of status, where `admin.count_by_site` asks for it",
+            self.site_answers.clone(),
+        );
+        for (name, help, durations) in [
+            ("head_seconds", "From a request to the head of its answer", &self.head),
+            (
+                "upstream_seconds",
+                "From a request sent to an upstream to the head of its answer",
+                &self.upstream,
+            ),
+            ("total_seconds", "From a request to the end of its answer", &self.total),
+        ] {
+            registry.register(name, help, durations.clone());
+        }
+        for (name, help, bytes) in [
+            ("sent_bytes", "Bytes of answers' bodies", &self.sent),
+            ("received_bytes", "Bytes of requests' bodies", &self.received),
+        ] {
+            registry.register(name, help, bytes.clone());
+        }
         registry.register("ledger_commit_seconds", "Time of a commit", self.ledger_commit.clone());
         registry.register("panics", "Requests that ended in a panic", self.panics.clone());
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When a certificate expires, in Unix time",
+            self.certificate_expiry.clone(),
+        );
+        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        self.process.register_collector(Box::new(process::Process));
+        self
+    }
+
+    /// Has the words that alerts ask for from the start: a counter that appears at 1 has not increased.
+    fn prepared(self) -> Self {
+        let cut_off = ["upstream-broke-off", "decoding", "rewriting", "encoding"];
+        for (family, words) in [
+            (&self.broken_off, &[&cut_off[..], &["connection-ended", "panic"]].concat()[..]),
+            (&self.cut_off, &cut_off),
+            (&self.pages, &["rewritten"]),
+            (&self.gates, &["admitted", "shown", "held", "refused"]),
+            (&self.upstream_failures, &["connect", "protocol", "timed-out"]),
+            (&self.decisions, &["choice", "refusal", "withdrawal", "acceptance"]),
+            (&self.ledger_failures, &["store", "busy", "closed"]),
+            (&self.reloads, &["applied", "refused"]),
+        ] {
+            for reason in words {
+                family.get_or_create(&Reason { reason }).inc_by(0);
+            }
+        }
+        for class in ["2xx", "3xx", "4xx", "5xx"] {
+            self.answers.get_or_create(&Answered { class, by: "upstream" }).inc_by(0);
+        }
         self
     }
 
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> String {
+        self.render_as(Exposition::OpenMetrics)
+    }
+
+    /// Everything in the format asked for.
+    pub fn render_as(&self, format: Exposition) -> String {
         let mut text = String::new();
         // Writing into a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        let _ = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.process))
+            .and_then(|()| encode_eof(&mut text));
+        match format {
+            Exposition::OpenMetrics => text,
+            Exposition::Classic => exposition::classic(&text),
+        }
+    }
+
+    /// Notes when certificates expire, by their names, in the place of what was noted before; and says in the log
+    /// which of them should be renewed now. Times are Unix times.
+    pub fn note_certificates<'a>(&self, certificates: impl IntoIterator<Item = (&'a str, i64)>, now: i64) {
+        const SOON: i64 = 14;
+        const DAY: i64 = 86_400;
+        self.certificate_expiry.clear();
+        for (certificate, expires) in certificates {
+            let name = Certificate { certificate: certificate.to_owned() };
+            self.certificate_expiry.get_or_create(&name).set(expires);
+            let days = (expires - now).div_euclid(DAY);
+            if expires <= now {
+                tracing::error!(certificate, days, "a certificate has expired");
+            } else if days < SOON {
+                tracing::warn!(certificate, days, "a certificate expires soon");
+            }
+        }
     }
 }
 
@@ -164,5 +305,49 @@ mod tests {
         let metrics = Metrics::default();
         count(&metrics.pages, "rewritten");
         assert!(metrics.render().contains("consentry_pages_total{reason=\"rewritten\"} 1"));
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is_in_both_formats() {
+        let metrics = Metrics::default();
+        for (format, version) in [
+            (Exposition::OpenMetrics, "consentry_build_info{version=\"0"),
+            (Exposition::Classic, "# TYPE consentry_build_info gauge"),
+        ] {
+            let text = metrics.render_as(format);
+            assert!(text.contains(version), "{text}");
+            for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+                let (name, help) = line.split_once(' ').unwrap();
+                assert!(name.starts_with("consentry_") || name.starts_with("process_"), "{name}");
+                assert!(help.len() > 5, "{line}");
+            }
+            assert_eq!(text.ends_with("# EOF\n"), format == Exposition::OpenMetrics);
+        }
+    }
+
+    #[test]
+    fn certificates_are_those_that_were_noted_last() {
+        let metrics = Metrics::default();
+        metrics.note_certificates([("old.example", 5), ("kept.example", 6)], 0);
+        metrics.note_certificates([("kept.example", 1_900_000_000)], 0);
+        let text = metrics.render();
+        let found: Vec<_> = text.lines().filter(|line| line.starts_with("consentry_certificate")).collect();
+        let expected =
+            "consentry_certificate_expiry_timestamp_seconds{certificate=\"kept.example\"} 1900000000";
+        assert_eq!(found, [expected]);
+    }
+
+    #[test]
+    fn a_certificate_is_spoken_of_from_two_weeks_before_its_end() {
+        const DAY: i64 = 86_400;
+        let said = |expires: i64| {
+            log::written(LogFormat::Json, || {
+                Metrics::default().note_certificates([("a.example", expires)], 100 * DAY);
+            })
+        };
+        assert_eq!(said(114 * DAY), "");
+        let soon = said(114 * DAY - 1);
+        assert!(soon.contains("a certificate expires soon") && soon.contains("\"days\":13"), "{soon}");
+        assert!(said(100 * DAY).contains("a certificate has expired"));
     }
 }

@@ -1,9 +1,11 @@
 //! Health, readiness and metrics, on a listener of their own that visitors never reach.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
+use arc_swap::ArcSwap;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -12,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::Metrics;
+use crate::telemetry::{Exposition, Metrics};
 
 /// The admin listener, bound and not yet served.
 #[derive(Debug)]
@@ -23,28 +25,42 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<Bound> {
     TcpListener::bind(address).await.map(Bound)
 }
 
-/// What the admin listener tells.
+/// How many sites are named one by one; of more, only the number is told.
+const NAMED: usize = 20;
+
+/// What the admin listener tells. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Health {
     metrics: Arc<Metrics>,
     draining: CancellationToken,
+    not_filled_in: Arc<ArcSwap<Vec<Box<str>>>>,
 }
 
 impl Health {
     /// Health of a proxy that is ready until `draining` is cancelled.
     pub fn new(metrics: Arc<Metrics>, draining: CancellationToken) -> Self {
-        Health { metrics, draining }
+        Health { metrics, draining, not_filled_in: Arc::default() }
+    }
+
+    /// Notes which sites ask nobody for anything, because their privacy document is not filled in.
+    pub fn note_not_filled_in(&self, sites: impl IntoIterator<Item = Box<str>>) {
+        let mut names: Vec<_> = sites.into_iter().collect();
+        names.sort();
+        self.metrics.sites_not_filled_in.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
+        names.truncate(NAMED);
+        self.not_filled_in.store(Arc::new(names));
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         const TEXT: &str = "text/plain; charset=utf-8";
-        const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = Exposition::preferred(accept);
         let is_read_only = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, kind, text) = match request.uri().path() {
             _ if !is_read_only => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".to_owned()),
             "/healthz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
             "/readyz" => self.readiness(),
-            "/metrics" => (StatusCode::OK, METRICS, self.metrics.render()),
+            "/metrics" => (StatusCode::OK, format.content_type(), self.metrics.render_as(format)),
             _ => (StatusCode::NOT_FOUND, TEXT, "/healthz, /readyz or /metrics\n".to_owned()),
         };
         let mut answer = Response::new(Full::new(Bytes::from(text)));
@@ -54,18 +70,30 @@ impl Health {
     }
 
     /// Ready unless draining; what an operator should look at stands below.
+    ///
+    /// A ledger that does not work makes nobody unready: sites are served and refusals are honoured without it
+    /// (only agreeing waits), and instances that share a disk would otherwise all leave the balancer at once.
     fn readiness(&self) -> (StatusCode, &'static str, String) {
         let (status, word) = if self.draining.is_cancelled() {
             (StatusCode::SERVICE_UNAVAILABLE, "draining")
         } else {
             (StatusCode::OK, "ready")
         };
-        let text = format!(
-            "{word}\nsites {}\nsites_not_filled_in {}\nsettings_refused {}\n",
-            self.metrics.sites.get(),
-            self.metrics.sites_not_filled_in.get(),
-            self.metrics.settings_refused.get(),
-        );
+        let metrics = &self.metrics;
+        let mut text = format!("{word}\n");
+        for (name, gauge) in [
+            ("sites", &metrics.sites),
+            ("sites_not_filled_in", &metrics.sites_not_filled_in),
+            ("settings_refused", &metrics.settings_refused),
+            ("ledger_works", &metrics.ledger_works),
+            ("ledger_queue", &metrics.ledger_queue),
+        ] {
+            // Writing into a String does not fail.
+            let _ = writeln!(text, "{name} {}", gauge.get());
+        }
+        for site in self.not_filled_in.load().iter() {
+            let _ = writeln!(text, "not_filled_in {site}");
+        }
         (status, "text/plain; charset=utf-8", text)
     }
 }
@@ -107,9 +135,18 @@ impl Bound {
 mod tests {
     use super::*;
 
-    fn status(health: &Health, method: &str, path: &str) -> u16 {
+    fn told(health: &Health, method: &str, path: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        health.answer(&request).status().as_u16()
+        let answer = health.answer(&request);
+        let status = answer.status().as_u16();
+        let body = http_body_util::BodyExt::collect(answer.into_body());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bytes = runtime.block_on(body).unwrap().to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    fn status(health: &Health, method: &str, path: &str) -> u16 {
+        told(health, method, path).0
     }
 
     #[test]
@@ -122,5 +159,40 @@ mod tests {
         assert_eq!(status(&health, "GET", "/healthz"), 200);
         assert_eq!(status(&health, "POST", "/metrics"), 405);
         assert_eq!(status(&health, "GET", "/"), 404);
+    }
+
+    #[test]
+    fn readiness_names_what_an_operator_should_look_at() {
+        let metrics = Arc::<Metrics>::default();
+        let health = Health::new(Arc::clone(&metrics), CancellationToken::new());
+        metrics.sites.set(40);
+        metrics.settings_refused.set(1);
+        metrics.ledger_queue.set(3);
+        health.note_not_filled_in(["shop".into(), "blog".into()]);
+        assert_eq!(
+            told(&health, "GET", "/readyz"),
+            (
+                200,
+                "ready\nsites 40\nsites_not_filled_in 2\nsettings_refused 1\nledger_works 0\nledger_queue 3\n\
+                 not_filled_in blog\nnot_filled_in shop\n"
+                    .to_owned()
+            ),
+            "a ledger that fails takes nobody out of service"
+        );
+        health.note_not_filled_in((0..30).map(|number| format!("site-{number}").into()));
+        let (_, text) = told(&health, "GET", "/readyz");
+        assert!(text.contains("sites_not_filled_in 30") && text.matches("not_filled_in site").count() == 20);
+    }
+
+    #[test]
+    fn metrics_come_in_the_format_asked_for() {
+        let health = Health::new(Arc::default(), CancellationToken::new());
+        for (accept, kind) in [
+            ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+            ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ] {
+            let request = Request::get("/metrics").header("accept", accept).body(()).unwrap();
+            assert_eq!(health.answer(&request).headers()["content-type"], kind);
+        }
     }
 }

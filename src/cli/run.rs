@@ -24,7 +24,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     match serve(loaded, path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!(error = format!("{error:#}"), "the proxy cannot run");
             ExitCode::FAILURE
         }
     }
@@ -45,6 +45,8 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         if let Some(address) = server.admin_address() {
             tracing::info!(%address, "health and metrics");
         }
+        let (sites, listeners) = (server.metrics().sites.get(), server.addresses().len());
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), sites, listeners, "started");
         loop {
             tokio::select! {
                 _ = hangup.recv() => reload(&server, path),
@@ -54,6 +56,7 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         }
         tracing::info!("stopping: requests under way may end");
         server.stop().await;
+        tracing::info!("stopped");
         Ok(())
     })
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub listeners: Vec<listener::Settings>,
     /// Where health and metrics are served; none: nowhere.
     pub admin: Option<SocketAddr>,
+    /// Whether answers are counted for each site by itself, too (`admin.count_by_site`).
+    pub is_counted_by_site: bool,
     /// Networks whose forwarding headers are believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The keys that sign cookies.
@@ -126,6 +128,7 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart) -> Option<(Load
     let settings = Settings {
         listeners: proxy.listeners,
         admin: proxy.admin,
+        is_counted_by_site: raw.admin.as_ref().is_some_and(|admin| admin.count_by_site),
         trusted_proxies: proxy.trusted_proxies,
         secrets,
         ledger: proxy.ledger,

@@ -87,6 +87,8 @@ pub(super) struct Certificate {
 pub(super) struct Admin {
     /// An IP address and a port that visitors cannot reach, such as 127.0.0.1:9090.
     pub(super) address: String,
+    #[serde(default)]
+    pub(super) count_by_site: bool,
 }
 
 /// Where the record of choices and acceptances is kept.

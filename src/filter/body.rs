@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-pub use page::{CutOff, Forms, Page, Report};
+pub use page::{CutOff, Fate, Forms, Page, Report};
 
 /// Why a body broke off.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -17,7 +17,7 @@ pub mod scope;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::services;
 use crate::telemetry::Metrics;
@@ -109,7 +109,8 @@ pub fn prepare(settings: &Settings, visit: &Visit, headers: &mut HeaderMap) -> P
     Plan { accept_encoding, revalidated }
 }
 
-/// Filters an answer for this visitor: its headers at once, its body as it passes.
+/// Filters an answer for this visitor: its headers at once, its body as it passes. Its extensions tell the
+/// [`body::Fate`] of it.
 pub fn apply<B>(
     settings: &Arc<Settings>,
     visit: &Visit,
@@ -121,9 +122,12 @@ where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<body::Error>,
 {
-    let report = body::Report { site: settings.site.clone(), metrics: Arc::clone(metrics) };
+    let fate = body::Fate::default();
+    let report =
+        body::Report { site: settings.site.clone(), metrics: Arc::clone(metrics), fate: fate.clone() };
     let case = Case::new(settings, visit);
     let (mut head, upstream) = answer.into_parts();
+    head.extensions.insert(fate);
     let verdict = page::judge(Head {
         method: &visit.method,
         status: head.status,
@@ -134,7 +138,7 @@ where
     case.filter(&mut head.headers);
     match verdict {
         Verdict::Pass(reason) => report.page(reason),
-        Verdict::Refuse(reason) => return refused(&report, reason),
+        Verdict::Refuse(reason) => return refused(&report, reason, head.extensions),
         Verdict::Confirm => {
             report.page("confirmed");
             case.confirm(&mut head.headers, &plan.revalidated);
@@ -151,7 +155,7 @@ where
             let forms = body::Forms { from, to, charset };
             return match body::Page::new(upstream, forms, settings, page, report.clone()) {
                 Ok(page) => Response::from_parts(head, page.boxed()),
-                Err(cause) => refused(&report, cause.reason()),
+                Err(cause) => refused(&report, cause.reason(), head.extensions),
             };
         }
     }
@@ -159,10 +163,11 @@ where
 }
 
 /// The answer that stands in for one that cannot be filtered. It names no internals.
-fn refused(report: &body::Report, reason: &'static str) -> Response<Body> {
+fn refused(report: &body::Report, reason: &'static str, extensions: Extensions) -> Response<Body> {
     report.refused(reason);
     let mut answer = Response::new(body::full("502 Bad Gateway: the page could not be processed.\n"));
     *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    *answer.extensions_mut() = extensions;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

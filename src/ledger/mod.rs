@@ -81,6 +81,7 @@ impl Ledger {
         let queue = Queue::start(store, path.clone(), clock, Arc::clone(&metrics))
             .map_err(|error| failed(error.into()))?;
         let reader = Arc::new(Mutex::new(reader));
+        metrics.ledger_works.set(1);
         Ok(Ledger { path: path.clone(), queue: Arc::new(queue), reader, metrics })
     }
 
@@ -97,6 +98,8 @@ impl Ledger {
         };
         let reason = if matches!(outcome, Failure::Closed) { "closed" } else { "busy" };
         count(&self.metrics.ledger_failures, reason);
+        // Until a commit ends well again.
+        self.metrics.ledger_works.set(0);
         Err(outcome)
     }
 

@@ -126,7 +126,9 @@ async fn a_store_that_fails_says_so_and_works_again_once_it_is_mended() {
     let other = Connection::open(file(&folder)).unwrap();
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     other.execute_batch(trigger).unwrap();
+    assert_eq!(ledger.metrics.ledger_works.get(), 1);
     assert!(matches!(ledger.record(decision(1), shown("banner")).await, Err(Failure::Store(_))));
+    assert_eq!(ledger.metrics.ledger_works.get(), 0);
     other.execute_batch("DROP TRIGGER full").unwrap();
     ledger.record(decision(1), shown("banner")).await.unwrap();
     ledger.close().await;

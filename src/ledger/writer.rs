@@ -129,6 +129,7 @@ impl Writer {
         self.metrics.ledger_commit.observe(start.elapsed().as_secs_f64());
         match outcome {
             Ok(()) => {
+                self.metrics.ledger_works.set(1);
                 for (entry, recorded) in waiting.into_iter().zip(recorded) {
                     let _ = entry.answer.send(Ok(recorded));
                 }
@@ -136,6 +137,7 @@ impl Writer {
             Err(error) => {
                 // A connection that failed once is not trusted again.
                 self.store = None;
+                self.metrics.ledger_works.set(0);
                 tracing::error!(%error, path = %self.path.display(), "the ledger could not be written");
                 let cause = Arc::new(error);
                 for entry in waiting {

@@ -122,7 +122,7 @@ impl Bound {
                 accept(listener, local_address, Some(acceptor), app, conditions, shutdown).await;
             }
             Speaks::RedirectToHttps => {
-                accept(listener, local_address, None, RedirectToHttps, conditions, shutdown).await;
+                accept(listener, local_address, None, RedirectToHttps(app), conditions, shutdown).await;
             }
         }
     }

@@ -149,5 +149,5 @@ fn note_panic(metrics: &Metrics, panic: &(dyn Any + Send)) {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or_default();
-    tracing::error!(message, "a request ended in a panic");
+    tracing::error!(panic = message, "a request ended in a panic");
 }

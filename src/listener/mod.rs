@@ -118,4 +118,9 @@ pub trait App: Clone + Send + Sync + 'static {
     /// Its body breaks off with [`body::Broken`] where it is too large or too slow. Its extensions hold what an
     /// upgrade needs (`hyper::upgrade::OnUpgrade`). A panic is caught, counted, and answered with 500.
     fn answer(&self, request: Request<Body>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Notes an answer that the listener has given in the app's place: that of `redirect_to_https`.
+    fn note(&self, _request: &Request<Body>, _peer: &Peer, answer: Response<Body>) -> Response<Body> {
+        answer
+    }
 }

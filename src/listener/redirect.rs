@@ -7,12 +7,12 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use super::{App, Peer};
 use crate::filter::body::{self, Body};
 
-/// Answers every request with the same address over HTTPS.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RedirectToHttps;
+/// Answers every request with the same address over HTTPS, in the place of an app that only takes note.
+#[derive(Clone, Debug)]
+pub(super) struct RedirectToHttps<A>(pub(super) A);
 
-impl App for RedirectToHttps {
-    async fn answer(&self, request: Request<Body>, _peer: Peer) -> Response<Body> {
+impl<A: App> App for RedirectToHttps<A> {
+    async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let mut response = Response::new(body::full(""));
         match location(&request) {
             Some(location) => {
@@ -22,7 +22,7 @@ impl App for RedirectToHttps {
             }
             None => *response.status_mut() = StatusCode::BAD_REQUEST,
         }
-        response
+        self.0.note(&request, &peer, response)
     }
 }
 

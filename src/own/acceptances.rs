@@ -110,8 +110,8 @@ async fn record(call: &Call<'_>, subject: Subject, document: &Document, text: &T
         }
         Err(failure) => {
             let site = &*call.site.name;
-            let cause = &failure as &dyn std::error::Error;
-            tracing::error!(site, cause, decision = "acceptance", "a decision could not be recorded");
+            let error = &failure as &dyn std::error::Error;
+            tracing::error!(site, error, decision = "acceptance", "a decision could not be recorded");
             None
         }
     }

@@ -186,8 +186,8 @@ async fn decide(call: &Call<'_>, form: &Form, wish: Wish, change: Change) -> Opt
         }
         Err(failure) => {
             let site = &*call.site.name;
-            let cause = &failure as &dyn std::error::Error;
-            tracing::error!(site, cause, decision = change.reason(), "a decision could not be recorded");
+            let error = &failure as &dyn std::error::Error;
+            tracing::error!(site, error, decision = change.reason(), "a decision could not be recorded");
             None
         }
     };

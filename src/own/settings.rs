@@ -107,8 +107,8 @@ async fn receipts(call: &Call<'_>, texts: &Texts<'_>) -> Option<Vec<Value>> {
         Err(failure) => {
             tracing::error!(
                 site = &*call.site.name,
-                cause = &failure as &dyn std::error::Error,
-                "no receipts"
+                error = &failure as &dyn std::error::Error,
+                "receipts could not be read"
             );
             None
         }
@@ -125,8 +125,8 @@ async fn download(call: &Call<'_>, id: &str) -> Response<Body> {
         Err(failure) => {
             tracing::error!(
                 site = &*call.site.name,
-                cause = &failure as &dyn std::error::Error,
-                "no receipt"
+                error = &failure as &dyn std::error::Error,
+                "receipts could not be read"
             );
             return call.not_recorded(Message::Unreachable);
         }

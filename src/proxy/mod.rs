@@ -17,9 +17,10 @@ use crate::gate::{self, Verdict};
 use crate::listener::{self, Peer, client_address};
 use crate::own::{self, Own};
 use crate::site::{Mode, Site};
-use crate::telemetry::{Metrics, count};
+use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
 use crate::visit::{Arrival, Scheme, Visit};
+use access_log::{By, Line};
 use refuse::Host;
 
 /// What answers every request. Clones share everything.
@@ -38,11 +39,18 @@ impl listener::App for Proxy {
         // One snapshot for the whole request: a reload takes effect between two requests.
         let settings = self.settings.load_full();
         let caller = client_address::identify(&peer, request.headers(), &settings.trusted_proxies);
-        let line = access_log::Line::start(&request, settings.log_client_address.shown(caller.0));
-        let answer = self.serve(&settings, request, &peer, caller).await;
-        count(&self.metrics.answers, access_log::class(answer.status()));
-        line.end(answer.status());
-        answer
+        let mut line = self.line(&settings, &request, caller);
+        let request = request.map(|body| line.receive(body));
+        let answer = self.serve(&settings, request, &peer, caller, &mut line).await;
+        line.answered(answer)
+    }
+
+    fn note(&self, request: &Request<Body>, peer: &Peer, answer: Response<Body>) -> Response<Body> {
+        let settings = self.settings.load();
+        let caller = client_address::identify(peer, request.headers(), &settings.trusted_proxies);
+        let mut line = self.line(&settings, request, caller);
+        line.hand_to(By::Redirect);
+        line.answered(answer)
     }
 }
 
@@ -58,45 +66,66 @@ impl Proxy {
         Proxy { settings, upstreams, own, clock, metrics }
     }
 
+    fn line(
+        &self,
+        settings: &config::Settings,
+        request: &Request<Body>,
+        (client, scheme): (IpAddr, Scheme),
+    ) -> Line {
+        Line::start(request, settings.log_client_address.shown(client), scheme, &self.metrics)
+    }
+
     async fn serve(
         &self,
         settings: &config::Settings,
         request: Request<Body>,
         peer: &Peer,
         (client, scheme): (IpAddr, Scheme),
+        line: &mut Line,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let Host { canonical, authority } = match refuse::refuse(&parts, peer) {
             Ok(host) => host,
             Err(refusal) => {
-                count(&self.metrics.refused, refusal.reason());
+                line.refused(refusal.reason());
                 return reply::refused(refusal);
             }
         };
         let Some(site) = settings.sites.find(&canonical) else {
-            count(&self.metrics.refused, "unknown-host");
+            line.refused("unknown-host");
             return reply::unknown_site(&parts);
         };
         let arrival = Arrival { host: canonical, authority, scheme, client, now: self.clock.now() };
         let visit = Visit::read(&site.visit, &parts, arrival);
         let request = Request::from_parts(parts, body);
+        line.visit(site, &visit);
+        if settings.is_counted_by_site {
+            line.count_for(site);
+        }
         match site.mode {
-            Mode::Enforce => self.enforce(site, &visit, request).await,
+            Mode::Enforce => self.enforce(site, &visit, request, line).await,
             Mode::Observe => {
                 observe(site, &visit);
-                self.pass(site, &visit, request).await
+                self.pass(site, &visit, request, line).await
             }
-            Mode::Off => self.pass(site, &visit, request).await,
+            Mode::Off => self.pass(site, &visit, request, line).await,
         }
     }
 
-    async fn enforce(&self, site: &Site, visit: &Visit, mut request: Request<Body>) -> Response<Body> {
+    async fn enforce(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        mut request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
         // Before the gate: documents and choices must be reachable without any acceptance.
         if let Some(endpoint) = own::route(site, &visit.path) {
+            line.hand_to(By::Own);
             return self.own.answer(endpoint, site, visit, request).await;
         }
         let verdict = gate::decide(&site.gate, visit);
-        count(&self.metrics.gates, verdict.reason());
+        line.gate(verdict.reason());
         let permit = match verdict {
             Verdict::Admit(permit) => permit,
             Verdict::ShowDocument(gate) => return reply::see_document(visit, gate),
@@ -104,17 +133,25 @@ impl Proxy {
             Verdict::Refuse(gate) => return reply::acceptance_missing(gate),
         };
         let plan = filter::prepare(&site.filter, visit, request.headers_mut());
+        line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, permit, visit, request).await {
             Ok(answer) => filter::apply(&site.filter, visit, plan, answer, &self.metrics),
-            Err(failure) => reply::upstream_failed(site, visit, &failure, &self.metrics),
+            Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
     }
 
     /// A plain proxy: nothing of the request or the answer is looked at.
-    async fn pass(&self, site: &Site, visit: &Visit, request: Request<Body>) -> Response<Body> {
+    async fn pass(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
+        line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, gate::stand_aside(), visit, request).await {
             Ok(answer) => answer.map(filter::body::stream),
-            Err(failure) => reply::upstream_failed(site, visit, &failure, &self.metrics),
+            Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
     }
 }

@@ -7,12 +7,12 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::access_log::Line;
 use super::refuse::Refusal;
 use crate::filter::Body;
 use crate::gate::Gate;
 use crate::own::answer;
 use crate::site::Site;
-use crate::telemetry::{Metrics, count};
 use crate::upstream::Failure;
 use crate::visit::{self, Purpose, Visit};
 use crate::web::language::Language;
@@ -74,7 +74,7 @@ pub(super) fn upstream_failed(
     site: &Site,
     visit: &Visit,
     failure: &Failure,
-    metrics: &Metrics,
+    line: &mut Line,
 ) -> Response<Body> {
     let (status, message, reason) = match failure {
         Failure::Connect { .. } => (StatusCode::BAD_GATEWAY, Message::Unreachable, "connect"),
@@ -83,7 +83,7 @@ pub(super) fn upstream_failed(
         Failure::Request { .. } => (StatusCode::BAD_REQUEST, Message::BadRequest, "request"),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Message::TooLarge, "too-large"),
     };
-    count(&metrics.upstream_failures, reason);
+    line.failed(reason);
     tracing::warn!(site = %site.name, reason, error = %causes(failure), "no answer from the upstream");
     told(site, visit, status, message, None)
 }

@@ -99,6 +99,13 @@ pub enum Failure {
     TooLarge,
 }
 
+/// Which address of an upstream answered: among the extensions of its answer.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Host and port.
+    pub address: Box<str>,
+}
+
 /// The pools of connections to all upstreams.
 #[derive(Debug)]
 pub struct Upstreams {

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connector::{Connector, Used};
 use super::upload::Upload;
-use super::{Failure, Target, Timeouts, Trust};
+use super::{Failure, Served, Target, Timeouts, Trust};
 use crate::listener::body::Broken;
 
 type Pool = Client<Connector, Upload>;
@@ -54,7 +54,10 @@ impl Pools {
                 () = upload.overdue(self.timeouts.response) => return Err(address.timed_out()),
             };
             match outcome {
-                Ok(answer) => return accept(answer, parts).map_err(|source| address.garbled(source)),
+                Ok(mut answer) => {
+                    answer.extensions_mut().insert(Served { address: address.text() });
+                    return accept(answer, parts).map_err(|source| address.garbled(source));
+                }
                 // The upstream had closed the pooled connection just then, so it has not seen the request; and
                 // had it, asking twice would do no harm (RFC 9110 section 9.2.2).
                 Err(error) if may_retry && is_stale(&error) => may_retry = false,

@@ -59,6 +59,7 @@ const TABLE: [(&str, &[&str]); 19] = [
         &[
             "clock",
             "config",
+            "consent",
             "filter",
             "gate",
             "listener",

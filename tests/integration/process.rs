@@ -11,7 +11,7 @@ use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
 
 /// A folder of settings: JSON in the log, so that tests read what operators' programs read.
-fn folder(listen: &str, site: &str) -> TempDir {
+pub fn folder(listen: &str, site: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let proxy = format!(
         "listen: [{{ address: {listen} }}]\nadmin: {{ address: 127.0.0.1:0 }}\nlog: {{ format: json }}\n\
@@ -26,7 +26,7 @@ fn folder(listen: &str, site: &str) -> TempDir {
     folder
 }
 
-fn write(folder: &TempDir, name: &str, text: &str) {
+pub fn write(folder: &TempDir, name: &str, text: &str) {
     let path = folder.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
@@ -48,41 +48,63 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// `consentry run`, until it is told to stop.
-struct Run {
+pub struct Run {
     child: Child,
     log: std::io::Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
-    admin: SocketAddr,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Run {
-    fn start(folder: &TempDir) -> Self {
-        let mut child = command(folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
+    pub fn start(folder: &TempDir) -> Self {
+        Run::spawn(&mut command(folder, &["run"]))
+    }
+
+    /// With another filter of its log than the usual one.
+    pub fn start_logging(folder: &TempDir, filter: &str) -> Self {
+        Run::spawn(command(folder, &["run"]).env("CONSENTRY_LOG", filter))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
         let admin = said(&mut log, "health and metrics")["address"].as_str().unwrap().parse().unwrap();
         Run { child, log, address, admin }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = format!("kill {name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success());
     }
 
     /// The next line of the log with this message.
-    fn said(&mut self, message: &str) -> serde_json::Value {
+    pub fn said(&mut self, message: &str) -> serde_json::Value {
         said(&mut self.log, message)
     }
 
-    fn ended(mut self) -> ExitStatus {
-        // What it says on its way out is read, so that it never waits for its reader.
-        while self.log.next().is_some() {}
-        self.child.wait().unwrap()
+    fn ended(self) -> ExitStatus {
+        self.last_words().0
     }
 
-    async fn metrics(&self) -> String {
+    /// How it ended, and what it said until then.
+    pub fn last_words(mut self) -> (ExitStatus, Vec<String>) {
+        // What it says on its way out is read, so that it never waits for its reader.
+        let said = self.log.by_ref().map(Result::unwrap).collect();
+        (self.child.wait().unwrap(), said)
+    }
+
+    pub async fn metrics(&self) -> String {
         Browser::clear(self.admin, "localhost").get("/metrics").await.text()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // A test that fails leaves nothing running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

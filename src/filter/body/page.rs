@@ -4,7 +4,7 @@
 //! cannot be filtered to its end breaks off with an error, so that the connection is aborted, never ended.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -56,6 +56,17 @@ impl CutOff {
     }
 }
 
+/// What became of one answer: known with its head, or for a page once its body begins.
+#[derive(Clone, Debug, Default)]
+pub struct Fate(Arc<OnceLock<&'static str>>);
+
+impl Fate {
+    /// `rewritten`, or the reason why not; none before it is known.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.0.get().copied()
+    }
+}
+
 /// To whom the body reports what became of it.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -63,18 +74,21 @@ pub struct Report {
     pub site: Box<str>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// What the request's own line in the log says of it.
+    pub fate: Fate,
 }
 
 impl Report {
-    /// Counts and logs what became of an answer.
+    /// Counts what became of an answer, and keeps it for the request's own line in the log.
     pub fn page(&self, reason: &'static str) {
         count(&self.metrics.pages, reason);
-        tracing::debug!(site = %self.site, reason, "page");
+        // The first word stays: a page that begins is rewritten, however it ends.
+        let _ = self.fate.0.set(reason);
     }
 
     /// Counts and logs an answer that was refused before its body began.
     pub fn refused(&self, reason: &'static str) {
-        count(&self.metrics.pages, reason);
+        self.page(reason);
         count(&self.metrics.cut_off, reason);
         tracing::warn!(site = %self.site, reason, "a page was refused");
     }
@@ -82,7 +96,7 @@ impl Report {
     fn cut_off(&self, cause: &CutOff) {
         count(&self.metrics.cut_off, cause.reason());
         let source = std::error::Error::source(cause).map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(site = %self.site, reason = cause.reason(), cause = source, "a page was cut off");
+        tracing::warn!(site = %self.site, reason = cause.reason(), error = source, "a page was cut off");
     }
 }
 

@@ -19,7 +19,7 @@ fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
         inserts: Inserts::Nothing,
         nonce: None,
     };
-    let report = Report { site: "example".into(), metrics: Arc::new(Metrics::default()) };
+    let report = Report { site: "example".into(), metrics: Arc::default(), fate: Fate::default() };
     let forms = Forms { from, to, charset: None };
     Page::new(script, forms, &settings, knowledge, report).unwrap()
 }
