@@ -87,6 +87,7 @@ pub(super) struct Certificate {
 pub(super) struct Admin {
     /// An IP address and a port that visitors cannot reach, such as 127.0.0.1:9090.
     pub(super) address: String,
+    /// Whether answers are counted for each site by itself; with thousands of sites that is a lot to store.
     #[serde(default)]
     pub(super) count_by_site: bool,
 }

@@ -188,6 +188,8 @@ fn defaults(schema: &Value, kind: &Value) -> Value {
     let mut file = Map::new();
     for (key, property) in kind["properties"].as_object().into_iter().flatten() {
         let kind = property["$ref"].as_str().and_then(|name| schema.pointer(name.strip_prefix('#')?));
+        // What has to say something else as well cannot be written with its defaults alone.
+        let kind = kind.filter(|kind| kind.get("required").is_none());
         match (property.get("default"), kind.map(|kind| defaults(schema, kind))) {
             (Some(default), _) => file.insert(key.clone(), default.clone()),
             (None, Some(inner)) if inner != json!({}) && key != "defaults" => file.insert(key.clone(), inner),
