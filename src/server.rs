@@ -1,7 +1,8 @@
 //! Settings to running parts: start, reload, drain.
 
+mod reload;
+
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,13 +12,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Health};
 use crate::clock::Clock;
-use crate::config::{self, FirstStart, Loaded, Problem};
+use crate::config::{self, Problem, Severity};
 use crate::ledger::Ledger;
-use crate::listener::{self, Conditions, Transport, certificates::Certificates};
+use crate::listener::certificates::{CertificateFailure, Certificates};
+use crate::listener::{self, Conditions, Transport};
 use crate::own::Own;
 use crate::proxy::Proxy;
-use crate::telemetry::{Metrics, count};
+use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
+use reload::Last;
+
+pub use reload::{Occasion, Outcome, Reload};
 
 /// A proxy that runs. Dropping it leaves its tasks running; [`Server::stop`] ends them.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub struct Server {
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
     metrics: Arc<Metrics>,
+    last: Last,
     shutdown: CancellationToken,
     listeners: TaskTracker,
     admin_shutdown: CancellationToken,
@@ -47,6 +53,7 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let last = Last::of(&settings);
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let proxy =
             Proxy::new(Arc::clone(&settings), Arc::clone(&upstreams), own, clock, Arc::clone(&metrics));
@@ -71,6 +78,7 @@ impl Server {
             upstreams,
             ledger,
             metrics,
+            last,
             shutdown,
             listeners,
             admin_shutdown,
@@ -94,34 +102,16 @@ impl Server {
         &self.metrics
     }
 
-    /// Reads the settings again and swaps them in between two requests; with any error the old ones stay.
-    ///
-    /// Listeners, the ledger, limits and timeouts are those of the start: what of them has changed is named in
-    /// the log and waits for a restart.
-    pub fn reload(&self, path: &Path) -> Result<Vec<Problem>, Vec<Problem>> {
-        let loaded = config::load(path, FirstStart::MakeSecrets);
-        match loaded {
-            Ok(Loaded { settings, warnings, .. }) => {
-                self.apply(settings);
-                count(&self.metrics.reloads, "applied");
-                self.metrics.settings_refused.set(0);
-                Ok(warnings)
-            }
-            Err(problems) => {
-                count(&self.metrics.reloads, "refused");
-                self.metrics.settings_refused.set(1);
-                Err(problems)
-            }
-        }
-    }
-
-    fn apply(&self, settings: config::Settings) {
+    /// Puts settings in force; gives back what of them cannot be used now.
+    fn apply(&self, settings: config::Settings) -> Vec<Problem> {
+        let mut problems = Vec::new();
         let before = self.settings.load_full();
         for (what, same) in [
             ("ledger", before.ledger == settings.ledger),
             ("timeouts", before.timeouts == settings.timeouts),
             ("limits", before.limits == settings.limits),
             ("admin", before.admin == settings.admin),
+            ("log.format", before.log_format == settings.log_format),
         ] {
             if !same {
                 tracing::warn!(key = what, "changed, and waits for a restart");
@@ -135,9 +125,7 @@ impl Server {
         {
             match (&new.transport, certificates) {
                 (Transport::Tls(files), Some(certificates)) if old.address == new.address => {
-                    if let Err(error) = certificates.replace(files) {
-                        tracing::error!(%error, "the certificates stay as they were");
-                    }
+                    problems.extend(certificates.replace(files).err().map(|error| certificates_stay(&error)));
                 }
                 _ if old != new => tracing::warn!(key = "listen", "changed, and waits for a restart"),
                 _ => {}
@@ -147,6 +135,7 @@ impl Server {
         self.upstreams.forget_authorities();
         self.settings.store(Arc::new(settings));
         self.count_sites();
+        problems
     }
 
     fn count_sites(&self) {
@@ -165,5 +154,21 @@ impl Server {
         self.listeners.wait().await;
         self.ledger.close().await;
         self.admin_shutdown.cancel();
+    }
+}
+
+fn certificates_stay(failure: &CertificateFailure) -> Problem {
+    let file = match failure {
+        CertificateFailure::Read { path, .. } | CertificateFailure::Empty { path } => path.clone(),
+        CertificateFailure::Unusable { certificate, .. } => certificate.clone(),
+        CertificateFailure::None => Default::default(),
+    };
+    let cause = std::error::Error::source(failure).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Problem {
+        severity: Severity::Error,
+        file,
+        place: None,
+        message: format!("the certificates stay as they were: {failure}{cause}"),
+        help: Some("write a chain and the key that belongs to it".into()),
     }
 }

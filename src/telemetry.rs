@@ -66,10 +66,12 @@ pub struct Metrics {
     pub ledger_queue: Gauge,
     /// How long the ledger's commits take, in seconds.
     pub ledger_commit: Histogram,
-    /// Reloads: `applied`, `refused`.
+    /// Reloads: `applied`, `partly`, `refused`.
     pub reloads: Reasons,
     /// 1 while the settings on disk are not those in force, because they have errors.
     pub settings_refused: Gauge,
+    /// Sites that run on older settings than those on disk, because these have errors.
+    pub sites_outdated: Gauge,
     /// Sites being served.
     pub sites: Gauge,
     /// Sites whose privacy document is not filled in, so that they ask nobody for anything.
@@ -96,6 +98,7 @@ impl Default for Metrics {
             ledger_commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             reloads: Reasons::default(),
             settings_refused: Gauge::default(),
+            sites_outdated: Gauge::default(),
             sites: Gauge::default(),
             sites_not_filled_in: Gauge::default(),
             connections: Gauge::default(),
@@ -124,6 +127,7 @@ impl Metrics {
         for (name, help, gauge) in [
             ("ledger_queue", "Entries that wait for the next commit", &self.ledger_queue),
             ("settings_refused", "1 while the settings on disk have errors", &self.settings_refused),
+            ("sites_outdated", "Sites that run on older settings than those on disk", &self.sites_outdated),
             ("sites", "Sites being served", &self.sites),
             ("sites_not_filled_in", "Sites without a filled-in privacy document", &self.sites_not_filled_in),
             ("connections", "Connections open now", &self.connections),

@@ -61,9 +61,10 @@ impl Health {
             (StatusCode::OK, "ready")
         };
         let text = format!(
-            "{word}\nsites {}\nsites_not_filled_in {}\nsettings_refused {}\n",
+            "{word}\nsites {}\nsites_not_filled_in {}\nsites_outdated {}\nsettings_refused {}\n",
             self.metrics.sites.get(),
             self.metrics.sites_not_filled_in.get(),
+            self.metrics.sites_outdated.get(),
             self.metrics.settings_refused.get(),
         );
         (status, "text/plain; charset=utf-8", text)
@@ -122,5 +123,16 @@ mod tests {
         assert_eq!(status(&health, "GET", "/healthz"), 200);
         assert_eq!(status(&health, "POST", "/metrics"), 405);
         assert_eq!(status(&health, "GET", "/"), 404);
+    }
+
+    #[test]
+    fn readiness_tells_what_an_operator_should_look_at() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.sites.set(3);
+        metrics.sites_outdated.set(2);
+        metrics.settings_refused.set(1);
+        let (status, _, text) = Health::new(metrics, CancellationToken::new()).readiness();
+        assert_eq!(status, StatusCode::OK, "old settings serve visitors as well");
+        assert_eq!(text, "ready\nsites 3\nsites_not_filled_in 0\nsites_outdated 2\nsettings_refused 1\n");
     }
 }

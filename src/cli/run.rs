@@ -7,8 +7,8 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{self, FirstStart, Loaded, Problem};
-use crate::server::Server;
+use crate::config::{self, FirstStart, Loaded, Problem, Severity};
+use crate::server::{Occasion, Outcome, Reload, Server};
 use crate::telemetry;
 
 /// Runs the proxy with the settings at `path`.
@@ -37,7 +37,7 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-        warn(&loaded.warnings);
+        tell(&loaded.warnings);
         let server = Server::start(loaded.settings, Clock::system()).await?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
@@ -58,23 +58,29 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
     })
 }
 
+/// Reads the settings again, and says what came of it.
 fn reload(server: &Server, path: &Path) {
-    match server.reload(path) {
-        Ok(warnings) => {
-            warn(&warnings);
-            tracing::info!("the settings have been read again");
+    let Reload { outcome, news, errors, outdated, .. } = server.reload(path, Occasion::Asked);
+    tell(&news);
+    match outcome {
+        Outcome::Unchanged => {}
+        Outcome::Applied => tracing::info!("the settings have been read again"),
+        Outcome::Partly => {
+            tracing::error!(
+                errors,
+                sites_outdated = outdated,
+                "what has errors stays as it was, the rest is new"
+            );
         }
-        Err(problems) => {
-            for problem in &problems {
-                tracing::error!("{problem}");
-            }
-            tracing::error!(problems = problems.len(), "the old settings stay in force");
-        }
+        Outcome::Refused => tracing::error!(errors, "the old settings stay in force"),
     }
 }
 
-fn warn(warnings: &[Problem]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
     }
 }

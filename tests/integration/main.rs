@@ -16,6 +16,7 @@ mod connections;
 mod forwarding;
 mod kit;
 mod process;
+mod reload;
 mod story;
 mod streaming;
 mod upstreams;
