@@ -24,7 +24,8 @@ pub enum LogFormat {
 
 /// Starts the log on standard error; `CONSENTRY_LOG` (such as `debug` or `consentry=trace`) sets how much.
 pub fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("CONSENTRY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("CONSENTRY_LOG").unwrap_or_else(|_| EnvFilter::new("info,notify=error"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests do it) keeps the first log.
     let _ = match format {

@@ -1,13 +1,14 @@
-//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP reads the settings again.
+//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP and changed files have the settings read again.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{self, FirstStart, Loaded, Problem, Severity};
+use crate::config::{self, FirstStart, Loaded, Problem, Seen, Severity, Watch};
 use crate::server::{Occasion, Outcome, Reload, Server};
 use crate::telemetry;
 
@@ -38,6 +39,7 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         tell(&loaded.warnings);
+        let seen = Arc::clone(loaded.settings.seen());
         let server = Server::start(loaded.settings, Clock::system()).await?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
@@ -45,12 +47,15 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         if let Some(address) = server.admin_address() {
             tracing::info!(%address, "health and metrics");
         }
+        let mut watch = Watch::start(&seen);
         loop {
-            tokio::select! {
-                _ = hangup.recv() => reload(&server, path),
+            let occasion = tokio::select! {
+                _ = hangup.recv() => Occasion::Asked,
+                () = watch.changed() => Occasion::FilesChanged,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-            }
+            };
+            watch.follow(&reload(&server, path, occasion));
         }
         tracing::info!("stopping: requests under way may end");
         server.stop().await;
@@ -58,9 +63,9 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// Reads the settings again, and says what came of it.
-fn reload(server: &Server, path: &Path) {
-    let Reload { outcome, news, errors, outdated, .. } = server.reload(path, Occasion::Asked);
+/// Reads the settings again, says what came of it, and gives back which files matter now.
+fn reload(server: &Server, path: &Path, occasion: Occasion) -> Arc<Seen> {
+    let Reload { outcome, news, errors, outdated, seen } = server.reload(path, occasion);
     tell(&news);
     match outcome {
         Outcome::Unchanged => {}
@@ -74,6 +79,7 @@ fn reload(server: &Server, path: &Path) {
         }
         Outcome::Refused => tracing::error!(errors, "the old settings stay in force"),
     }
+    seen
 }
 
 fn tell(problems: &[Problem]) {

@@ -10,6 +10,7 @@ mod resolve;
 mod seen;
 mod sites;
 mod tree;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use resolve::{Keys, NewFile, Scope, at};
 use seen::Fingerprint;
 pub use seen::Seen;
 use sites::{Common, Known};
+pub use watch::Watch;
 
 /// Everything that a run of the proxy needs to know: an immutable snapshot.
 #[derive(Clone, Debug)]

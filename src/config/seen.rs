@@ -25,6 +25,16 @@ pub(super) enum Fingerprint {
 }
 
 impl Seen {
+    /// Every file that was looked for, found or not.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.keys().map(PathBuf::as_path)
+    }
+
+    /// The folders that were listed, each with the pattern that names had to fit.
+    pub(super) fn folders(&self) -> impl Iterator<Item = (&Path, &str)> {
+        self.folders.iter().map(|(folder, pattern)| (folder.as_path(), &**pattern))
+    }
+
     pub(super) fn file(&self, path: &Path) -> Option<Fingerprint> {
         self.files.get(path).copied()
     }

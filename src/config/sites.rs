@@ -229,7 +229,7 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Whether a name fits a pattern in which each `*` stands for any text; hidden names fit none.
-fn fits(name: &str, pattern: &str) -> bool {
+pub(super) fn fits(name: &str, pattern: &str) -> bool {
     !name.starts_with('.') && covers(name, pattern)
 }
 

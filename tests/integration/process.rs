@@ -75,6 +75,15 @@ impl Run {
         said(&mut self.log, message)
     }
 
+    /// Everything it logs up to this message.
+    fn lines_until(&mut self, message: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains(message)) {
+            lines.push(self.log.next().expect("it ended").unwrap());
+        }
+        lines
+    }
+
     fn ended(mut self) -> ExitStatus {
         // What it says on its way out is read, so that it never waits for its reader.
         while self.log.next().is_some() {}
@@ -125,6 +134,38 @@ async fn a_hangup_reads_the_settings_again_and_a_termination_ends_it_well() {
     assert_eq!(visitor.get("/").await.text(), "two");
     assert!(run.metrics().await.contains("consentry_settings_refused 0"));
 
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_read_by_itself_and_each_problem_is_told_once() {
+    let upstreams = (Upstream::page("text/plain", "one").await, Upstream::page("text/plain", "two").await);
+    let folder = folder("127.0.0.1:0", &site(&upstreams.0.url(), ""));
+    let mut run = Run::start(&folder);
+    let mut visitor = Browser::clear(run.address, HOST);
+    write(&folder, "config/sites/example.yaml", &site(&upstreams.1.url(), ""));
+    run.said("the settings have been read again");
+    assert_eq!(visitor.get("/").await.text(), "two");
+
+    // A new file that `sites` names, at first with an error, then without.
+    let other = "hosts: [other.example]\nupstream: htp://x\n";
+    write(&folder, "config/sites/other.yaml", other);
+    let lines = run.lines_until("what has errors stays as it was");
+    assert_eq!(lines.iter().filter(|line| line.contains("other.yaml:2:11: ")).count(), 1, "{lines:?}");
+    write(&folder, "config/documents/privacy.en.md", "---\ntitle: Privacy\nversion: 2\n---\nText.\n");
+    let lines = run.lines_until("what has errors stays as it was");
+    assert!(!lines.iter().any(|line| line.contains("other.yaml")), "it was told before: {lines:?}");
+    assert!(lines.iter().any(|line| line.contains("version 1 in sv, but 2 in en")), "{lines:?}");
+    let ready = Browser::clear(run.admin, "localhost").get("/readyz").await.text();
+    assert!(ready.contains("sites 1\n") && ready.contains("settings_refused 1\n"), "{ready}");
+
+    write(&folder, "config/sites/other.yaml", &other.replace("htp://x", &upstreams.0.url()));
+    run.said("the settings have been read again");
+    assert_eq!(Browser::clear(run.address, "other.example").get("/").await.text(), "one");
+    std::fs::remove_file(folder.path().join("config/sites/other.yaml")).unwrap();
+    run.said("the settings have been read again");
+    assert_eq!(Browser::clear(run.address, "other.example").get("/").await.status, 421);
     run.signal("-TERM");
     assert!(run.ended().success());
 }
