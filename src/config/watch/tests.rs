@@ -102,13 +102,25 @@ async fn a_folder_that_is_exchanged_whole_is_watched_on() {
     let seen = seen(&[root.join("config/a.yaml")]);
     let mut watch = watch(&seen).await;
     fs::rename(root.join("config"), root.join("before")).unwrap();
-    soon(&mut watch).await;
-    watch.follow(&seen);
     fs::rename(root.join("next"), root.join("config")).unwrap();
     soon(&mut watch).await;
     watch.follow(&seen);
+    // Of the folder that stands there now.
     soon(&mut watch).await;
     fs::write(root.join("config/a.yaml"), "again").unwrap();
+    soon(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_file_in_a_folder_that_is_not_there_yet_is_waited_for() {
+    let (_folder, root) = folder();
+    let seen = seen(&[root.join("new/folder/a.yaml")]);
+    let mut watch = watch(&seen).await;
+    fs::create_dir_all(root.join("new/folder")).unwrap();
+    soon(&mut watch).await;
+    watch.follow(&seen);
+    soon(&mut watch).await;
+    fs::write(root.join("new/folder/a.yaml"), "1").unwrap();
     soon(&mut watch).await;
 }
 
