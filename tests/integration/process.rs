@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use tempfile::TempDir;
 
@@ -50,7 +52,7 @@ fn text(bytes: &[u8]) -> String {
 /// `consentry run`, until it is told to stop.
 struct Run {
     child: Child,
-    log: std::io::Lines<BufReader<ChildStderr>>,
+    log: mpsc::IntoIter<std::io::Result<String>>,
     address: SocketAddr,
     admin: SocketAddr,
 }
@@ -58,7 +60,7 @@ struct Run {
 impl Run {
     fn start(folder: &TempDir) -> Self {
         let mut child = command(folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = read(child.stderr.take().unwrap());
         let address = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
         let admin = said(&mut log, "health and metrics")["address"].as_str().unwrap().parse().unwrap();
         Run { child, log, address, admin }
@@ -85,14 +87,19 @@ impl Run {
     }
 
     fn ended(mut self) -> ExitStatus {
-        // What it says on its way out is read, so that it never waits for its reader.
-        while self.log.next().is_some() {}
         self.child.wait().unwrap()
     }
 
     async fn metrics(&self) -> String {
         Browser::clear(self.admin, "localhost").get("/metrics").await.text()
     }
+}
+
+/// The lines of a log, read as they come, so that the program never waits for its reader.
+fn read(log: ChildStderr) -> mpsc::IntoIter<std::io::Result<String>> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || BufReader::new(log).lines().for_each(|line| _ = sender.send(line)));
+    lines.into_iter()
 }
 
 fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
@@ -168,6 +175,49 @@ async fn a_changed_file_is_read_by_itself_and_each_problem_is_told_once() {
     assert_eq!(Browser::clear(run.address, "other.example").get("/").await.status, 421);
     run.signal("-TERM");
     assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h2load_counts_no_failure_while_the_settings_are_read_a_hundred_times() {
+    let upstreams = [Upstream::page("text/plain", "one").await, Upstream::page("text/plain", "two").await];
+    let sites = upstreams.each_ref().map(|upstream| site(&upstream.url(), "").replace(HOST, "\"*\""));
+    let folder = folder("127.0.0.1:0", &sites[0]);
+    let mut run = Run::start(&folder);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let loads = [["--h1", "-m1"], ["-m4", "-w16"]].map(|version| {
+        let (is_over, url) = (Arc::clone(&is_over), format!("http://{}/", run.address));
+        std::thread::spawn(move || {
+            let mut requests = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                requests += loaded(&version, &url);
+            }
+            requests
+        })
+    });
+    for turn in 1..=100 {
+        write(&folder, "config/sites/example.yaml", &sites[turn % 2]);
+        run.signal("-HUP");
+        run.said("the settings have been read again");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for load in loads {
+        assert!(load.join().unwrap() > 0);
+    }
+    assert!(upstreams.iter().all(|upstream| upstream.seen().len() > 10));
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+/// How many requests h2load has sent on four connections, each of which has got its answer.
+fn loaded(version: &[&str], url: &str) -> usize {
+    const REQUESTS: usize = 400;
+    let requests = REQUESTS.to_string();
+    let told = Command::new("h2load").args(["-c4", "-N20", "-n", &requests]).args(version).arg(url).output();
+    let told = text(&told.expect("`tests/run install` brings h2load").stdout);
+    let all = format!("{REQUESTS} done, {REQUESTS} succeeded, 0 failed, 0 errored, 0 timeout");
+    let good = format!("status codes: {REQUESTS} 2xx, 0 3xx, 0 4xx, 0 5xx");
+    assert!(told.contains(&all) && told.contains(&good), "{told}");
+    REQUESTS
 }
 
 #[test]
