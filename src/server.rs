@@ -31,6 +31,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
     certificates: Vec<Option<Certificates>>,
+    conditions: Conditions,
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
     metrics: Arc<Metrics>,
@@ -75,6 +76,7 @@ impl Server {
             addresses,
             admin_address,
             certificates,
+            conditions,
             upstreams,
             ledger,
             metrics,
@@ -108,8 +110,7 @@ impl Server {
         let before = self.settings.load_full();
         for (what, same) in [
             ("ledger", before.ledger == settings.ledger),
-            ("timeouts", before.timeouts == settings.timeouts),
-            ("limits", before.limits == settings.limits),
+            ("timeouts of upstreams", before.upstream_timeouts == settings.upstream_timeouts),
             ("admin", before.admin == settings.admin),
             ("log.format", before.log_format == settings.log_format),
         ] {
@@ -133,6 +134,7 @@ impl Server {
         }
         // A renewed file of authorities is read when the next connection needs it.
         self.upstreams.forget_authorities();
+        self.conditions.change(settings.timeouts, settings.limits);
         self.settings.store(Arc::new(settings));
         self.count_sites();
         problems

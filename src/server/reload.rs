@@ -59,8 +59,9 @@ impl Server {
     /// Reads the settings again and swaps them in between two requests. A file with an error leaves what it
     /// describes as it was.
     ///
-    /// Listeners, the ledger and the format of the log are those of the start: what of them has changed is named
-    /// in the log and waits for a restart.
+    /// Timeouts and limits hold for the connections that come from here on. Listeners, the ledger, the timeouts of
+    /// upstreams and the format of the log are those of the start: what of them has changed is named in the log
+    /// and waits for a restart.
     pub fn reload(&self, path: &Path, occasion: Occasion) -> Reload {
         // Held to the end, so that two readings never overtake each other.
         let mut last = self.last.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,6 +17,7 @@ use crate::support::browser::Speaks;
 use crate::support::soon;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, Whole, site};
+use crate::support::wire::Wire;
 
 /// The two settings that take turns; each shows in the upstream's page and in the banner.
 const TURNS: [&str; 2] = ["first", "second"];
@@ -168,6 +169,36 @@ impl Chat {
         self.0.close(None).await.unwrap();
         while soon(self.0.next()).await.is_some() {}
     }
+}
+
+#[tokio::test]
+async fn limits_and_timeouts_hold_from_the_next_connection_on() {
+    let upstream = upstream(TURNS[0]).await;
+    let whole = Whole::start(&settings(TURNS[0], &upstream)).await;
+    let change = |more: &str| {
+        let main = "listen: [{ address: 127.0.0.1:0 }]\nsecrets: file:../data/secrets\n\
+                    ledger: { sqlite: ../data/ledger.sqlite }\n";
+        whole.write("consentry.yaml", &format!("{main}{more}\n"));
+        assert_eq!(whole.server.reload(&whole.settings(), Occasion::FilesChanged).outcome, Outcome::Applied);
+    };
+    let post = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9\r\n\r\n123456789");
+    let mut before = Wire::connect(whole.address()).await;
+    before.write(&post).await;
+    assert!(before.read_head().await.starts_with("HTTP/1.1 200 "));
+    change("limits: { request_body: 8B, connections_per_address: 1 }\ntimeouts: { request_header: 1s }");
+    let mut after = Wire::connect(whole.address()).await;
+    after.write(&post).await;
+    assert!(after.read_head().await.starts_with("HTTP/1.1 413 "));
+    // The first connection had come before anybody was counted.
+    assert_eq!(Wire::connect(whole.address()).await.read_to_end().await, "");
+    change("timeouts: { request_header: 1s }");
+    let mut slow = Wire::connect(whole.address()).await;
+    slow.write("GET / HT").await;
+    assert_eq!(slow.read_to_end().await, "", "the head has not ended in time");
+    before.write(&post).await;
+    assert!(before.read_until("HTTP/1.1 200 ").await.ends_with("HTTP/1.1 200 "));
+    drop((before, after));
+    whole.server.stop().await;
 }
 
 #[tokio::test]
