@@ -132,8 +132,11 @@ impl Server {
                 _ => {}
             }
         }
-        // A renewed file of authorities is read when the next connection needs it.
-        self.upstreams.forget_authorities();
+        // A renewed file of authorities is read when the next connection needs it; without one, those that stand
+        // go on being used.
+        if settings.seen().has_other_certificates(before.seen()) {
+            self.upstreams.forget_authorities();
+        }
         self.conditions.change(settings.timeouts, settings.limits);
         self.settings.store(Arc::new(settings));
         self.count_sites();

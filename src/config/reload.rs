@@ -27,7 +27,8 @@ pub fn reload(path: &Path, before: &Settings) -> Reread {
     let mut files = Files::default();
     let read = super::read(&mut files, path, FirstStart::Past, Some(before));
     let has_changed = read.as_ref().is_none_or(|read| read.settings.origin.main != before.origin.main);
-    let Files { problems, seen, .. } = files;
+    let Files { problems, mut seen, .. } = files;
+    seen.inherit_certificates(before.seen());
     let problems = in_order(problems);
     let seen = Arc::new(seen);
     // Defaults may show their errors in single sites; still it is the main file that has them.

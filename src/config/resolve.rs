@@ -69,9 +69,10 @@ impl Scope<'_> {
         self.files.folder(self.file(path)).to_owned()
     }
 
-    /// The same, for a file that must exist.
+    /// The same, for a certificate or a key, which must exist.
     fn existing(&mut self, path: &[Step<'_>], name: &str) -> PathBuf {
         let file = self.locate(path, name);
+        self.files.seen.note_certificate(&file);
         if !self.files.look(&file).is_content() {
             let folder = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
             let message = format!("the file `{name}` does not exist");

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 pub struct Seen {
     files: HashMap<PathBuf, Fingerprint>,
     folders: BTreeSet<(PathBuf, Box<str>)>,
+    certificates: BTreeSet<PathBuf>,
 }
 
 /// What a file held when it was read.
@@ -25,6 +26,15 @@ pub(super) enum Fingerprint {
 }
 
 impl Seen {
+    /// Whether a certificate or a key is another than `before`. One that is gone is none.
+    pub fn has_other_certificates(&self, before: &Seen) -> bool {
+        let is_other = |path: &PathBuf| {
+            let now = self.file(path);
+            now.is_some_and(Fingerprint::is_content) && now != before.file(path)
+        };
+        self.certificates.iter().any(is_other)
+    }
+
     /// Every file that was looked for, found or not.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)
@@ -48,6 +58,17 @@ impl Seen {
 
     pub(super) fn forget(&mut self, path: &Path) {
         self.files.remove(path);
+    }
+
+    /// Remembers that a file holds a certificate or a key.
+    pub(super) fn note_certificate(&mut self, path: &Path) {
+        self.certificates.insert(path.to_owned());
+    }
+
+    /// What `before` knew of files that are still looked at: sites that are carried over do not say it again.
+    pub(super) fn inherit_certificates(&mut self, before: &Seen) {
+        let known = before.certificates.iter().filter(|path| self.files.contains_key(*path));
+        self.certificates.extend(known.cloned());
     }
 
     pub(super) fn note_folder(&mut self, folder: &Path, pattern: &str) {

@@ -294,6 +294,35 @@ fn a_removed_site_is_gone_but_a_folder_that_is_empty_all_at_once_is_not_believed
 }
 
 #[test]
+fn a_renewed_authority_is_noticed_and_nothing_else_is_taken_for_one() {
+    let two = site("two.example", "upstream: { url: 'https://a.example', ca: ../ca.pem }");
+    let mut running = Running::start(&[
+        ("sites/one.yaml", &site("one.example", "")),
+        ("sites/two.yaml", &two),
+        ("ca.pem", "first"),
+    ]);
+    let is_noticed = |running: &mut Running| {
+        let before = Arc::clone(running.settings.seen());
+        running.reload_well();
+        running.settings.seen().has_other_certificates(&before)
+    };
+    running.write("documents/privacy.sv.md", &document("Andra kakor."));
+    assert!(!is_noticed(&mut running));
+    running.write("sites/one.yaml", &moved("one.example"));
+    assert!(!is_noticed(&mut running));
+    running.write("ca.pem", "second");
+    assert!(is_noticed(&mut running));
+    running.write("sites/one.yaml", &two.replace("two.example", "one.example").replace("ca.pem", "new.pem"));
+    running.write("new.pem", "another");
+    assert!(is_noticed(&mut running));
+    assert!(!is_noticed(&mut running));
+    let before = Arc::clone(running.settings.seen());
+    running.remove("ca.pem");
+    running.reload_badly(&["sites/two.yaml:5:43: the file `../ca.pem` does not exist"], 1);
+    assert!(!running.settings.seen().has_other_certificates(&before), "connections go on with what was read");
+}
+
+#[test]
 fn two_readings_have_seen_the_same_unless_a_file_differs() {
     let mut running = Running::with_two();
     assert_eq!(running.reload().seen, *running.settings.seen());
