@@ -8,7 +8,8 @@ use std::sync::{Arc, mpsc};
 
 use tempfile::TempDir;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, Speaks};
+use crate::support::certificates::Authority;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
 
@@ -173,6 +174,31 @@ async fn a_changed_file_is_read_by_itself_and_each_problem_is_told_once() {
     std::fs::remove_file(folder.path().join("config/sites/other.yaml")).unwrap();
     run.said("the settings have been read again");
     assert_eq!(Browser::clear(run.address, "other.example").get("/").await.status, 421);
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_shown_by_itself_and_one_that_cannot_be_used_is_told() {
+    let upstream = Upstream::page("text/plain", "one").await;
+    let listen = "127.0.0.1:0, tls: { certificates: [{ certificate: tls/a.pem, key: tls/a.key }] }";
+    let folder = folder(listen, &site(&upstream.url(), ""));
+    let files = folder.path().join("config/tls");
+    std::fs::create_dir(&files).unwrap();
+    let [old, new] = [Authority::new(), Authority::new()];
+    old.sign_into(&files, "a", &[HOST]);
+    let mut run = Run::start(&folder);
+    // Each of these visitors trusts one authority alone.
+    let mut visitors =
+        [&old, &new].map(|authority| Browser::tls(run.address, HOST, authority, Speaks::Http2));
+    assert_eq!(visitors[0].get("/").await.text(), "one");
+    new.sign_into(&files, "a", &[HOST]);
+    run.said("the settings have been read again");
+    assert_eq!(visitors[1].get("/").await.text(), "one");
+    write(&folder, "config/tls/a.key", "no key\n");
+    let lines = run.lines_until("what has errors stays as it was");
+    assert_eq!(lines.iter().filter(|line| line.contains("a.key")).count(), 1, "{lines:?}");
+    assert_eq!(visitors[1].get("/").await.text(), "one");
     run.signal("-TERM");
     assert!(run.ended().success());
 }
