@@ -1,6 +1,7 @@
 //! Reading the settings again while the proxy runs, and what is told of it: each problem once, however often the
 //! files are looked at.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,29 +70,27 @@ impl Server {
         if occasion == Occasion::FilesChanged && *seen == *last.0 {
             return Reload { outcome: Outcome::Unchanged, news: Vec::new(), errors: 0, outdated, seen };
         }
-        let is_refused = settings.is_none();
-        if let Some(settings) = settings {
-            problems.extend(self.apply(settings));
-        }
+        let applied = settings.map(|settings| self.apply(settings));
+        let is_refused = applied.is_none();
+        problems.extend(applied.into_iter().flatten());
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
-        let outcome = match errors {
-            _ if is_refused => Outcome::Refused,
-            0 => Outcome::Applied,
-            _ => Outcome::Partly,
-        };
-        let word = match outcome {
-            Outcome::Unchanged | Outcome::Applied => "applied",
-            Outcome::Partly => "partly",
-            Outcome::Refused => "refused",
+        let (outcome, word) = match errors {
+            _ if is_refused => (Outcome::Refused, "refused"),
+            0 => (Outcome::Applied, "applied"),
+            _ => (Outcome::Partly, "partly"),
         };
         count(&self.metrics.reloads, word);
         self.metrics.settings_refused.set(i64::from(errors > 0));
         self.metrics.sites_outdated.set(i64::try_from(outdated).unwrap_or(i64::MAX));
-        let news = problems
-            .iter()
-            .filter(|problem| occasion == Occasion::Asked || !last.1.contains(problem))
-            .cloned()
-            .collect();
+        let told: HashSet<&Problem> = match occasion {
+            Occasion::Asked => HashSet::new(),
+            Occasion::FilesChanged => last.1.iter().collect(),
+        };
+        let news = problems.iter().filter(|problem| !told.contains(problem)).cloned().collect();
+        if is_refused {
+            // What is doubtful in the settings in force has been told, and will be no news when they are mended.
+            problems.extend_from_slice(self.settings.load().warnings());
+        }
         *last = (Arc::clone(&seen), problems);
         Reload { outcome, news, errors, outdated, seen }
     }

@@ -217,8 +217,22 @@ async fn a_look_at_files_that_have_not_changed_is_no_reload() {
     let told = reload(Occasion::FilesChanged);
     assert_eq!((told.outcome, told.errors, told.news.len()), (Outcome::Partly, 1, 0), "it was told before");
     assert_eq!(reload(Occasion::Asked).news.len(), 1, "who asks is told everything");
+    whole.write("documents/privacy.sv.md", "---\ntitle: Privacy\nversion: 2\n---\nNytt.\n");
+    let warned = reload(Occasion::FilesChanged);
+    assert!(warned.news.len() == 1 && !warned.news[0].is_error(), "{warned:?}");
+    let main = std::fs::read_to_string(whole.settings()).unwrap();
+    whole.write("consentry.yaml", &format!("{main}nonsense: true\n"));
+    let told = reload(Occasion::FilesChanged);
+    assert_eq!((told.outcome, told.news.len(), told.outdated), (Outcome::Refused, 1, 1));
+    whole.write("consentry.yaml", &main);
+    let told = reload(Occasion::FilesChanged);
+    assert_eq!(
+        (told.outcome, told.news.len()),
+        (Outcome::Partly, 1),
+        "the error of the site alone: {told:?}"
+    );
     let metrics = whole.server.metrics().render();
-    assert!(metrics.contains("consentry_reloads_total{reason=\"partly\"} 3"), "{metrics}");
+    assert!(metrics.contains("consentry_reloads_total{reason=\"partly\"} 5"), "{metrics}");
     assert!(metrics.contains("consentry_settings_refused 1"), "{metrics}");
     whole.server.stop().await;
 }
