@@ -1,7 +1,8 @@
 //! Settings to running parts: start, reload, drain.
 
+mod reload;
+
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,13 +12,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Health};
 use crate::clock::Clock;
-use crate::config::{self, FirstStart, Loaded, Problem};
+use crate::config::{self, Problem, Severity};
 use crate::ledger::Ledger;
-use crate::listener::{self, Conditions, Transport, certificates::Certificates};
+use crate::listener::certificates::{CertificateFailure, Certificates};
+use crate::listener::{self, Conditions, Transport};
 use crate::own::Own;
 use crate::proxy::Proxy;
-use crate::telemetry::{Metrics, count};
+use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
+use reload::Last;
+
+pub use reload::{Occasion, Outcome, Reload};
 
 /// A proxy that runs. Dropping it leaves its tasks running; [`Server::stop`] ends them.
 #[derive(Debug)]
@@ -26,11 +31,13 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
     certificates: Vec<Option<Certificates>>,
+    conditions: Conditions,
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
     metrics: Arc<Metrics>,
     health: Health,
     clock: Clock,
+    last: Last,
     shutdown: CancellationToken,
     listeners: TaskTracker,
     admin_shutdown: CancellationToken,
@@ -49,6 +56,7 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let last = Last::of(&settings);
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let proxy = Proxy::new(
             Arc::clone(&settings),
@@ -75,11 +83,13 @@ impl Server {
             addresses,
             admin_address,
             certificates,
+            conditions,
             upstreams,
             ledger,
             metrics,
             health,
             clock,
+            last,
             shutdown,
             listeners,
             admin_shutdown,
@@ -103,34 +113,15 @@ impl Server {
         &self.metrics
     }
 
-    /// Reads the settings again and swaps them in between two requests; with any error the old ones stay.
-    ///
-    /// Listeners, the ledger, limits and timeouts are those of the start: what of them has changed is named in
-    /// the log and waits for a restart.
-    pub fn reload(&self, path: &Path) -> Result<Vec<Problem>, Vec<Problem>> {
-        let loaded = config::load(path, FirstStart::MakeSecrets);
-        match loaded {
-            Ok(Loaded { settings, warnings, .. }) => {
-                self.apply(settings);
-                count(&self.metrics.reloads, "applied");
-                self.metrics.settings_refused.set(0);
-                Ok(warnings)
-            }
-            Err(problems) => {
-                count(&self.metrics.reloads, "refused");
-                self.metrics.settings_refused.set(1);
-                Err(problems)
-            }
-        }
-    }
-
-    fn apply(&self, settings: config::Settings) {
+    /// Puts settings in force; gives back what of them cannot be used now.
+    fn apply(&self, settings: config::Settings) -> Vec<Problem> {
+        let mut problems = Vec::new();
         let before = self.settings.load_full();
         for (what, same) in [
             ("ledger", before.ledger == settings.ledger),
-            ("timeouts", before.timeouts == settings.timeouts),
-            ("limits", before.limits == settings.limits),
+            ("timeouts of upstreams", before.upstream_timeouts == settings.upstream_timeouts),
             ("admin", before.admin == settings.admin),
+            ("log.format", before.log_format == settings.log_format),
         ] {
             if !same {
                 tracing::warn!(key = what, "changed, and waits for a restart");
@@ -144,18 +135,21 @@ impl Server {
         {
             match (&new.transport, certificates) {
                 (Transport::Tls(files), Some(certificates)) if old.address == new.address => {
-                    if let Err(error) = certificates.replace(files) {
-                        tracing::error!(%error, "the certificates stay as they were");
-                    }
+                    problems.extend(certificates.replace(files).err().map(|error| certificates_stay(&error)));
                 }
                 _ if old != new => tracing::warn!(key = "listen", "changed, and waits for a restart"),
                 _ => {}
             }
         }
-        // A renewed file of authorities is read when the next connection needs it.
-        self.upstreams.forget_authorities();
+        // A renewed file of authorities is read when the next connection needs it; without one, those that stand
+        // go on being used.
+        if settings.seen().has_other_certificates(before.seen()) {
+            self.upstreams.forget_authorities();
+        }
+        self.conditions.change(settings.timeouts, settings.limits);
         self.settings.store(Arc::new(settings));
         self.note_settings();
+        problems
     }
 
     /// Tells operators of the settings in force.
@@ -175,5 +169,21 @@ impl Server {
         self.listeners.wait().await;
         self.ledger.close().await;
         self.admin_shutdown.cancel();
+    }
+}
+
+fn certificates_stay(failure: &CertificateFailure) -> Problem {
+    let file = match failure {
+        CertificateFailure::Read { path, .. } | CertificateFailure::Empty { path } => path.clone(),
+        CertificateFailure::Unusable { certificate, .. } => certificate.clone(),
+        CertificateFailure::None => Default::default(),
+    };
+    let cause = std::error::Error::source(failure).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Problem {
+        severity: Severity::Error,
+        file,
+        place: None,
+        message: format!("the certificates stay as they were: {failure}{cause}"),
+        help: Some("write a chain and the key that belongs to it".into()),
     }
 }

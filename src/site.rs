@@ -67,7 +67,7 @@ pub struct Lifetime {
 }
 
 /// All sites, by host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sites {
     exact: HashMap<Box<str>, Arc<Site>>,
     /// Keyed by what follows `*.`.

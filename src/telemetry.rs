@@ -98,7 +98,7 @@ pub struct Metrics {
     pub ledger_works: Gauge,
     /// How long the ledger's commits take, in seconds.
     pub ledger_commit: Histogram,
-    /// Reloads: `applied`, `refused`.
+    /// Reloads: `applied`, `partly`, `refused`.
     pub reloads: Reasons,
     /// 1 while the settings on disk are not those in force, because they have errors.
     pub settings_refused: Gauge,
@@ -106,6 +106,8 @@ pub struct Metrics {
     pub settings_applied: Gauge,
     /// When each certificate expires, in Unix time; [`Metrics::note_certificates`] writes it.
     pub certificate_expiry: Family<Certificate, Gauge>,
+    /// Sites that run on older settings than those on disk, because these have errors.
+    pub sites_outdated: Gauge,
     /// Sites being served.
     pub sites: Gauge,
     /// Sites whose privacy document is not filled in, so that they ask nobody for anything.
@@ -144,6 +146,7 @@ impl Default for Metrics {
             settings_refused: Gauge::default(),
             settings_applied: Gauge::default(),
             certificate_expiry: Family::default(),
+            sites_outdated: Gauge::default(),
             sites: Gauge::default(),
             sites_not_filled_in: Gauge::default(),
             connections: Gauge::default(),
@@ -179,6 +182,7 @@ impl Metrics {
             ),
             ("ledger_queue", "Entries that wait for the next commit", &self.ledger_queue),
             ("settings_refused", "1 while the settings on disk have errors", &self.settings_refused),
+            ("sites_outdated", "Sites that run on older settings than those on disk", &self.sites_outdated),
             ("sites", "Sites being served", &self.sites),
             ("sites_not_filled_in", "Sites without a filled-in privacy document", &self.sites_not_filled_in),
             ("connections", "Connections open now", &self.connections),
@@ -236,7 +240,7 @@ impl Metrics {
             (&self.upstream_failures, &["connect", "protocol", "timed-out"]),
             (&self.decisions, &["choice", "refusal", "withdrawal", "acceptance"]),
             (&self.ledger_failures, &["store", "busy", "closed"]),
-            (&self.reloads, &["applied", "refused"]),
+            (&self.reloads, &["applied", "partly", "refused"]),
         ] {
             for reason in words {
                 family.get_or_create(&Reason { reason }).inc_by(0);

@@ -84,6 +84,7 @@ impl Health {
         for (name, gauge) in [
             ("sites", &metrics.sites),
             ("sites_not_filled_in", &metrics.sites_not_filled_in),
+            ("sites_outdated", &metrics.sites_outdated),
             ("settings_refused", &metrics.settings_refused),
             ("ledger_works", &metrics.ledger_works),
             ("ledger_queue", &metrics.ledger_queue),
@@ -166,6 +167,7 @@ mod tests {
         let metrics = Arc::<Metrics>::default();
         let health = Health::new(Arc::clone(&metrics), CancellationToken::new());
         metrics.sites.set(40);
+        metrics.sites_outdated.set(5);
         metrics.settings_refused.set(1);
         metrics.ledger_queue.set(3);
         health.note_not_filled_in(["shop".into(), "blog".into()]);
@@ -173,7 +175,7 @@ mod tests {
             told(&health, "GET", "/readyz"),
             (
                 200,
-                "ready\nsites 40\nsites_not_filled_in 2\nsettings_refused 1\nledger_works 0\nledger_queue 3\n\
+                "ready\nsites 40\nsites_not_filled_in 2\nsites_outdated 5\nsettings_refused 1\nledger_works 0\nledger_queue 3\n\
                  not_filled_in blog\nnot_filled_in shop\n"
                     .to_owned()
             ),

@@ -1,14 +1,15 @@
-//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP reads the settings again.
+//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP and changed files have the settings read again.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{self, FirstStart, Loaded, Problem};
-use crate::server::Server;
+use crate::config::{self, FirstStart, Loaded, Problem, Seen, Severity, Watch};
+use crate::server::{Occasion, Outcome, Reload, Server};
 use crate::telemetry;
 
 /// Runs the proxy with the settings at `path`.
@@ -37,7 +38,8 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-        warn(&loaded.warnings);
+        tell(&loaded.warnings);
+        let seen = Arc::clone(loaded.settings.seen());
         let server = Server::start(loaded.settings, Clock::system()).await?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
@@ -47,12 +49,15 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         }
         let (sites, listeners) = (server.metrics().sites.get(), server.addresses().len());
         tracing::info!(version = env!("CARGO_PKG_VERSION"), sites, listeners, "started");
+        let mut watch = Watch::start(&seen);
         loop {
-            tokio::select! {
-                _ = hangup.recv() => reload(&server, path),
+            let occasion = tokio::select! {
+                _ = hangup.recv() => Occasion::Asked,
+                () = watch.changed() => Occasion::FilesChanged,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-            }
+            };
+            watch.follow(&reload(&server, path, occasion));
         }
         tracing::info!("stopping: requests under way may end");
         server.stop().await;
@@ -61,23 +66,30 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn reload(server: &Server, path: &Path) {
-    match server.reload(path) {
-        Ok(warnings) => {
-            warn(&warnings);
-            tracing::info!("the settings have been read again");
+/// Reads the settings again, says what came of it, and gives back which files matter now.
+fn reload(server: &Server, path: &Path, occasion: Occasion) -> Arc<Seen> {
+    let Reload { outcome, news, errors, outdated, seen } = server.reload(path, occasion);
+    tell(&news);
+    match outcome {
+        Outcome::Unchanged => {}
+        Outcome::Applied => tracing::info!("the settings have been read again"),
+        Outcome::Partly => {
+            tracing::error!(
+                errors,
+                sites_outdated = outdated,
+                "what has errors stays as it was, the rest is new"
+            );
         }
-        Err(problems) => {
-            for problem in &problems {
-                tracing::error!("{problem}");
-            }
-            tracing::error!(problems = problems.len(), "the old settings stay in force");
-        }
+        Outcome::Refused => tracing::error!(errors, "the old settings stay in force"),
     }
+    seen
 }
 
-fn warn(warnings: &[Problem]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
     }
 }

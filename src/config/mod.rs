@@ -1,13 +1,17 @@
 //! YAML to settings: read as written, checked whole, and built into what each stage owns.
 
+mod claims;
 mod decode;
 mod files;
 mod problem;
 mod raw;
+mod reload;
 mod resolve;
 mod schema;
+mod seen;
 mod sites;
 mod tree;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -23,11 +27,16 @@ use crate::visit::ClientAddress;
 use crate::{ledger, listener, telemetry, upstream};
 use files::Files;
 pub use problem::{Colours, Place, Problem, Severity};
-use resolve::{Keys, NewFile, Scope, Shared, at};
+pub use reload::{Reread, reload};
+use resolve::{Keys, NewFile, Scope, at};
 pub use schema::{File, schema_of, schema_of_both};
+use seen::Fingerprint;
+pub use seen::Seen;
+use sites::{Common, Known};
+pub use watch::Watch;
 
 /// Everything that a run of the proxy needs to know: an immutable snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen.
     pub listeners: Vec<listener::Settings>,
@@ -53,6 +62,31 @@ pub struct Settings {
     pub limits: listener::Limits,
     /// The sites.
     pub sites: Sites,
+    /// What all this was made from.
+    origin: Origin,
+}
+
+/// What settings were made from: the next reading compares with it.
+#[derive(Clone, Debug)]
+struct Origin {
+    /// `consentry.yaml`.
+    main: Fingerprint,
+    common: Arc<Common>,
+    known: Arc<Known>,
+    seen: Arc<Seen>,
+    warnings: Vec<Problem>,
+}
+
+impl Settings {
+    /// What was found on the disk when these settings were read.
+    pub fn seen(&self) -> &Arc<Seen> {
+        &self.origin.seen
+    }
+
+    /// What an operator was told about these settings when they were read.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.origin.warnings
+    }
 }
 
 /// What to do where the file of secrets does not exist yet.
@@ -62,6 +96,8 @@ pub enum FirstStart {
     MakeSecrets,
     /// Leave the disk alone: `consentry check`.
     ReadOnly,
+    /// It has existed, so it is an error: new secrets would void every cookie. A reload.
+    Past,
 }
 
 /// Settings, and what an operator should still look at.
@@ -79,18 +115,23 @@ pub struct Loaded {
 /// warnings among them, in the order of the files.
 pub fn load(path: &Path, first_start: FirstStart) -> Result<Loaded, Vec<Problem>> {
     let mut files = Files::default();
-    let read = read(&mut files, path, first_start);
-    if let Some((_, Some(new))) = &read
-        && !files.problems.iter().any(Problem::is_error)
-        && let Err(error) = new.write()
+    let read = read(&mut files, path, first_start, None);
+    if let Some(Read { to_write: Some(new), .. }) = &read
+        && !files.has_errors()
     {
-        files.problems.push(not_written(&new.path, &error));
+        if let Err(error) = new.write() {
+            files.problems.push(not_written(&new.path, &error));
+        }
+        files.look_anew(&new.path);
     }
-    let problems = in_order(files.problems);
+    let problems = in_order(std::mem::take(&mut files.problems));
     match read {
-        Some((mut loaded, _)) if !problems.iter().any(Problem::is_error) => {
-            loaded.warnings = problems;
-            Ok(loaded)
+        Some(read) if !problems.iter().any(Problem::is_error) => {
+            let not_filled_in = read.not_filled_in;
+            let origin =
+                Origin { seen: Arc::new(files.seen), warnings: problems.clone(), ..read.settings.origin };
+            let settings = Settings { origin, ..read.settings };
+            Ok(Loaded { settings, warnings: problems, not_filled_in })
         }
         _ => Err(problems),
     }
@@ -111,20 +152,56 @@ pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, Vec<Problem>> {
     }
 }
 
-fn read(files: &mut Files, path: &Path, first_start: FirstStart) -> Option<(Loaded, Option<NewFile>)> {
+/// What one reading of all files gave.
+struct Read {
+    settings: Settings,
+    not_filled_in: Vec<Box<str>>,
+    to_write: Option<NewFile>,
+    outdated: usize,
+}
+
+/// Nothing comes back where the main file leaves nothing to go on with.
+fn read(files: &mut Files, path: &Path, first_start: FirstStart, before: Option<&Settings>) -> Option<Read> {
     let file = files.read(path)?;
+    let main = files.look(path);
     let mut tree = tree::parse(files, file)?;
     let raw: raw::Main = decode::decode(files, &mut tree)?;
     let defaults = tree.take("defaults").unwrap_or_else(|| tree::Node::empty(tree.spot));
     let proxy = resolve::proxy(&mut Scope { files, tree: &tree }, &raw, first_start);
-    let Keys { secrets, to_write } = proxy.keys.unwrap_or_else(Keys::none);
-    let listeners: Vec<SocketAddr> = proxy.listeners.iter().map(|listener| listener.address).collect();
-    let shared = Shared { secrets: &secrets, listeners: &listeners, html_token: proxy.html_token };
+    let (proxy, to_write) = match before.filter(|_| files.has_errors()) {
+        // Only something beside the file can be wrong, such as a certificate, where it is as it was itself.
+        Some(before) if before.origin.main == main => (before.clone(), None),
+        Some(_) => return None,
+        None => without_sites(proxy, &raw, defaults, main),
+    };
     let found = match raw.sites.as_deref() {
         // What `sites` should have named is unknown: the usual folder would only raise false alarms.
         None if tree.has_lost(at!["sites"]) => sites::Found::default(),
-        pattern => sites::load(files, &tree, pattern.unwrap_or("sites/*.yaml"), &defaults, &shared),
+        pattern => {
+            let before = before.map(|before| &*before.origin.known);
+            sites::load(files, &tree, pattern.unwrap_or("sites/*.yaml"), &proxy.origin.common, before)
+        }
     };
+    let origin = Origin { known: Arc::new(found.known), ..proxy.origin };
+    let settings = Settings { sites: found.sites, origin, ..proxy };
+    Some(Read { settings, not_filled_in: found.not_filled_in, to_write, outdated: found.outdated })
+}
+
+/// What the main file says of the proxy itself, and of all sites.
+fn without_sites(
+    proxy: resolve::Proxy,
+    raw: &raw::Main,
+    defaults: tree::Node,
+    main: Fingerprint,
+) -> (Settings, Option<NewFile>) {
+    let Keys { secrets, fingerprint, to_write } = proxy.keys.unwrap_or_else(Keys::none);
+    let common = Arc::new(Common {
+        defaults,
+        secrets: Arc::clone(&secrets),
+        secrets_fingerprint: fingerprint,
+        listeners: proxy.listeners.iter().map(|listener| listener.address).collect(),
+        html_token: proxy.html_token,
+    });
     let settings = Settings {
         listeners: proxy.listeners,
         admin: proxy.admin,
@@ -137,9 +214,10 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart) -> Option<(Load
         timeouts: proxy.timeouts,
         upstream_timeouts: proxy.upstream_timeouts,
         limits: proxy.limits,
-        sites: found.sites,
+        sites: Sites::default(),
+        origin: Origin { main, common, known: Arc::default(), seen: Arc::default(), warnings: Vec::new() },
     };
-    Some((Loaded { settings, warnings: Vec::new(), not_filled_in: found.not_filled_in }, to_write))
+    (settings, to_write)
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Problem {

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use super::files::{FileId, Files, Spot};
 use super::tree::{Node, Step};
 pub(super) use documents::Library;
-pub(super) use proxy::{admin, proxy};
+pub(super) use proxy::{Proxy, admin, proxy};
 pub(super) use secrets::{Keys, NewFile};
-pub(super) use site::{Resolved, Shared, site, with_defaults};
+pub(super) use site::{Shared, site, with_defaults};
 
 /// The way to a value: `at!["gates", 2, "cookie"]`.
 macro_rules! at {
@@ -69,10 +69,11 @@ impl Scope<'_> {
         self.files.folder(self.file(path)).to_owned()
     }
 
-    /// The same, for a file that must exist.
+    /// The same, for a certificate or a key, which must exist.
     fn existing(&mut self, path: &[Step<'_>], name: &str) -> PathBuf {
         let file = self.locate(path, name);
-        if !file.is_file() {
+        self.files.seen.note_certificate(&file);
+        if !self.files.look(&file).is_content() {
             let folder = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
             let message = format!("the file `{name}` does not exist");
             self.error(path, message, format!("looked for {}", folder.display()));
@@ -92,7 +93,7 @@ impl Scope<'_> {
         }
         let Some(name) = written.strip_prefix("file:") else { return Some(written.to_owned()) };
         let file = self.locate(path, name);
-        match super::files::read_text(&file) {
+        match self.files.read_text(&file) {
             Ok(text) => Some(text.trim().to_owned()),
             Err(error) => {
                 self.error(path, format!("the file `{name}` cannot be read: {error}"), looked_for(&file));

@@ -1,71 +1,176 @@
-//! The files of the sites: which `sites:` names, and what is wrong only when all are seen together.
+//! The files of the sites: which `sites:` names, and which of them must be read anew.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use super::files::{Files, Spot};
-use super::resolve::{self, Library, Resolved, Scope, Shared, at};
+use super::claims::{self, Candidate, Origin, Spot};
+use super::files::Files;
+use super::problem::Problem;
+use super::resolve::{self, Library, Scope, Shared, at};
+use super::seen::Fingerprint;
 use super::tree::{self, Node};
-use crate::site::{HostPattern, Sites};
+use crate::consent::cookie::Secrets;
+use crate::site::{HostPattern, Mode, Site, Sites};
 
-/// All sites, and the names of those whose privacy document is not filled in.
+/// One site, what it was made from, and what its operator should know.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) site: Arc<Site>,
+    /// Its hosts, and where they are written.
+    pub(super) hosts: Vec<(HostPattern, Spot)>,
+    /// Where its file begins.
+    pub(super) start: Spot,
+    is_filled_in: bool,
+    files: Vec<(PathBuf, Fingerprint)>,
+    common: Arc<Common>,
+    warnings: Vec<Problem>,
+}
+
+/// What all sites are made from.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) defaults: Node,
+    pub(super) secrets: Arc<Secrets>,
+    /// Tells the secrets from others.
+    pub(super) secrets_fingerprint: Fingerprint,
+    pub(super) listeners: Vec<std::net::SocketAddr>,
+    pub(super) html_token: usize,
+}
+
+impl PartialEq for Common {
+    fn eq(&self, other: &Self) -> bool {
+        self.defaults == other.defaults
+            && self.secrets_fingerprint == other.secrets_fingerprint
+            && self.listeners == other.listeners
+            && self.html_token == other.html_token
+    }
+}
+
+/// The sites in force, by the path of their files.
+#[derive(Debug, Default)]
+pub(super) struct Known(BTreeMap<PathBuf, Arc<Entry>>);
+
+impl Known {
+    pub(super) fn find(&self, path: &Path) -> Option<&Arc<Entry>> {
+        self.0.get(path)
+    }
+
+    /// The site as it is in force, to stay although its files say something else.
+    pub(super) fn outdated(&self, path: PathBuf) -> Option<Candidate> {
+        let entry = Arc::clone(self.find(&path)?);
+        Some(Candidate { path, entry, origin: Origin::Outdated })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// All sites, and what became of their files.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) sites: Sites,
+    pub(super) known: Known,
+    /// The names of those whose privacy document is not filled in.
     pub(super) not_filled_in: Vec<Box<str>>,
+    /// How many stay as they were because of errors.
+    pub(super) outdated: usize,
 }
 
-/// Loads the file of every site that `pattern` names, relative to the main file.
+/// Loads the file of every site that `pattern` names, relative to the main file. What nothing has changed of is
+/// taken from `before`, and so is what has errors now.
 pub(super) fn load(
     files: &mut Files,
     main: &Node,
     pattern: &str,
-    defaults: &Node,
-    shared: &Shared<'_>,
+    common: &Arc<Common>,
+    before: Option<&Known>,
 ) -> Found {
-    let mut scope = Scope { files, tree: main };
-    let paths = paths(&mut scope, pattern);
+    let paths = paths(&mut Scope { files, tree: main }, pattern);
+    let mut reading = Reading { files, common, before, library: Library::default() };
+    let candidates = paths.into_iter().filter_map(|path| reading.candidate(path)).collect();
+    let candidates = claims::settle(candidates, before, &mut files.problems);
     let mut found = Found::default();
-    let mut library = Library::default();
-    let mut owners = HashMap::new();
-    let mut names: HashMap<Box<str>, PathBuf> = HashMap::new();
-    for path in paths {
-        let Some((mut tree, name)) = read(files, &path) else { continue };
-        if let Some(first) = names.insert(name.clone(), path.clone()) {
-            let message = format!("a second site is called `{name}`");
-            let help =
-                format!("the first is {}; cookies and ledger know sites by this name", first.display());
-            files.error(tree.spot, message, help);
+    for Candidate { path, entry, origin } in candidates {
+        if !entry.is_filled_in && entry.site.mode != Mode::Off {
+            found.not_filled_in.push(entry.site.name.clone());
         }
-        tree = resolve::with_defaults(tree, defaults);
-        let Some(raw) = super::decode::decode(files, &mut tree) else { continue };
-        let mut scope = Scope { files, tree: &tree };
-        let resolved = resolve::site(&mut scope, &raw, &name, shared, &mut library);
-        if !resolved.is_filled_in && resolved.site.mode != crate::site::Mode::Off {
-            found.not_filled_in.push(name);
+        for (host, _) in &entry.hosts {
+            // At a start, what is claimed twice is told, and these settings are never used.
+            let _ = found.sites.insert(host.clone(), &entry.site);
         }
-        insert(files, &mut found.sites, &mut owners, resolved);
+        found.outdated += usize::from(origin == Origin::Outdated);
+        found.known.0.insert(path, entry);
     }
     found
 }
 
-fn read(files: &mut Files, path: &Path) -> Option<(Node, Box<str>)> {
-    let file = files.read(path)?;
-    let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default().into();
-    Some((tree::parse(files, file)?, name))
+/// The sites' files on their way.
+struct Reading<'a> {
+    files: &'a mut Files,
+    common: &'a Arc<Common>,
+    before: Option<&'a Known>,
+    library: Library,
 }
 
-/// Gives the site its hosts; what another has already, or the site itself, is an error with both places.
-fn insert(files: &mut Files, sites: &mut Sites, owners: &mut HashMap<HostPattern, Spot>, resolved: Resolved) {
-    for (host, spot) in resolved.hosts {
-        if let Some(first) = owners.get(&host) {
-            let place = format!("{}:{}", files.path(first.file).display(), first.line);
-            let help = format!("{place} has it already; a host belongs to one site");
-            files.error(spot, "this host stands here a second time", help);
-        } else if sites.insert(host.clone(), &resolved.site).is_ok() {
-            owners.insert(host, spot);
+impl Reading<'_> {
+    fn candidate(&mut self, path: PathBuf) -> Option<Candidate> {
+        let known = self.before.and_then(|known| known.find(&path));
+        if let Some(entry) = known.filter(|entry| self.is_current(entry)) {
+            let entry = Arc::clone(entry);
+            self.files.problems.extend_from_slice(&entry.warnings);
+            return Some(Candidate { path, entry, origin: Origin::Unchanged });
         }
+        let (problems, looks) = (self.files.problems.len(), self.files.looks.len());
+        let entry = self.read(&path);
+        let mut noted = self.files.problems.split_off(problems);
+        if let Some(before) = self.before
+            && noted.iter().any(Problem::is_error)
+        {
+            // What is doubtful about settings that are not taken would be read as if they were.
+            noted.retain(Problem::is_error);
+            self.files.problems.append(&mut noted);
+            return before.outdated(path);
+        }
+        let warnings = noted.clone();
+        self.files.problems.append(&mut noted);
+        let files = self.files.looks.split_off(looks);
+        let entry = Arc::new(Entry { warnings, files, ..entry? });
+        Some(Candidate { path, entry, origin: Origin::Read })
+    }
+
+    fn is_current(&mut self, entry: &Entry) -> bool {
+        (Arc::ptr_eq(&entry.common, self.common) || entry.common == *self.common)
+            && entry.files.iter().all(|(path, found)| self.files.look(path) == *found)
+    }
+
+    fn read(&mut self, path: &Path) -> Option<Entry> {
+        let files = &mut *self.files;
+        let file = files.read(path)?;
+        let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        let tree = tree::parse(files, file)?;
+        let mut tree = resolve::with_defaults(tree, &self.common.defaults);
+        let raw = super::decode::decode(files, &mut tree)?;
+        let Common { secrets, listeners, html_token, .. } = &**self.common;
+        let shared = Shared { secrets, listeners, html_token: *html_token };
+        let mut scope = Scope { files, tree: &tree };
+        let resolved = resolve::site(&mut scope, &raw, name, &shared, &mut self.library);
+        let spot = |spot| {
+            let (file, place) = self.files.place(spot);
+            Spot { file, place }
+        };
+        Some(Entry {
+            site: resolved.site,
+            hosts: resolved.hosts.into_iter().map(|(host, at)| (host, spot(at))).collect(),
+            start: spot(tree.spot),
+            is_filled_in: resolved.is_filled_in,
+            files: Vec::new(),
+            common: Arc::clone(self.common),
+            warnings: Vec::new(),
+        })
     }
 }
 
@@ -77,7 +182,7 @@ fn paths(scope: &mut Scope<'_>, pattern: &str) -> Vec<PathBuf> {
         return Vec::new();
     }
     let folder = scope.folder(at);
-    let paths = expand(&folder, pattern);
+    let paths = expand(scope.files, &folder, pattern);
     if paths.is_empty() {
         let looked = std::path::absolute(&folder).unwrap_or(folder);
         let help = format!("looked in {}; write one file a site there", looked.display());
@@ -87,18 +192,25 @@ fn paths(scope: &mut Scope<'_>, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Follows a pattern part by part; `*` stands for anything but a slash, and never for hidden files.
-fn expand(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+fn expand(files: &mut Files, folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     for part in Path::new(pattern).components() {
         let text = part.as_os_str().to_string_lossy();
         found = match part {
             Component::Normal(_) if text.contains('*') => {
+                found.iter().for_each(|folder| files.seen.note_folder(folder, &text));
                 found.iter().flat_map(|folder| matching(folder, &text)).collect()
             }
             _ => found.iter().map(|folder| folder.join(part)).collect(),
         };
     }
-    found.retain(|path| path.is_file());
+    found.retain(|path| {
+        let is_file = path.is_file();
+        if !is_file {
+            files.look(path);
+        }
+        is_file
+    });
     found
 }
 
@@ -109,15 +221,19 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.') && fits(name, pattern))
+        .filter(|name| fits(name, pattern))
         .map(|name| folder.join(name))
         .collect();
     found.sort();
     found
 }
 
-/// Whether a name fits a pattern in which each `*` stands for any text.
-fn fits(name: &str, pattern: &str) -> bool {
+/// Whether a name fits a pattern in which each `*` stands for any text; hidden names fit none.
+pub(super) fn fits(name: &str, pattern: &str) -> bool {
+    !name.starts_with('.') && covers(name, pattern)
+}
+
+fn covers(name: &str, pattern: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return name == pattern };
     let Some(name) = name.strip_prefix(start) else { return false };
     let Some((middle, end)) = rest.rsplit_once('*') else { return name.ends_with(rest) };
@@ -142,7 +258,7 @@ mod tests {
     fn a_star_stands_for_any_text() {
         for (name, pattern, expected) in [
             ("a.yaml", "*.yaml", true),
-            (".yaml", "*.yaml", true),
+            (".yaml", "*.yaml", false),
             ("a.yml", "*.yaml", false),
             ("shop-1.yaml", "shop-*.yaml", true),
             ("shop.yaml", "shop-*.yaml", false),

@@ -50,7 +50,7 @@ fn loaded(files: &[(&str, &str)]) -> Loaded {
     load_folder(&folder(files)).unwrap_or_else(|problems| panic!("{}", lines(&problems)))
 }
 
-fn lines(problems: &[Problem]) -> String {
+pub(super) fn lines(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 

@@ -15,7 +15,7 @@ const MOST_NODES: usize = 200_000;
 const DEEPEST: usize = 64;
 
 /// A value and its spot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub(super) spot: Spot,
     pub(super) value: Value,
@@ -25,7 +25,7 @@ pub(super) struct Node {
 }
 
 /// What YAML can say, as far as settings need it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Switch(bool),
     Integer(i64),
@@ -35,7 +35,7 @@ pub(super) enum Value {
 }
 
 /// A key with its value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: Box<str>,
     pub(super) key_spot: Spot,

@@ -136,15 +136,16 @@ async fn accept<A: App>(
     conditions: Conditions,
     shutdown: CancellationToken,
 ) {
-    let drain = conditions.timeouts.drain;
+    let at_start = conditions.clone();
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     let attendant = Attendant::new(app, acceptor, local_address.port(), conditions, shutdown.clone(), &abort);
-    let attendant = Arc::new(attendant);
+    let mut attendant = Arc::new(attendant);
     let open = async {
         loop {
             let room = attendant.census().room().await;
             let (socket, peer) = next(&listener).await;
+            attendant = attendant.renewed();
             // Too many from this address: the socket is closed, and those that stand go on.
             let Some(ticket) = attendant.census().admit(room, peer.ip()) else { continue };
             let seat = Seat::new(ticket, connections.token());
@@ -158,6 +159,7 @@ async fn accept<A: App>(
     // From here on the kernel refuses new connections, so that a balancer goes elsewhere.
     drop(listener);
     connections.close();
+    let drain = at_start.changed().unwrap_or(at_start).timeouts.drain;
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections are cut off: they did not end in time");
     }

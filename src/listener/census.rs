@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,8 +13,9 @@ use crate::telemetry::Metrics;
 /// The count of all listeners together.
 #[derive(Debug)]
 pub(super) struct Census {
-    room: Option<Arc<Semaphore>>,
-    per_address: usize,
+    room: Arc<Semaphore>,
+    most: Mutex<usize>,
+    per_address: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     metrics: Arc<Metrics>,
 }
@@ -34,30 +36,40 @@ pub(super) struct Ticket {
 
 impl Census {
     pub(super) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let room = match limits.connections {
-            0 => None,
-            most => Some(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
-        };
-        let by_address = Mutex::default();
-        Census { room, per_address: limits.connections_per_address, by_address, metrics }
+        let most = most(limits);
+        let per_address = AtomicUsize::new(limits.connections_per_address);
+        let room = Arc::new(Semaphore::new(most));
+        Census { room, most: Mutex::new(most), per_address, by_address: Mutex::default(), metrics }
+    }
+
+    /// Takes other limits. Connections that are too many by them stay; no other comes until they are not.
+    pub(super) fn change(&self, limits: &Limits) {
+        self.per_address.store(limits.connections_per_address, Ordering::Relaxed);
+        let mut before = self.most.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = most(limits);
+        let too_many = u32::try_from(before.saturating_sub(now)).unwrap_or(u32::MAX);
+        self.room.add_permits(now.saturating_sub(*before));
+        *before = now;
+        if too_many > 0 {
+            // It queues before whoever waits for room, so that what becomes free goes here first.
+            let surplus = Arc::clone(&self.room).acquire_many_owned(too_many);
+            tokio::spawn(async move { surplus.await.map(OwnedSemaphorePermit::forget) });
+        }
     }
 
     /// Waits for room, so that who is too many queues in the kernel instead of being turned away.
     pub(super) async fn room(&self) -> Room {
-        let permit = match &self.room {
-            None => None,
-            Some(room) => Arc::clone(room).acquire_owned().await.ok(),
-        };
-        Room { _permit: permit }
+        Room { _permit: Arc::clone(&self.room).acquire_owned().await.ok() }
     }
 
     /// Counts a connection, unless its address has too many already.
     pub(super) fn admit(self: &Arc<Self>, room: Room, address: IpAddr) -> Option<Ticket> {
-        let household = (self.per_address > 0).then(|| household(address));
+        let per_address = self.per_address.load(Ordering::Relaxed);
+        let household = (per_address > 0).then(|| household(address));
         if let Some(household) = household {
             let mut by_address = self.by_address();
             let count = by_address.entry(household).or_default();
-            if *count >= self.per_address {
+            if *count >= per_address {
                 return None;
             }
             *count += 1;
@@ -83,6 +95,16 @@ impl Drop for Ticket {
                 by_address.remove(&household);
             }
         }
+    }
+}
+
+/// How many connections there may be at once.
+fn most(limits: &Limits) -> usize {
+    // More than a machine can have, and no more than a semaphore gives out at once.
+    const UNLIMITED: u32 = u32::MAX >> 1;
+    match u32::try_from(limits.connections).unwrap_or(UNLIMITED).min(UNLIMITED) {
+        0 => UNLIMITED as usize,
+        most => most as usize,
     }
 }
 
@@ -130,5 +152,39 @@ mod tests {
         );
         drop(only);
         next.await;
+    }
+
+    #[tokio::test]
+    async fn other_limits_hold_for_whoever_comes_next() {
+        let limits = |connections, connections_per_address| Limits {
+            connections,
+            connections_per_address,
+            request_header: 0,
+            request_body: 0,
+        };
+        let census = census(0, 0);
+        let address = "192.0.2.1".parse().unwrap();
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(census.admit(census.room().await, address).unwrap());
+        }
+        census.change(&limits(2, 0));
+        // The surplus is taken out in a task of its own.
+        tokio::task::yield_now().await;
+        let mut next = Box::pin(census.room());
+        let mut is_waiting = async || {
+            tokio::task::yield_now().await;
+            std::future::poll_fn(|context| std::task::Poll::Ready(next.as_mut().poll(context).is_pending()))
+                .await
+        };
+        assert!(is_waiting().await, "three are open, and two may be");
+        open.pop();
+        assert!(is_waiting().await, "two are open");
+        open.pop();
+        assert!(!is_waiting().await);
+
+        census.change(&limits(0, 1));
+        open.push(census.admit(census.room().await, address).unwrap());
+        assert!(census.admit(census.room().await, address).is_none());
     }
 }

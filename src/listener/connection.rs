@@ -60,6 +60,15 @@ impl<A: App> Attendant<A> {
         Attendant { app, acceptor, port, conditions, http, shutdown, abort: abort.clone() }
     }
 
+    /// Who attends to the next connection: another one, where the conditions have changed.
+    pub(super) fn renewed(self: Arc<Self>) -> Arc<Self> {
+        let Some(conditions) = self.conditions.changed() else { return self };
+        let http = builder(&conditions.limits);
+        let (app, acceptor) = (self.app.clone(), self.acceptor.clone());
+        let (shutdown, abort) = (self.shutdown.clone(), self.abort.clone());
+        Arc::new(Attendant { app, acceptor, port: self.port, conditions, http, shutdown, abort })
+    }
+
     pub(super) fn census(&self) -> &Arc<Census> {
         &self.conditions.census
     }

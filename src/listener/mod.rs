@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 
 use crate::filter::Body;
@@ -94,11 +95,12 @@ pub struct Peer {
     pub port: u16,
 }
 
-/// What holds for all listeners of a run together. Clones share the count of connections.
+/// What holds for all listeners of a run together. Clones share the count of connections, and learn of changes.
 #[derive(Clone, Debug)]
 pub struct Conditions {
     timeouts: Timeouts,
     limits: Limits,
+    latest: Arc<ArcSwap<(Timeouts, Limits)>>,
     metrics: Arc<Metrics>,
     census: Arc<Census>,
 }
@@ -107,7 +109,21 @@ impl Conditions {
     /// Conditions under which no connection is open yet.
     pub fn new(timeouts: Timeouts, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let census = Arc::new(Census::new(&limits, Arc::clone(&metrics)));
-        Conditions { timeouts, limits, metrics, census }
+        let latest = Arc::new(ArcSwap::from_pointee((timeouts, limits)));
+        Conditions { timeouts, limits, latest, metrics, census }
+    }
+
+    /// Changes them for the connections that come from here on. Must be called inside a Tokio runtime.
+    pub fn change(&self, timeouts: Timeouts, limits: Limits) {
+        self.census.change(&limits);
+        self.latest.store(Arc::new((timeouts, limits)));
+    }
+
+    /// What they have become, if they are not these any more.
+    fn changed(&self) -> Option<Conditions> {
+        let (timeouts, limits) = **self.latest.load();
+        let is_changed = (timeouts, limits) != (self.timeouts, self.limits);
+        is_changed.then(|| Conditions { timeouts, limits, ..self.clone() })
     }
 }
 

@@ -50,7 +50,7 @@ pub enum Trust {
 }
 
 /// How long the upstream may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Until a connection stands.
     pub connect: Duration,

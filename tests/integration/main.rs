@@ -20,6 +20,7 @@ mod kit;
 mod observability;
 mod packaging;
 mod process;
+mod reload;
 mod story;
 mod streaming;
 mod upstreams;

@@ -3,10 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 
 use tempfile::TempDir;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, Speaks};
+use crate::support::certificates::Authority;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
 
@@ -50,7 +53,7 @@ fn text(bytes: &[u8]) -> String {
 /// `consentry run`, until it is told to stop.
 pub struct Run {
     child: Child,
-    log: std::io::Lines<BufReader<ChildStderr>>,
+    log: mpsc::IntoIter<std::io::Result<String>>,
     pub address: SocketAddr,
     pub admin: SocketAddr,
 }
@@ -67,7 +70,7 @@ impl Run {
 
     fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = read(child.stderr.take().unwrap());
         let address = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
         let admin = said(&mut log, "health and metrics")["address"].as_str().unwrap().parse().unwrap();
         Run { child, log, address, admin }
@@ -82,6 +85,15 @@ impl Run {
     /// The next line of the log with this message.
     pub fn said(&mut self, message: &str) -> serde_json::Value {
         said(&mut self.log, message)
+    }
+
+    /// Everything it logs up to this message.
+    fn lines_until(&mut self, message: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.contains(message)) {
+            lines.push(self.log.next().expect("it ended").unwrap());
+        }
+        lines
     }
 
     fn ended(self) -> ExitStatus {
@@ -108,6 +120,13 @@ impl Drop for Run {
     }
 }
 
+/// The lines of a log, read as they come, so that the program never waits for its reader.
+fn read(log: ChildStderr) -> mpsc::IntoIter<std::io::Result<String>> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || BufReader::new(log).lines().for_each(|line| _ = sender.send(line)));
+    lines.into_iter()
+}
+
 fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
     let mut before = String::new();
     for line in log {
@@ -130,10 +149,14 @@ async fn a_hangup_reads_the_settings_again_and_a_termination_ends_it_well() {
     let mut visitor = Browser::clear(run.address, HOST);
     assert_eq!(visitor.get("/").await.text(), "one");
 
+    // Nothing has changed, so that nobody but the signal has it read.
+    run.signal("-HUP");
+    run.said("the settings have been read again");
+
     write(&folder, "config/sites/example.yaml", "hosts: [www.example.se]\nupstraem: http://127.0.0.1:1\n");
     run.signal("-HUP");
-    let refused = run.said("the old settings stay in force");
-    assert!(refused["problems"].as_u64().unwrap() >= 1, "{refused}");
+    let refused = run.said("what has errors stays as it was");
+    assert!(refused["errors"].as_u64().unwrap() >= 1 && refused["sites_outdated"] == 1, "{refused}");
     assert_eq!(visitor.get("/").await.text(), "one", "the last good settings");
     assert!(run.metrics().await.contains("consentry_settings_refused 1"));
 
@@ -145,6 +168,106 @@ async fn a_hangup_reads_the_settings_again_and_a_termination_ends_it_well() {
 
     run.signal("-TERM");
     assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_read_by_itself_and_each_problem_is_told_once() {
+    let upstreams = (Upstream::page("text/plain", "one").await, Upstream::page("text/plain", "two").await);
+    let folder = folder("127.0.0.1:0", &site(&upstreams.0.url(), ""));
+    let mut run = Run::start(&folder);
+    let mut visitor = Browser::clear(run.address, HOST);
+    write(&folder, "config/sites/example.yaml", &site(&upstreams.1.url(), ""));
+    run.said("the settings have been read again");
+    assert_eq!(visitor.get("/").await.text(), "two");
+
+    // A new file that `sites` names, at first with an error, then without.
+    let other = "hosts: [other.example]\nupstream: htp://x\n";
+    write(&folder, "config/sites/other.yaml", other);
+    let lines = run.lines_until("what has errors stays as it was");
+    assert_eq!(lines.iter().filter(|line| line.contains("other.yaml:2:11: ")).count(), 1, "{lines:?}");
+    write(&folder, "config/documents/privacy.en.md", "---\ntitle: Privacy\nversion: 2\n---\nText.\n");
+    let lines = run.lines_until("what has errors stays as it was");
+    assert!(!lines.iter().any(|line| line.contains("other.yaml")), "it was told before: {lines:?}");
+    assert!(lines.iter().any(|line| line.contains("version 1 in sv, but 2 in en")), "{lines:?}");
+    let ready = Browser::clear(run.admin, "localhost").get("/readyz").await.text();
+    assert!(ready.contains("sites 1\n") && ready.contains("settings_refused 1\n"), "{ready}");
+
+    write(&folder, "config/sites/other.yaml", &other.replace("htp://x", &upstreams.0.url()));
+    run.said("the settings have been read again");
+    assert_eq!(Browser::clear(run.address, "other.example").get("/").await.text(), "one");
+    std::fs::remove_file(folder.path().join("config/sites/other.yaml")).unwrap();
+    run.said("the settings have been read again");
+    assert_eq!(Browser::clear(run.address, "other.example").get("/").await.status, 421);
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_shown_by_itself_and_one_that_cannot_be_used_is_told() {
+    let upstream = Upstream::page("text/plain", "one").await;
+    let listen = "127.0.0.1:0, tls: { certificates: [{ certificate: tls/a.pem, key: tls/a.key }] }";
+    let folder = folder(listen, &site(&upstream.url(), ""));
+    let files = folder.path().join("config/tls");
+    std::fs::create_dir(&files).unwrap();
+    let [old, new] = [Authority::new(), Authority::new()];
+    old.sign_into(&files, "a", &[HOST]);
+    let mut run = Run::start(&folder);
+    // Each of these visitors trusts one authority alone.
+    let mut visitors =
+        [&old, &new].map(|authority| Browser::tls(run.address, HOST, authority, Speaks::Http2));
+    assert_eq!(visitors[0].get("/").await.text(), "one");
+    new.sign_into(&files, "a", &[HOST]);
+    run.said("the settings have been read again");
+    assert_eq!(visitors[1].get("/").await.text(), "one");
+    write(&folder, "config/tls/a.key", "no key\n");
+    let lines = run.lines_until("what has errors stays as it was");
+    assert_eq!(lines.iter().filter(|line| line.contains("a.key")).count(), 1, "{lines:?}");
+    assert_eq!(visitors[1].get("/").await.text(), "one");
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h2load_counts_no_failure_while_the_settings_are_read_a_hundred_times() {
+    let upstreams = [Upstream::page("text/plain", "one").await, Upstream::page("text/plain", "two").await];
+    let sites = upstreams.each_ref().map(|upstream| site(&upstream.url(), "").replace(HOST, "\"*\""));
+    let folder = folder("127.0.0.1:0", &sites[0]);
+    let mut run = Run::start(&folder);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let loads = [["--h1", "-m1"], ["-m4", "-w16"]].map(|version| {
+        let (is_over, url) = (Arc::clone(&is_over), format!("http://{}/", run.address));
+        std::thread::spawn(move || {
+            let mut requests = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                requests += loaded(&version, &url);
+            }
+            requests
+        })
+    });
+    for turn in 1..=100 {
+        write(&folder, "config/sites/example.yaml", &sites[turn % 2]);
+        run.signal("-HUP");
+        run.said("the settings have been read again");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for load in loads {
+        assert!(load.join().unwrap() > 0);
+    }
+    assert!(upstreams.iter().all(|upstream| upstream.seen().len() > 10));
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+/// How many requests h2load has sent on four connections, each of which has got its answer.
+fn loaded(version: &[&str], url: &str) -> usize {
+    const REQUESTS: usize = 400;
+    let requests = REQUESTS.to_string();
+    let told = Command::new("h2load").args(["-c4", "-N20", "-n", &requests]).args(version).arg(url).output();
+    let told = text(&told.expect("`tests/run install` brings h2load").stdout);
+    let all = format!("{REQUESTS} done, {REQUESTS} succeeded, 0 failed, 0 errored, 0 timeout");
+    let good = format!("status codes: {REQUESTS} 2xx, 0 3xx, 0 4xx, 0 5xx");
+    assert!(told.contains(&all) && told.contains(&good), "{told}");
+    REQUESTS
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The whole idea, from an untouched legacy page to a banner, held analytics and an acknowledged document.
 
 use consentry::filter::body::full;
+use consentry::server::{Occasion, Outcome};
 use http::Response;
 
 use crate::support::browser::Answer;
@@ -150,7 +151,7 @@ async fn a_document_that_nobody_has_filled_in_asks_nobody_for_anything() {
     let upstream = shop().await;
     let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
     whole.write("documents/privacy.sv.md", "---\ntitle: T\nversion: 2\n---\n[FILL IN: everything]\n");
-    assert!(whole.server.reload(&whole.settings()).is_ok());
+    assert_eq!(whole.server.reload(&whole.settings(), Occasion::Asked).outcome, Outcome::Applied);
     let mut visitor = whole.visitor();
     visitor.set_cookie("PHPSESSID", "abc");
     let answer = visitor.navigate("/").await;
@@ -167,8 +168,8 @@ async fn broken_settings_leave_the_old_ones_in_force() {
     let upstream = shop().await;
     let whole = Whole::start(&site(&upstream.url(), "")).await;
     whole.write("sites/example.yaml", "hosts: [www.example.se]\nupstraem: http://127.0.0.1:1\n");
-    let problems = whole.server.reload(&whole.settings()).unwrap_err();
-    assert!(problems.iter().any(|problem| problem.to_string().contains("upstraem")));
+    let reload = whole.server.reload(&whole.settings(), Occasion::Asked);
+    assert!(reload.news.iter().any(|problem| problem.to_string().contains("upstraem")));
     assert_eq!(whole.visitor().navigate("/").await.status, 200);
     let metrics = whole.server.metrics().render();
     assert!(metrics.contains("consentry_settings_refused 1"), "{metrics}");

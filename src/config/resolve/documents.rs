@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Scope, at, looked_for, start_of};
 use crate::config::files::{FileId, Files, Spot};
+use crate::config::problem::Problem;
 use crate::config::raw::site::{Document as Raw, Site};
 use crate::config::tree::Step;
 use crate::documents::{self, Document, Shelf, Text};
@@ -16,24 +17,32 @@ use crate::web::language::Language;
 
 /// The files of documents that were read so far: many sites may share one.
 #[derive(Default)]
-pub(in crate::config) struct Library(HashMap<PathBuf, Option<Arc<Volume>>>);
+pub(in crate::config) struct Library(HashMap<PathBuf, Volume>);
 
-/// One file of a document.
+/// One file of a document, found or not, and what is wrong with it for every site that publishes it.
+#[derive(Clone)]
 struct Volume {
-    file: FileId,
-    read: Option<documents::Read>,
+    file: Option<FileId>,
+    read: Option<Arc<documents::Read>>,
+    problems: Arc<[Problem]>,
 }
 
 impl Library {
-    /// Reads a file, or remembers it; its own problems are noted the first time.
-    fn open(&mut self, files: &mut Files, path: &Path) -> Option<Arc<Volume>> {
+    /// Reads a file, or remembers it, and notes what is wrong with it.
+    fn open(&mut self, files: &mut Files, path: &Path) -> Volume {
         if let Some(known) = self.0.get(path) {
+            files.look(path);
+            files.problems.extend_from_slice(&known.problems);
             return known.clone();
         }
-        let volume = path.is_file().then(|| files.read(path)).flatten().map(|file| {
-            let read = read(files, file);
-            Arc::new(Volume { file, read })
-        });
+        let before = files.problems.len();
+        let file = if path.is_file() { files.read(path) } else { None };
+        if file.is_none() {
+            files.look(path);
+        }
+        let read = file.and_then(|file| read(files, file)).map(Arc::new);
+        let problems = files.problems.get(before..).unwrap_or_default().into();
+        let volume = Volume { file, read, problems };
         self.0.insert(path.to_owned(), volume.clone());
         volume
     }
@@ -194,12 +203,13 @@ fn text(
     let (tag, name) = raw.files.0.iter().find(|(tag, _)| is_it(tag))?;
     let path = at!["documents", id, "files", tag.as_str()];
     let file = scope.locate(path, name);
-    let Some(volume) = library.open(scope.files, &file) else {
+    let volume = library.open(scope.files, &file);
+    let Some(found) = volume.file else {
         scope.error(path, format!("the file `{name}` does not exist"), looked_for(&file));
         return None;
     };
-    let source = scope.files.text(volume.file);
-    note_all(scope.files, volume.file, documents::unknown_variables(&source, variables));
+    let source = scope.files.text(found);
+    note_all(scope.files, found, documents::unknown_variables(&source, variables));
     let read = volume.read.as_ref()?;
     (read.to_fill_in.is_empty() && !read.is_empty).then(|| Text {
         language: language.clone(),

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use super::{Scope, at, looked_for};
 use crate::config::FirstStart;
+use crate::config::seen::Fingerprint;
 use crate::consent::cookie::Secrets;
 
 /// The keys, and whether they still have to be written.
 pub(in crate::config) struct Keys {
     /// The keys.
     pub(in crate::config) secrets: Arc<Secrets>,
+    /// Tells them from others.
+    pub(in crate::config) fingerprint: Fingerprint,
     /// The file to make, once everything else is known to be right.
     pub(in crate::config) to_write: Option<NewFile>,
 }
@@ -22,7 +25,7 @@ impl Keys {
     /// Keys that nobody will use: what was written cannot be used, and the rest is still to be read.
     pub(in crate::config) fn none() -> Self {
         let secrets = Secrets::parse(&"-".repeat(32)).expect("32 characters are a secret");
-        Keys { secrets: Arc::new(secrets), to_write: None }
+        Keys { secrets: Arc::new(secrets), fingerprint: Fingerprint::Absent, to_write: None }
     }
 }
 
@@ -38,7 +41,8 @@ pub(super) fn resolve(scope: &mut Scope<'_>, written: Option<&str>, first_start:
     let written = written.unwrap_or("file:../data/secrets");
     let mut to_write = None;
     let text = match written.strip_prefix("file:").map(|name| scope.locate(path, name)) {
-        Some(file) if !file.try_exists().unwrap_or(true) => {
+        Some(file) if first_start != FirstStart::Past && !file.try_exists().unwrap_or(true) => {
+            scope.files.look(&file);
             let text = draw(scope)?;
             to_write = (first_start == FirstStart::MakeSecrets)
                 .then(|| NewFile { path: file, text: format!("{text}\n") });
@@ -46,11 +50,13 @@ pub(super) fn resolve(scope: &mut Scope<'_>, written: Option<&str>, first_start:
         }
         Some(file) => {
             check_mode(scope, &file);
-            std::fs::read_to_string(&file)
-                .map_err(|error| {
-                    scope.error(path, format!("the secrets cannot be read: {error}"), looked_for(&file));
-                })
-                .ok()?
+            let read = scope.files.read_text(&file);
+            read.map_err(|error| {
+                scope.error(path, format!("the secrets cannot be read: {error}"), looked_for(&file));
+            })
+            .ok()?
+            .as_ref()
+            .to_owned()
         }
         None => {
             if !written.starts_with("env:") {
@@ -61,7 +67,10 @@ pub(super) fn resolve(scope: &mut Scope<'_>, written: Option<&str>, first_start:
         }
     };
     match Secrets::parse(&text) {
-        Ok(secrets) => Some(Keys { secrets: Arc::new(secrets), to_write }),
+        Ok(secrets) => {
+            let fingerprint = Fingerprint::of(text.trim().as_bytes());
+            Some(Keys { secrets: Arc::new(secrets), fingerprint, to_write })
+        }
         Err(error) => {
             scope.error(path, "the secrets cannot be used", error.to_string());
             None
