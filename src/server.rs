@@ -46,6 +46,7 @@ impl Server {
         };
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
+        upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let proxy =
@@ -143,8 +144,9 @@ impl Server {
                 _ => {}
             }
         }
-        // A renewed file of authorities is read when the next connection needs it.
-        self.upstreams.forget_authorities();
+        // A renewed file of certificates is read when the next connection needs it.
+        self.upstreams.forget_certificates();
+        self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         self.settings.store(Arc::new(settings));
         self.count_sites();
     }

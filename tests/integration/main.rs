@@ -11,6 +11,7 @@
 mod support;
 
 mod architecture;
+mod balancing;
 mod charsets;
 mod connections;
 mod forwarding;
@@ -18,5 +19,7 @@ mod kit;
 mod process;
 mod story;
 mod streaming;
+mod upstream_addresses;
+mod upstream_http2;
 mod upstreams;
 mod websocket;

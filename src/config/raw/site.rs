@@ -18,6 +18,7 @@ use crate::web::Position;
 pub(in crate::config) struct Site {
     pub(in crate::config) hosts: Option<Vec<Host>>,
     pub(in crate::config) upstream: Option<Upstream>,
+    pub(in crate::config) health: Option<Health>,
     pub(in crate::config) mode: Mode,
     pub(in crate::config) languages: Option<Vec<Tag>>,
     pub(in crate::config) controller: Option<Party>,
@@ -172,16 +173,38 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) is_list: bool,
 }
 
-/// One address of the application, and how its certificate is verified.
+/// One address of the application, its share of the work, and who is who behind TLS.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Target {
     pub(in crate::config) url: String,
+    pub(in crate::config) weight: Option<u16>,
+    pub(in crate::config) connections: Option<usize>,
     pub(in crate::config) verify: Option<bool>,
     pub(in crate::config) ca: Option<String>,
+    pub(in crate::config) client_certificate: Option<Identity>,
     /// Whether it is a mapping, which the paths of problems follow.
     #[serde(skip)]
     pub(in crate::config) is_short: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Identity {
+    pub(in crate::config) certificate: String,
+    pub(in crate::config) key: String,
+}
+
+/// Active checks of every address of the application.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Health {
+    pub(in crate::config) path: String,
+    pub(in crate::config) host: Option<String>,
+    pub(in crate::config) interval: Option<Time>,
+    pub(in crate::config) timeout: Option<Time>,
+    pub(in crate::config) healthy: Option<u32>,
+    pub(in crate::config) unhealthy: Option<u32>,
 }
 
 struct Targets;
@@ -219,7 +242,15 @@ impl<'de> Deserialize<'de> for Upstream {
 
 impl Target {
     fn short(url: &str) -> Self {
-        Target { url: url.into(), verify: None, ca: None, is_short: true }
+        Target {
+            url: url.into(),
+            weight: None,
+            connections: None,
+            verify: None,
+            ca: None,
+            client_certificate: None,
+            is_short: true,
+        }
     }
 }
 

@@ -1,0 +1,269 @@
+//! Upstreams that speak HTTP/2: by agreement over TLS, or by prior knowledge in clear text.
+
+use bytes::Bytes;
+use consentry::filter::Body;
+use consentry::filter::body::{full, stream};
+use consentry::upstream::{Settings, Trust, Upstreams};
+use consentry::visit::ClientAddress;
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderMap, HeaderName, Request, Response, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::browser::{Browser, Speaks};
+use crate::support::certificates::Authority;
+use crate::support::forward::{Forward, TIMEOUTS, target, trusting, weighted};
+use crate::support::running::{Running, Setup};
+use crate::support::soon;
+use crate::support::upstream::{Seen, Upstream, piecewise};
+
+/// What an upstream does that speaks HTTP/2 and nothing else.
+const H2: &[&[u8]] = &[b"h2"];
+/// What most do.
+const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+fn server(authority: &Authority, protocols: &[&[u8]]) -> rustls::ServerConfig {
+    let mut config = authority.server(&["127.0.0.1"]);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config
+}
+
+fn to(authority: &Authority, url: &str) -> Forward {
+    let target = trusting(target(url), Trust::Authority(authority.file()));
+    let settings = Settings::new(vec![weighted(&target, 1)], None, ClientAddress::Full);
+    Forward::through(Upstreams::new(TIMEOUTS), settings)
+}
+
+/// An upstream of each kind, and the proxy before it.
+async fn both_kinds<F>(authority: &Authority, answer: F) -> [(Upstream, Running); 2]
+where
+    F: Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+{
+    let secure = Upstream::answering_with(server(authority, H2), answer.clone()).await;
+    let clear = Upstream::answering(answer).await;
+    [(secure.url(), secure), (clear.h2c(), clear)].map(|(url, upstream)| {
+        let transport = consentry::listener::Transport::Tls(vec![authority.sign(&["shop.example"])]);
+        (upstream, Running::start(to(authority, &url), Setup { transport, ..Setup::default() }))
+    })
+}
+
+fn visitors(authority: &Authority, running: &Running) -> [Browser; 2] {
+    [Speaks::Http1, Speaks::Http2]
+        .map(|speaks| Browser::tls(running.address, "shop.example", authority, speaks))
+}
+
+#[tokio::test]
+async fn host_cookies_and_target_arrive_and_nothing_of_the_connection() {
+    let authority = Authority::new();
+    let answer = |_: &Seen| Response::builder().header("x-end-to-end", "1").body(full("hello")).unwrap();
+    for (upstream, running) in both_kinds(&authority, answer).await {
+        for mut visitor in visitors(&authority, &running) {
+            visitor.set_cookie("b", "2");
+            let request = Request::post("/a/%2e%2e/b//c?d=%20&e")
+                .header("cookie", "a=1")
+                .header("te", "trailers")
+                .body(full("x=1"))
+                .unwrap();
+            let answer = visitor.send(request).await;
+            assert_eq!((answer.text().as_str(), answer.header("x-end-to-end")), ("hello", Some("1")));
+        }
+        for seen in upstream.seen() {
+            assert_eq!(seen.version, Version::HTTP_2);
+            let scheme = upstream.url().split_once(':').unwrap().0.to_owned();
+            assert_eq!(seen.target, format!("{scheme}://shop.example/a/%2e%2e/b//c?d=%20&e"));
+            assert_eq!(&seen.body[..], b"x=1");
+            for (name, expected) in [
+                ("cookie", Some("a=1; b=2")),
+                ("te", Some("trailers")),
+                ("content-length", Some("3")),
+                ("x-forwarded-host", Some("shop.example")),
+                ("x-forwarded-proto", Some("https")),
+                ("host", None),
+                ("connection", None),
+            ] {
+                assert_eq!(seen.header(name).as_deref(), expected, "{name}");
+            }
+        }
+        assert_eq!(upstream.seen().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_http1_connection_does_not_reach_http2() {
+    let upstream = Upstream::answering(|_| Response::new(full("hello"))).await;
+    let running = Running::start(to(&Authority::new(), &upstream.h2c()), Setup::default());
+    let mut wire = crate::support::wire::Wire::connect(running.address).await;
+    wire.write(
+        "GET / HTTP/1.1\r\nHost: Shop.example:81\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\
+         TE: gzip\r\nUpgrade: foo\r\nProxy-Connection: x\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n",
+    )
+    .await;
+    wire.read_until("hello").await;
+    let seen = upstream.only();
+    assert_eq!(seen.target, "http://Shop.example:81/");
+    for gone in ["connection", "x-hop", "keep-alive", "te", "upgrade", "proxy-connection", "host"] {
+        assert_eq!(seen.header(gone), None, "{gone}");
+    }
+    assert_eq!(seen.header("cookie").as_deref(), Some("a=1; b=2"));
+}
+
+#[tokio::test]
+async fn trailers_pass_both_ways() {
+    let authority = Authority::new();
+    let frames = |text: &'static str| {
+        let sum = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), "7".parse().unwrap())]);
+        let frames = [Ok::<_, std::convert::Infallible>(Frame::data(text.into())), Ok(Frame::trailers(sum))];
+        stream(StreamBody::new(futures_util::stream::iter(frames)))
+    };
+    let answer =
+        move |_: &Seen| Response::builder().header("trailer", "x-sum").body(frames("answer")).unwrap();
+    for (upstream, running) in both_kinds(&authority, answer).await {
+        for mut visitor in visitors(&authority, &running) {
+            let request = Request::post("/")
+                .header("te", "trailers")
+                .header("trailer", "x-sum")
+                .body(frames("question"));
+            let answer = visitor.send(request.unwrap()).await;
+            assert_eq!(
+                (answer.text().as_str(), &answer.trailers.unwrap()["x-sum"]),
+                ("answer", &"7".parse().unwrap())
+            );
+        }
+        for seen in upstream.seen() {
+            assert_eq!(
+                (&seen.body[..], &seen.trailers.unwrap()["x-sum"]),
+                (&b"question"[..], &"7".parse().unwrap())
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_upload_and_a_large_download_arrive_whole() {
+    const SIZE: usize = 8 << 20;
+    let authority = Authority::new();
+    let body: Bytes = (0..SIZE).map(|index| (index % 251) as u8).collect();
+    for (_upstream, running) in both_kinds(&authority, |seen| Response::new(full(seen.body.clone()))).await {
+        for mut visitor in visitors(&authority, &running) {
+            let answer = visitor.send(Request::post("/").body(full(body.clone())).unwrap()).await;
+            assert!(answer.bytes == body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_a_time_share_one_connection() {
+    let authority = Authority::new();
+    let (sender, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let hold = move |_: &Seen| {
+        let (pieces, body) = piecewise();
+        sender.send(pieces).unwrap();
+        Response::new(body)
+    };
+    for (upstream, running) in both_kinds(&authority, hold).await {
+        let visits = (0..20).map(async |_| {
+            let [_, mut visitor] = visitors(&authority, &running);
+            visitor.open(Request::get("/").body(full("")).unwrap()).await
+        });
+        let answers = futures_util::future::join_all(visits).await;
+        assert_eq!((upstream.seen().len(), upstream.accepted()), (20, 1));
+        for (answer, _) in answers {
+            let pieces = open.recv().await.unwrap();
+            pieces.send("piece".into()).await.unwrap();
+            drop(pieces);
+            drop(answer);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_passes_piece_by_piece() {
+    let authority = Authority::new();
+    let (sender, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let hold = move |_: &Seen| {
+        let (pieces, body) = piecewise();
+        sender.send(pieces).unwrap();
+        Response::new(body)
+    };
+    for (_upstream, running) in both_kinds(&authority, hold).await {
+        for mut visitor in visitors(&authority, &running) {
+            let (answer, _) = visitor.open(Request::get("/").body(full("")).unwrap()).await;
+            let pieces = open.recv().await.unwrap();
+            let mut body = answer.into_body();
+            for piece in ["data: 1\n\n", "data: 2\n\n"] {
+                pieces.send(piece.into()).await.unwrap();
+                assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), piece);
+            }
+            drop(pieces);
+            assert!(soon(body.collect()).await.unwrap().to_bytes().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_agrees_to_http1_alone_gets_that() {
+    let authority = Authority::new();
+    let upstream =
+        Upstream::answering_with(server(&authority, &[b"http/1.1"]), |_| Response::new(full("hello"))).await;
+    let running = Running::start(to(&authority, &upstream.url()), Setup::default());
+    for _ in 0..2 {
+        assert_eq!(Browser::clear(running.address, "shop.example").get("/").await.text(), "hello");
+    }
+    assert!(upstream.seen().iter().all(|seen| seen.version == Version::HTTP_11));
+    assert_eq!(upstream.accepted(), 1);
+}
+
+#[tokio::test]
+async fn an_upstream_that_was_restarted_gets_a_new_connection() {
+    let answer = |_: &Seen| Response::new(full("hello"));
+    let first = Upstream::answering_at("127.42.0.1:0", answer).await;
+    let running = Running::start(to(&Authority::new(), &first.h2c()), Setup::default());
+    let mut visitor = Browser::clear(running.address, "shop.example");
+    assert_eq!(visitor.get("/").await.text(), "hello");
+    let place = first.address.to_string();
+    drop(first);
+    // Until the port is free again.
+    soon(async { while TcpStream::connect(&place).await.is_ok() {} }).await;
+    let second = Upstream::answering_at(&place, answer).await;
+    assert_eq!(visitor.get("/").await.text(), "hello");
+    assert_eq!(second.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_websocket_goes_over_http1_beside_the_shared_connection() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let acceptor = TlsAcceptor::from(std::sync::Arc::new(server(&authority, BOTH)));
+    let echo = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let socket = acceptor.accept(socket).await.unwrap();
+        assert_eq!(socket.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
+        let mut messages = tokio_tungstenite::accept_async(socket).await.unwrap();
+        while let Some(Ok(message)) = messages.next().await {
+            if message.is_text() {
+                messages.send(message).await.unwrap();
+            }
+        }
+        drop(messages);
+        // After it, an ordinary request speaks HTTP/2 to the same address.
+        let (socket, _) = listener.accept().await.unwrap();
+        let socket = acceptor.accept(socket).await.unwrap();
+        assert_eq!(socket.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    });
+    let running = Running::start(to(&authority, &url), Setup::default());
+    let socket = TcpStream::connect(running.address).await.unwrap();
+    let (mut messages, _) =
+        soon(tokio_tungstenite::client_async("ws://shop.example/chat", socket)).await.unwrap();
+    messages.send(Message::text("one")).await.unwrap();
+    assert_eq!(soon(messages.next()).await.unwrap().unwrap(), Message::text("one"));
+    messages.close(None).await.unwrap();
+    while soon(messages.next()).await.is_some() {}
+    let mut visitor = Browser::clear(running.address, "shop.example");
+    let (answer, echo) = tokio::join!(visitor.get("/"), echo);
+    echo.unwrap();
+    assert!(answer.header("x-failure").is_some());
+}
