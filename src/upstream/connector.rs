@@ -20,6 +20,9 @@ use super::target::{Endpoint, Protocol, Target};
 use super::upload::Upload;
 use super::{Cause, Timeouts};
 
+/// The most requests that share a connection, however many the upstream would take: a lost packet stops them all.
+pub(super) const STREAMS: usize = 128;
+
 /// What all connectors share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -87,10 +90,17 @@ impl Connector {
     fn http2(&self) -> http2::Builder<TokioExecutor> {
         // A path that has gone silent would swallow every request that shares the connection.
         const PING_EVERY: Duration = Duration::from_secs(10);
+        // As much for the connection as for all of its streams, so that visitors who do not read stop nobody else.
+        const STREAM_WINDOW: u32 = 128 << 10;
+        const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
+        // About what hyper takes of an upstream that speaks HTTP/1.1.
+        const HEADERS: u32 = 256 << 10;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
-            .adaptive_window(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADERS)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(self.shared.timeouts.connect);
         builder

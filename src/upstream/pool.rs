@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::certificates::Offer;
-use super::connector::{Connector, Made};
+use super::connector::{Connector, Made, STREAMS};
 use super::target::Protocol;
 use super::upload::Upload;
 use super::{Cause, Timeouts};
@@ -19,8 +19,6 @@ use super::{Cause, Timeouts};
 const BEFORE_THE_UPSTREAM: Duration = Duration::from_secs(4);
 /// The most idle connections that are kept.
 const KEPT: usize = 256;
-/// The most requests that share a connection, however many the upstream would take: a lost packet stops them all.
-const STREAMS: usize = 128;
 
 /// The connections to one address.
 #[derive(Debug)]
@@ -42,6 +40,8 @@ struct State {
     shared: Vec<Shared>,
     speaks_http1: bool,
     is_swept: bool,
+    /// Connections that were made before are not kept.
+    forgotten: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -154,6 +154,7 @@ impl Pool {
         state.idle.clear();
         state.shared.clear();
         state.speaks_http1 = false;
+        state.forgotten = Some(Instant::now());
     }
 
     /// A connection for one request, within `timeouts.upstream_connect` for each wait.
@@ -255,7 +256,11 @@ impl Pool {
 
     fn keep(self: &Arc<Self>, idle: Idle) {
         let mut state = self.state();
-        if state.idle.len() < KEPT && !self.is_spent(idle.made, idle.since, self.http1_idle()) {
+        let is_forgotten = state.forgotten.is_some_and(|forgotten| idle.made <= forgotten);
+        if !is_forgotten
+            && state.idle.len() < KEPT
+            && !self.is_spent(idle.made, idle.since, self.http1_idle())
+        {
             state.idle.push(idle);
             self.sweep_from_now_on(&mut state);
         }
@@ -278,7 +283,7 @@ impl Pool {
             return None;
         }
         let mut state = self.state();
-        state.shared.retain(|shared| !shared.sender.is_closed() && !self.is_old(shared.made));
+        state.shared.retain(|shared| self.is_wanted(shared));
         let shared = state.shared.iter_mut().find(|shared| shared.has_room())?;
         shared.used = Instant::now();
         Some(self.lease(shared, true))
@@ -309,6 +314,12 @@ impl Pool {
         if !std::mem::replace(&mut state.is_swept, true) {
             tokio::spawn(sweep(Arc::downgrade(self), self.http1_idle() / 4));
         }
+    }
+
+    /// Whether a shared connection may take requests. An old one does where another could not be made beside it.
+    fn is_wanted(&self, shared: &Shared) -> bool {
+        let may_be_replaced = self.seats.as_ref().is_none_or(|seats| seats.available_permits() > 0);
+        !shared.sender.is_closed() && !(may_be_replaced && self.is_old(shared.made))
     }
 
     fn is_spent(&self, made: Instant, since: Instant, idle: Duration) -> bool {
@@ -356,7 +367,7 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
         let idle = pool.timeouts().idle;
         state.shared.retain(|shared| {
             let is_unused = shared.streams.load(Ordering::Relaxed) == 0 && shared.used.elapsed() >= idle;
-            !shared.sender.is_closed() && !pool.is_old(shared.made) && !is_unused
+            pool.is_wanted(shared) && !is_unused
         });
         if state.idle.is_empty() && state.shared.is_empty() {
             state.is_swept = false;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use consentry::filter::Body;
 use consentry::filter::body::full;
-use consentry::upstream::{Check, Settings, State, Target, Thresholds, Upstreams, Weighted};
+use consentry::upstream::{Check, Settings, State, Target, Thresholds, Timeouts, Upstreams, Weighted};
 use consentry::visit::ClientAddress;
 use http::{Request, Response, StatusCode};
 
@@ -118,6 +118,29 @@ async fn an_address_that_dies_is_left_alone_and_found_again_when_it_is_back() {
     })
     .await;
     assert!(state(&upstreams, &dying).is_healthy);
+}
+
+#[tokio::test]
+async fn an_address_that_makes_no_connection_in_time_is_passed_over_and_then_left_alone() {
+    // It takes the connection, and never says a word of TLS.
+    let silent = Script::bind().await.url().replace("http:", "https:");
+    let listener = tokio::net::TcpListener::bind(silent.trim_start_matches("https://")).await.unwrap();
+    let upstream = Upstream::answering(hello).await;
+    let timeouts = Timeouts { connect: Duration::from_millis(50), ..TIMEOUTS };
+    let forward =
+        Forward::through(Upstreams::new(timeouts), settings(equally(&[&silent, &upstream.url()]), None));
+    let upstreams = Arc::clone(&forward.upstreams);
+    let running = Running::start(forward, Setup::default());
+    let request = || Request::post("/").body(full("whole")).unwrap();
+    assert_eq!(browser(&running).send(request()).await.text(), "hello");
+    assert_eq!(&upstream.only().body[..], b"whole");
+    soon(async {
+        while state(&upstreams, &target(&silent)).is_healthy {
+            assert_eq!(browser(&running).send(request()).await.text(), "hello");
+        }
+    })
+    .await;
+    drop(listener);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use consentry::upstream::{
 };
 use consentry::visit::ClientAddress;
 use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, unbounded_channel};
 
 use crate::support::browser::Browser;
@@ -156,6 +157,37 @@ async fn an_upstream_that_asks_for_a_certificate_gets_that_of_its_site() {
         assert_eq!(browser(&running).get("/").await.status.is_success(), is_served);
     }
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_connected_before_certificates_are_read_again_takes_no_new_request() {
+    let authority = Authority::new();
+    let (sender, mut open) = unbounded_channel();
+    let hold = move |_: &Seen| {
+        let (pieces, body) = piecewise();
+        sender.send(pieces).unwrap();
+        Response::new(body)
+    };
+    for protocol in [b"h2".as_slice(), b"http/1.1"] {
+        let mut server = authority.server(&["127.0.0.1"]);
+        server.alpn_protocols = vec![protocol.to_vec()];
+        let upstream = Upstream::answering_with(server, hold.clone()).await;
+        let mut target = target(&upstream.url());
+        target.protocol = Protocol::Tls(Tls { trust: Trust::Authority(authority.file()), identity: None });
+        let forward = Forward::through(Upstreams::new(TIMEOUTS), only(&target));
+        let upstreams = Arc::clone(&forward.upstreams);
+        let running = Running::start(forward, Setup::default());
+        for accepted in 1..=3 {
+            let (answer, _) = browser(&running).open(Request::get("/").body(full("")).unwrap()).await;
+            let pieces = open.recv().await.unwrap();
+            assert_eq!(upstream.accepted(), accepted);
+            upstreams.forget_certificates();
+            // What is under way goes on.
+            pieces.send("piece".into()).await.unwrap();
+            drop(pieces);
+            assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), "piece");
+        }
+    }
 }
 
 /// An upstream whose answers end when the test drops what it could write them with.

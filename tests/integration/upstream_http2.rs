@@ -1,9 +1,11 @@
 //! Upstreams that speak HTTP/2: by agreement over TLS, or by prior knowledge in clear text.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use consentry::filter::Body;
 use consentry::filter::body::{full, stream};
-use consentry::upstream::{Settings, Trust, Upstreams};
+use consentry::upstream::{Names, Settings, Target, Trust, Upstreams};
 use consentry::visit::ClientAddress;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderName, Request, Response, Version};
@@ -199,6 +201,61 @@ async fn a_stream_passes_piece_by_piece() {
             }
             drop(pieces);
             assert!(soon(body.collect()).await.unwrap().to_bytes().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn visitors_who_do_not_read_stop_nobody_else_on_the_connection() {
+    let authority = Authority::new();
+    let answer = |seen: &Seen| match seen.target.ends_with("/large") {
+        true => Response::new(full(vec![b'x'; 16 << 20])),
+        false => Response::new(full("hello")),
+    };
+    for (upstream, running) in both_kinds(&authority, answer).await {
+        let mut stuck = Vec::new();
+        for _ in 0..8 {
+            let [mut visitor, _] = visitors(&authority, &running);
+            stuck.push(visitor.open(Request::get("/large").body(full("")).unwrap()).await);
+        }
+        for mut visitor in visitors(&authority, &running) {
+            assert_eq!(visitor.get("/small").await.text(), "hello");
+        }
+        assert_eq!(upstream.accepted(), 1);
+        // And they are not cut off for it.
+        let (answer, _) = stuck.pop().unwrap();
+        assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes().len(), 16 << 20);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_grown_old_ends_with_its_last_stream() {
+    let (sender, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let hold = move |_: &Seen| {
+        let (pieces, body) = piecewise();
+        sender.send(pieces).unwrap();
+        Response::new(body)
+    };
+    let upstream = Upstream::answering(hold).await;
+    for (connections, accepted) in [(0, 2), (1, 1)] {
+        let before = upstream.accepted();
+        let names = Names { connection_life: Duration::ZERO, ..Names::default() };
+        let target = Target { connections, ..target(&upstream.h2c()) };
+        let to = Settings::new(vec![weighted(&target, 1)], None, ClientAddress::Full);
+        let forward = Forward::through(Upstreams::following(TIMEOUTS, names), to);
+        let running = Running::start(forward, Setup::default());
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let mut visitor = Browser::clear(running.address, "shop.example");
+            let (answer, _) = visitor.open(Request::get("/").body(full("")).unwrap()).await;
+            answers.push((answer, open.recv().await.unwrap()));
+        }
+        // Where no other may be made beside it, an old one goes on.
+        assert_eq!(upstream.accepted() - before, accepted);
+        for (answer, pieces) in answers {
+            pieces.send("piece".into()).await.unwrap();
+            drop(pieces);
+            assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), "piece");
         }
     }
 }
