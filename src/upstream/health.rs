@@ -91,8 +91,10 @@ impl Health {
     pub(super) fn connected(&mut self) -> Turn {
         let before = std::mem::replace(&mut self.connecting, Connecting::Trusted { failures: 0 });
         match before {
-            Connecting::Trusted { .. } => Turn::Same,
-            Connecting::Skipped { .. } | Connecting::OnTrial { .. } => Turn::CameUp,
+            Connecting::Skipped { .. } | Connecting::OnTrial { .. } if self.checked.is_up => Turn::CameUp,
+            Connecting::Trusted { .. } | Connecting::Skipped { .. } | Connecting::OnTrial { .. } => {
+                Turn::Same
+            }
         }
     }
 

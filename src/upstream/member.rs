@@ -90,24 +90,31 @@ impl Member {
         }
     }
 
-    /// Sends one request there.
-    pub(super) async fn ask(&self, parts: &Parts, upload: &Upload) -> Result<Response<Answer>, Failure> {
-        let counted = Counted::one_more(&self.under_way);
-        let connect_within = self.pool.connector.shared.timeouts.connect;
-        self.health.lock().ask(Instant::now(), connect_within);
+    /// Counts a request as under way there. Where it is a trial, others keep away until it must have connected.
+    pub(super) fn claim(&self, now: Instant) -> Counted {
+        self.health.lock().ask(now, self.pool.connector.shared.timeouts.connect);
+        Counted::one_more(&self.under_way)
+    }
+
+    /// Sends one request there, which is counted already.
+    pub(super) async fn ask(
+        &self,
+        parts: &Parts,
+        upload: &Upload,
+        counted: Counted,
+    ) -> Result<Response<Answer>, Failure> {
         let offer = if parts.headers.contains_key(UPGRADE) { Offer::Http1 } else { Offer::Both };
         let mut wanted = Wanted { offer, age: Age::Any };
         loop {
             let lease = self.lease(wanted).await?;
             let is_used = lease.is_used;
-            let (error, held) = match self.send(lease, parts, upload).await? {
+            let error = match self.send(lease, parts, upload).await? {
                 Ok((answer, held)) => {
                     let answer = accept(answer, parts).map_err(|source| self.garbled(source))?;
                     return Ok(self.occupy(answer, counted, held));
                 }
-                Err(failed) => failed,
+                Err(error) => error,
             };
-            drop(held);
             match Fate::of(error, upload) {
                 // The upstream had closed the kept connection just then, so it has not seen the request; and had
                 // it, asking twice would do no harm (RFC 9110 section 9.2.2).
@@ -140,41 +147,27 @@ impl Member {
 
     /// Sends the request on this connection; the outer error is final.
     async fn send(&self, lease: Lease, parts: &Parts, upload: &Upload) -> Result<Outcome, Failure> {
-        let overdue = upload.overdue(self.pool.connector.shared.timeouts.response);
-        let upload = upload.clone();
-        match lease.channel {
-            Channel::Http1(mut sender) => {
-                let sending = sender.try_send_request(request(parts, upload));
-                let sent = tokio::select! {
-                    sent = sending => sent,
-                    () = overdue => return Err(self.timed_out()),
-                };
-                Ok(match sent {
-                    Err(error) => Err((error, lease.held)),
-                    // What comes over this connection next is no HTTP.
-                    Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        Ok((answer, lease.held))
-                    }
-                    Ok(answer) => {
-                        self.pool.give_back(sender, lease.made, lease.held);
-                        Ok((answer, Held::default()))
-                    }
-                })
-            }
-            Channel::Http2(mut sender) => {
+        let Lease { mut channel, made, held, .. } = lease;
+        let request = match channel {
+            Channel::Http1(_) => request(parts, upload.clone()),
+            Channel::Http2(_) => {
                 let scheme = self.pool.connector.target.scheme();
-                let request = outgoing::as_http2(request(parts, upload), scheme)
-                    .map_err(|source| self.garbled(source.into()))?;
-                let sent = tokio::select! {
-                    sent = sender.try_send_request(request) => sent,
-                    () = overdue => return Err(self.timed_out()),
-                };
-                Ok(match sent {
-                    Ok(answer) => Ok((answer, lease.held)),
-                    Err(error) => Err((error, lease.held)),
-                })
+                outgoing::as_http2(request(parts, upload.clone()), scheme)
+                    .map_err(|source| self.garbled(source.into()))?
             }
-        }
+        };
+        let sent = tokio::select! {
+            sent = channel.send(request) => sent,
+            () = upload.overdue(self.pool.connector.shared.timeouts.response) => return Err(self.timed_out()),
+        };
+        Ok(sent.map(|answer| match channel {
+            // After a switch, what comes over the connection next is no HTTP.
+            Channel::Http1(sender) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
+                self.pool.give_back(sender, made, held);
+                (answer, Held::default())
+            }
+            Channel::Http1(_) | Channel::Http2(_) => (answer, held),
+        }))
     }
 
     fn occupy(&self, answer: Response<Incoming>, counted: Counted, held: Held) -> Response<Answer> {
@@ -202,8 +195,8 @@ impl Member {
     }
 }
 
-/// An answer, or why there is none; with what the request still occupies.
-type Outcome = Result<(Response<Incoming>, Held), (TrySendError<Request<Upload>>, Held)>;
+/// An answer with what its request still occupies, or why there is none.
+type Outcome = Result<(Response<Incoming>, Held), TrySendError<Request<Upload>>>;
 
 /// What has become of a request that got no answer.
 enum Fate {

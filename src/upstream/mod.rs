@@ -27,6 +27,7 @@ use crate::filter::Body;
 use crate::gate::Permit;
 use crate::visit::{ClientAddress, Visit};
 pub use answer::Answer;
+use answer::Counted;
 use balance::{Candidate, Standing};
 use certificates::Certificates;
 use connector::Shared;
@@ -279,8 +280,8 @@ impl Running {
         let mut tried = Vec::new();
         let mut is_repeated = false;
         let mut failure = Failure::Connect { address: "".into(), source: "the site has no upstream".into() };
-        while let Some((index, member)) = self.choose(&tried) {
-            failure = match member.ask(parts, upload).await {
+        while let Some((index, member, counted)) = self.choose(&tried) {
+            failure = match member.ask(parts, upload, counted).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure @ Failure::Connect { .. }) => failure,
                 // Once: a request that brings an application down should not visit all of it.
@@ -297,19 +298,18 @@ impl Running {
         Err(failure)
     }
 
-    fn choose(&self, tried: &[usize]) -> Option<(usize, &Member)> {
-        if let [(only, _)] = self.members.as_slice() {
-            return tried.is_empty().then_some((0, only));
-        }
+    fn choose(&self, tried: &[usize]) -> Option<(usize, &Member, Counted)> {
         let now = Instant::now();
+        // Kept until the chosen one is counted, so that nobody chooses by what is no longer so.
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let candidate = |(index, (member, weight)): (usize, &(Arc<Member>, u16))| Candidate {
             standing: if tried.contains(&index) { Standing::Tried } else { member.standing(now) },
             under_way: member.under_way(),
             weight: *weight,
         };
         let candidates: Vec<Candidate> = self.members.iter().enumerate().map(candidate).collect();
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let index = balance::choose(&candidates, &mut turns)?;
-        self.members.get(index).map(|(member, _)| (index, &**member))
+        let (member, _) = self.members.get(index)?;
+        Some((index, member, member.claim(now)))
     }
 }

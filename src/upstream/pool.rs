@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -94,6 +96,18 @@ pub(super) struct Lease {
 pub(super) enum Channel {
     Http1(http1::SendRequest<Upload>),
     Http2(http2::SendRequest<Upload>),
+}
+
+impl Channel {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        match self {
+            Channel::Http1(sender) => sender.try_send_request(request).await,
+            Channel::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
 }
 
 /// What a request occupies until the end of its answer. What is in it is let go where it is dropped.
@@ -316,10 +330,12 @@ impl Pool {
         }
     }
 
-    /// Whether a shared connection may take requests. An old one does where another could not be made beside it.
+    /// Whether a shared connection may take requests. An old one does while others are on it and no other could be
+    /// made beside it.
     fn is_wanted(&self, shared: &Shared) -> bool {
-        let may_be_replaced = self.seats.as_ref().is_none_or(|seats| seats.available_permits() > 0);
-        !shared.sender.is_closed() && !(may_be_replaced && self.is_old(shared.made))
+        let has_no_room_beside = self.seats.as_ref().is_some_and(|seats| seats.available_permits() == 0);
+        let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
+        !shared.sender.is_closed() && (!self.is_old(shared.made) || has_no_room_beside && is_in_use)
     }
 
     fn is_spent(&self, made: Instant, since: Instant, idle: Duration) -> bool {

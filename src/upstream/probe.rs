@@ -12,7 +12,7 @@ use super::certificates::Offer;
 use super::connector::{Connector, Made};
 use super::health::Thresholds;
 use super::member::Record;
-use super::target::{Endpoint, Target};
+use super::target::Target;
 use super::upload::Upload;
 use super::{Cause, outgoing};
 use crate::filter::body;
@@ -67,14 +67,14 @@ async fn ask(connector: &Connector, check: &Check) -> Result<StatusCode, Cause> 
 fn request(target: &Target, check: &Check) -> Request<Upload> {
     let mut request = Request::new(Upload::new(body::full("")));
     *request.uri_mut() = Uri::from(check.path.clone());
-    let host = match (&check.host, &target.endpoint) {
-        (Some(host), _) => HeaderValue::from_str(host.as_str()),
-        (None, Endpoint::Tcp { .. }) => HeaderValue::try_from(target.endpoint.to_string()),
-        // Behind a Unix socket, hosts have no names.
-        (None, Endpoint::Unix(_)) => Ok(HeaderValue::from_static("localhost")),
-    };
+    let origin = target.origin();
+    let own = origin.as_deref().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    // Behind a Unix socket, hosts have no names.
+    let host = check.host.as_ref().map(Authority::as_str).or(own).unwrap_or("localhost");
     let headers = request.headers_mut();
-    headers.insert(HOST, host.unwrap_or(HeaderValue::from_static("localhost")));
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(HOST, host);
+    }
     headers.insert(
         USER_AGENT,
         HeaderValue::from_static(concat!("consentry/", env!("CARGO_PKG_VERSION"), " (health)")),

@@ -256,6 +256,28 @@ async fn an_address_that_fails_its_checks_gets_no_visitors_until_it_passes_them(
 }
 
 #[tokio::test]
+async fn checks_speak_what_the_address_speaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let clear = Upstream::answering(hello).await;
+    let behind = Upstream::answering_behind(&folder.path().join("app.sock"), hello);
+    let plain = Upstream::answering(hello).await;
+    let check = Check { host: None, ..check(Duration::from_secs(60)) };
+    let upstreams = Upstreams::new(TIMEOUTS);
+    let to = settings(equally(&[&clear.h2c(), &behind.url(), &plain.url()]), Some(check));
+    upstreams.adopt([&to]);
+    for (upstream, version, host) in [
+        (&clear, http::Version::HTTP_2, None),
+        (&behind, http::Version::HTTP_11, Some("localhost".to_owned())),
+        (&plain, http::Version::HTTP_11, Some(plain.address.to_string())),
+    ] {
+        until(|| !upstream.seen().is_empty()).await;
+        let seen = upstream.only();
+        assert_eq!((seen.version, seen.header("host")), (version, host));
+        assert!(seen.target.ends_with("/healthz"));
+    }
+}
+
+#[tokio::test]
 async fn checks_end_with_the_last_settings_that_want_them() {
     let script = Script::bind().await;
     let upstreams = Upstreams::new(TIMEOUTS);
