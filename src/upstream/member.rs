@@ -17,7 +17,7 @@ use super::balance::Standing;
 use super::certificates::Offer;
 use super::connector::{Connector, Shared};
 use super::health::{Health, Opinion, Turn};
-use super::pool::{Age, Channel, Held, Lease, Missing, Pool, Wanted};
+use super::pool::{Channel, Held, Lease, Missing, Pool, Wanted};
 use super::probe::{self, Check};
 use super::target::Target;
 use super::upload::Upload;
@@ -104,7 +104,8 @@ impl Member {
         counted: Counted,
     ) -> Result<Response<Answer>, Failure> {
         let offer = if parts.headers.contains_key(UPGRADE) { Offer::Http1 } else { Offer::Both };
-        let mut wanted = Wanted { offer, age: Age::Any };
+        let mut wanted = Wanted { offer, made_after: None };
+        let mut is_repeated = false;
         loop {
             let lease = self.lease(wanted).await?;
             let is_used = lease.is_used;
@@ -118,13 +119,13 @@ impl Member {
             match Fate::of(error, upload) {
                 // The upstream had closed the kept connection just then, so it has not seen the request; and had
                 // it, asking twice would do no harm (RFC 9110 section 9.2.2).
+                Fate::Lost(_) if is_used && !is_repeated && may_repeat(parts, upload) => is_repeated = true,
                 Fate::Unsent(_) if is_used => {}
-                Fate::Lost(_) if is_used && may_repeat(parts, upload) => {}
                 Fate::Unsent(source) => return Err(self.unreachable(source)),
                 Fate::Lost(source) => return Err(self.garbled(source)),
                 Fate::Broken(failure) => return Err(failure),
             }
-            wanted.age = Age::Fresh;
+            wanted.made_after = Some(Instant::now());
         }
     }
 

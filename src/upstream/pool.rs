@@ -19,6 +19,8 @@ use super::{Cause, Timeouts};
 
 /// Apache and Node close after five seconds. Who closes first never sends on a closed connection.
 const BEFORE_THE_UPSTREAM: Duration = Duration::from_secs(4);
+/// nginx closes after a thousand requests. Whatever is under way to it just then is lost.
+const REQUESTS: usize = 900;
 /// The most idle connections that are kept.
 const KEPT: usize = 256;
 
@@ -58,6 +60,7 @@ struct Shared {
     sender: http2::SendRequest<Upload>,
     made: Instant,
     used: Instant,
+    requests: usize,
     streams: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
 }
@@ -66,20 +69,13 @@ struct Shared {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) offer: Offer,
-    pub(super) age: Age,
-}
-
-/// How old the connection may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
-    Any,
-    /// Just made, because one that was kept has just failed.
-    Fresh,
+    /// No older one, because one that was kept has just failed.
+    pub(super) made_after: Option<Instant>,
 }
 
 impl Wanted {
-    fn may_share(self) -> bool {
-        self.offer == Offer::Both && self.age == Age::Any
+    fn admits(self, made: Instant) -> bool {
+        self.made_after.is_none_or(|after| made > after)
     }
 }
 
@@ -184,9 +180,9 @@ impl Pool {
                 Err(_) => return Err(Missing::Busy),
             },
         };
-        // Where a fresh one is wanted, it takes the place of an idle one: the limit counts both.
+        // One that is too old makes room for another: the limit counts both.
         if let Some(Idle { sender, made, .. }) = self.pop()
-            && wanted.age == Age::Any
+            && wanted.admits(made)
         {
             let held = Held { _seat: seat, _stream: None };
             return Ok(Lease { channel: Channel::Http1(sender), is_used: true, made, held });
@@ -239,7 +235,7 @@ impl Pool {
             }
             Made::Http2(sender, most) => {
                 let streams = Arc::new(AtomicUsize::new(0));
-                let shared = Shared { sender, made: now, used: now, streams, most };
+                let shared = Shared { sender, made: now, used: now, requests: 1, streams, most };
                 let lease = self.lease(&shared, false);
                 let mut state = self.state();
                 state.speaks_http1 = false;
@@ -271,9 +267,7 @@ impl Pool {
     fn keep(self: &Arc<Self>, idle: Idle) {
         let mut state = self.state();
         let is_forgotten = state.forgotten.is_some_and(|forgotten| idle.made <= forgotten);
-        if !is_forgotten
-            && state.idle.len() < KEPT
-            && !self.is_spent(idle.made, idle.since, self.http1_idle())
+        if !is_forgotten && state.idle.len() < KEPT && !self.is_spent(idle.made, idle.since, self.kept_idle())
         {
             state.idle.push(idle);
             self.sweep_from_now_on(&mut state);
@@ -284,7 +278,7 @@ impl Pool {
     fn pop(&self) -> Option<Idle> {
         let mut state = self.state();
         while let Some(idle) = state.idle.pop() {
-            if idle.sender.is_ready() && !self.is_spent(idle.made, idle.since, self.http1_idle()) {
+            if idle.sender.is_ready() && !self.is_spent(idle.made, idle.since, self.kept_idle()) {
                 return Some(idle);
             }
         }
@@ -293,13 +287,15 @@ impl Pool {
 
     /// A place on a shared connection.
     fn share(self: &Arc<Self>, wanted: Wanted) -> Option<Lease> {
-        if !wanted.may_share() || self.connector.target.protocol == Protocol::Http {
+        if wanted.offer == Offer::Http1 || self.connector.target.protocol == Protocol::Http {
             return None;
         }
         let mut state = self.state();
         state.shared.retain(|shared| self.is_wanted(shared));
-        let shared = state.shared.iter_mut().find(|shared| shared.has_room())?;
+        let has_place = |shared: &&mut Shared| shared.has_room() && wanted.admits(shared.made);
+        let shared = state.shared.iter_mut().find(has_place)?;
         shared.used = Instant::now();
+        shared.requests += 1;
         Some(self.lease(shared, true))
     }
 
@@ -326,16 +322,17 @@ impl Pool {
     /// Closes connections that nobody has used for long, from now until there are none.
     fn sweep_from_now_on(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.http1_idle() / 4));
+            tokio::spawn(sweep(Arc::downgrade(self), self.kept_idle() / 4));
         }
     }
 
     /// Whether a shared connection may take requests. An old one does while others are on it and no other could be
     /// made beside it.
     fn is_wanted(&self, shared: &Shared) -> bool {
+        let is_done = shared.requests >= REQUESTS || self.is_old(shared.made);
         let has_no_room_beside = self.seats.as_ref().is_some_and(|seats| seats.available_permits() == 0);
         let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
-        !shared.sender.is_closed() && (!self.is_old(shared.made) || has_no_room_beside && is_in_use)
+        !shared.sender.is_closed() && (!is_done || has_no_room_beside && is_in_use)
     }
 
     fn is_spent(&self, made: Instant, since: Instant, idle: Duration) -> bool {
@@ -346,7 +343,7 @@ impl Pool {
         made.elapsed() >= self.connector.shared.names.connection_life
     }
 
-    fn http1_idle(&self) -> Duration {
+    fn kept_idle(&self) -> Duration {
         self.timeouts().idle.min(BEFORE_THE_UPSTREAM)
     }
 
@@ -378,12 +375,11 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
         let Some(pool) = pool.upgrade() else { return };
         let mut state = pool.state();
         state.idle.retain(|idle| {
-            !idle.sender.is_closed() && !pool.is_spent(idle.made, idle.since, pool.http1_idle())
+            !idle.sender.is_closed() && !pool.is_spent(idle.made, idle.since, pool.kept_idle())
         });
-        let idle = pool.timeouts().idle;
         state.shared.retain(|shared| {
-            let is_unused = shared.streams.load(Ordering::Relaxed) == 0 && shared.used.elapsed() >= idle;
-            pool.is_wanted(shared) && !is_unused
+            let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
+            pool.is_wanted(shared) && (is_in_use || shared.used.elapsed() < pool.kept_idle())
         });
         if state.idle.is_empty() && state.shared.is_empty() {
             state.is_swept = false;

@@ -182,6 +182,18 @@ async fn many_requests_at_a_time_share_one_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_is_replaced_before_its_thousandth_request() {
+    let upstream = Upstream::answering(|_| Response::new(full(""))).await;
+    let running = Running::start(to(&Authority::new(), &upstream.h2c()), Setup::default());
+    for (requests, accepted) in [(900, 1), (100, 2)] {
+        for _ in 0..requests {
+            assert_eq!(Browser::clear(running.address, "shop.example").get("/").await.status, 200);
+        }
+        assert_eq!(upstream.accepted(), accepted);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_passes_piece_by_piece() {
     let authority = Authority::new();
     let (sender, mut open) = tokio::sync::mpsc::unbounded_channel();
