@@ -94,6 +94,16 @@ impl Identity {
     }
 }
 
+impl Trust {
+    /// Whether there is anything in the file of authorities, where there is such a file.
+    pub fn check(&self) -> Result<(), Cause> {
+        match self {
+            Trust::Authority(_) => authorities(self).map(drop),
+            Trust::System | Trust::Anything => Ok(()),
+        }
+    }
+}
+
 /// The authorities to verify against; none where nothing is verified.
 fn authorities(trust: &Trust) -> Result<Option<RootCertStore>, Cause> {
     let certificates = match trust {

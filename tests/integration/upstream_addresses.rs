@@ -23,7 +23,7 @@ use crate::support::running::{Running, Setup};
 use crate::support::soon;
 use crate::support::upstream::{Seen, Upstream, piecewise};
 use crate::support::whole::{Whole, site};
-use crate::support::wire::Script;
+use crate::support::wire::{Script, Wire};
 
 fn only(target: &Target) -> Settings {
     Settings::new(vec![weighted(target, 1)], None, ClientAddress::Full)
@@ -276,7 +276,7 @@ async fn a_tunnel_takes_a_connection_to_its_end() {
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let script = Script::bind().await;
     let (running, upstreams) = limited(&script.url(), 1, Duration::from_secs(20));
-    let mut tunnel = crate::support::wire::Wire::connect(running.address).await;
+    let mut tunnel = Wire::connect(running.address).await;
     tunnel.write(ASK).await;
     let mut wire = script.accept().await;
     wire.read_head().await;

@@ -12,6 +12,9 @@ use crate::upstream::{
     self, Check, Endpoint, Identity, Malformed, Protocol, Target, Thresholds, Tls, Trust, Weighted,
 };
 
+/// What `sun_path` holds beside its end (unix(7)).
+const LONGEST_SOCKET: usize = 107;
+
 /// Resolves `upstream` and `health`; `listeners` are the proxy's own addresses, which it must not lead to.
 pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, listeners: &[SocketAddr]) -> upstream::Settings {
     let mut targets: Vec<Weighted> = Vec::new();
@@ -62,6 +65,10 @@ fn resolve_target(
     }
     if let Endpoint::Unix(socket) = &mut target.endpoint {
         *socket = scope.folder(&url_path).join(&*socket);
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            let message = format!("the path of the socket is too long: {}", socket.display());
+            scope.error(&url_path, message, "the system takes 107 bytes: put the socket nearer to the root");
+        }
     }
     let tls = tls(scope, path, raw);
     match &mut target.protocol {
@@ -100,11 +107,22 @@ fn tls(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawTarget) -> Tls {
             Trust::Anything
         }
         (Some(false), None) => Trust::Anything,
-        (_, Some(file)) => Trust::Authority(scope.existing(&inner("ca"), file)),
+        (_, Some(file)) => authority(scope, &inner("ca"), file),
         (_, None) => Trust::System,
     };
     let identity = raw.client_certificate.as_ref();
     Tls { trust, identity: identity.map(|identity| client_certificate(scope, path, identity)) }
+}
+
+fn authority(scope: &mut Scope<'_>, path: &[Step<'_>], file: &str) -> Trust {
+    let file = scope.existing(path, file);
+    let exists = file.is_file();
+    let trust = Trust::Authority(file);
+    if exists && let Err(error) = trust.check() {
+        let message = format!("nothing can be verified with this file: {error}");
+        scope.error(path, message, "name a PEM file of certificate authorities");
+    }
+    trust
 }
 
 fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawIdentity) -> Identity {
