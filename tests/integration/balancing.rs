@@ -313,6 +313,30 @@ async fn what_is_known_of_an_address_outlives_a_reload() {
 }
 
 #[tokio::test]
+async fn a_reload_keeps_the_connections_of_addresses_that_stay() {
+    let upstream = Upstream::answering(hello).await;
+    let whole = Whole::start(&site(&upstream.url(), "")).await;
+    for round in 0..5 {
+        assert_eq!(whole.visitor().get("/data").await.text(), "hello");
+        whole.write("sites/example.yaml", &site(&upstream.url(), &format!("own_path: /own-{round}/")));
+        whole.server.reload(&whole.settings()).unwrap();
+    }
+    assert_eq!((upstream.seen().len(), upstream.accepted()), (5, 1));
+}
+
+#[tokio::test]
+async fn an_address_counts_once_in_whatever_ways_it_is_reached() {
+    let upstream = Upstream::answering(hello).await;
+    let upstreams = Upstreams::new(TIMEOUTS);
+    let plain = settings(equally(&[&upstream.url()]), None);
+    let checked = settings(equally(&[&upstream.url()]), Some(check(Duration::from_secs(60))));
+    upstreams.adopt([&plain, &checked]);
+    let expected =
+        State { address: upstream.address.to_string().into(), is_healthy: true, requests: 0, connections: 0 };
+    assert_eq!(upstreams.states(), [expected]);
+}
+
+#[tokio::test]
 async fn a_reload_changes_the_checks_of_a_site() {
     let script = Script::bind().await;
     let checked = |path: &str| site(&script.url(), &format!("health: {{ path: {path}, interval: 60s }}"));

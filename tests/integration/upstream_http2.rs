@@ -183,6 +183,105 @@ async fn many_requests_at_a_time_share_one_connection() {
 }
 
 #[tokio::test]
+async fn a_visitor_who_leaves_makes_room_and_disturbs_nobody() {
+    let (sender, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let hold = move |_: &Seen| {
+        let (pieces, body) = piecewise();
+        sender.send(pieces).unwrap();
+        Response::new(body)
+    };
+    let upstream = Upstream::answering(hold).await;
+    let forward = to(&Authority::new(), &upstream.h2c());
+    let upstreams = std::sync::Arc::clone(&forward.upstreams);
+    let running = Running::start(forward, Setup::default());
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let mut visitor = Browser::clear(running.address, "shop.example");
+        let (answer, _) = visitor.open(Request::get("/").body(full("")).unwrap()).await;
+        answers.push((answer, open.recv().await.unwrap()));
+    }
+    let (left, gone) = answers.pop().unwrap();
+    drop(left);
+    // The upstream is told that nobody reads any more.
+    soon(gone.closed()).await;
+    soon(async {
+        while upstreams.states()[0].requests > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (answer, pieces) = answers.pop().unwrap();
+    pieces.send("piece".into()).await.unwrap();
+    drop(pieces);
+    assert_eq!(soon(answer.into_body().collect()).await.unwrap().to_bytes(), "piece");
+    assert_eq!(upstream.accepted(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_not_end_as_if_it_were_whole() {
+    let authority = Authority::new();
+    let (sender, mut open) = tokio::sync::mpsc::unbounded_channel();
+    let breaking = move |_: &Seen| {
+        let (pieces, mut coming) = tokio::sync::mpsc::unbounded_channel();
+        sender.send(pieces).unwrap();
+        Response::new(stream(StreamBody::new(futures_util::stream::poll_fn(move |context| {
+            coming.poll_recv(context)
+        }))))
+    };
+    for (_upstream, running) in both_kinds(&authority, breaking).await {
+        for mut visitor in visitors(&authority, &running) {
+            let (answer, _) = visitor.open(Request::get("/").body(full("")).unwrap()).await;
+            let (pieces, mut body) = (open.recv().await.unwrap(), answer.into_body());
+            pieces.send(Ok(Frame::data(Bytes::from("half")))).unwrap();
+            assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "half");
+            pieces.send(Err("it broke off")).unwrap();
+            soon(body.collect()).await.unwrap_err();
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_without_a_body_keep_their_headers() {
+    let authority = Authority::new();
+    let answer = |seen: &Seen| {
+        let status: u16 = seen.target.rsplit('/').next().unwrap().parse().unwrap();
+        let mut answer = Response::builder().status(status).header("etag", "\"1\"");
+        if status == 200 {
+            answer = answer.header("content-length", 5);
+        }
+        answer.body(full("")).unwrap()
+    };
+    for (upstream, running) in both_kinds(&authority, answer).await {
+        for mut visitor in visitors(&authority, &running) {
+            for (request, status, length) in [
+                (Request::head("/200"), 200, Some("5")),
+                (Request::get("/304"), 304, None),
+                (Request::get("/204"), 204, None),
+            ] {
+                let answer = visitor.send(request.body(full("")).unwrap()).await;
+                assert_eq!((answer.status.as_u16(), answer.header("etag")), (status, Some("\"1\"")));
+                assert_eq!((answer.header("content-length"), answer.bytes.len()), (length, 0));
+            }
+        }
+        assert_eq!(upstream.accepted(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_who_asks_before_sending_is_told_to_go_on() {
+    let upstream = Upstream::answering(|seen| Response::new(full(seen.body.clone()))).await;
+    let running = Running::start(to(&Authority::new(), &upstream.h2c()), Setup::default());
+    let mut wire = Wire::connect(running.address).await;
+    wire.write("POST / HTTP/1.1\r\nHost: shop.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        .await;
+    assert!(wire.read_head().await.starts_with("HTTP/1.1 100 "));
+    wire.write("hello").await;
+    assert!(wire.read_head().await.starts_with("HTTP/1.1 200 "));
+    wire.read_until("hello").await;
+    assert_eq!(upstream.only().header("expect"), None);
+}
+
+#[tokio::test]
 async fn a_connection_is_replaced_before_its_thousandth_request() {
     let upstream = Upstream::answering(|_| Response::new(full(""))).await;
     let running = Running::start(to(&Authority::new(), &upstream.h2c()), Setup::default());
