@@ -1,5 +1,6 @@
 //! Upstreams that speak HTTP/2: by agreement over TLS, or by prior knowledge in clear text.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,10 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderName, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
@@ -118,7 +123,7 @@ async fn trailers_pass_both_ways() {
     let authority = Authority::new();
     let frames = |text: &'static str| {
         let sum = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), "7".parse().unwrap())]);
-        let frames = [Ok::<_, std::convert::Infallible>(Frame::data(text.into())), Ok(Frame::trailers(sum))];
+        let frames = [Ok::<_, Infallible>(Frame::data(text.into())), Ok(Frame::trailers(sum))];
         stream(StreamBody::new(futures_util::stream::iter(frames)))
     };
     let answer =
@@ -279,6 +284,62 @@ async fn a_visitor_who_asks_before_sending_is_told_to_go_on() {
     assert!(wire.read_head().await.starts_with("HTTP/1.1 200 "));
     wire.read_until("hello").await;
     assert_eq!(upstream.only().header("expect"), None);
+}
+
+#[tokio::test]
+async fn requests_that_lose_their_connection_share_the_next() {
+    const VISITS: usize = 20;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    let running = Running::start(to(&Authority::new(), &url), Setup::default());
+    let accepted = std::cell::Cell::new(0);
+    let upstream = async {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+        // It answers its first request, so that the others find a connection in use.
+        let silent = service_fn(move |request: Request<Incoming>| {
+            let arrived = arrived.clone();
+            async move {
+                if request.uri().path() == "/first" {
+                    return Ok::<_, Infallible>(Response::new(full("first")));
+                }
+                arrived.send(()).unwrap();
+                std::future::pending().await
+            }
+        });
+        let serving =
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), silent);
+        let all = async {
+            for _ in 0..VISITS {
+                arrivals.recv().await.unwrap();
+            }
+        };
+        // Once it has all of them, it goes away with them.
+        tokio::select! { _ = serving => panic!("the connection ended"), () = all => {} }
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            accepted.set(accepted.get() + 1);
+            let hello =
+                service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(full("hello"))));
+            connections.spawn(async move {
+                let serving = http2::Builder::new(TokioExecutor::new());
+                let _ = serving.serve_connection(TokioIo::new(socket), hello).await;
+            });
+        }
+    };
+    let get = async |target| Browser::clear(running.address, "shop.example").get(target).await.text();
+    let visits = async {
+        assert_eq!(get("/first").await, "first");
+        futures_util::future::join_all((0..VISITS).map(|_| get("/"))).await
+    };
+    let answers = tokio::select! {
+        answers = visits => answers,
+        () = upstream => unreachable!(),
+    };
+    assert_eq!(answers, vec!["hello"; VISITS]);
+    // One is what all share; a second may have been begun before that stood.
+    assert!(accepted.get() <= 2, "{}", accepted.get());
 }
 
 #[tokio::test]
