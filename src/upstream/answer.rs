@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pool::Held;
+use super::lease::Held;
 
 /// The body of an upstream's answer, as it comes.
 #[derive(Debug)]

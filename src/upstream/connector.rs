@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 
 use super::certificates::{Certificates, Offer};
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) timeouts: Timeouts,
     pub(super) names: Names,
     pub(super) certificates: Certificates,
+    /// Where checks run, whichever thread reads the settings again.
+    pub(super) runtime: Handle,
 }
 
 /// Makes connections to one address.

@@ -17,7 +17,8 @@ use super::balance::Standing;
 use super::certificates::Offer;
 use super::connector::{Connector, Shared};
 use super::health::{Health, Opinion, Turn};
-use super::pool::{Channel, Held, Lease, Missing, Pool, Wanted};
+use super::lease::{Channel, Held, Lease, Missing, Wanted};
+use super::pool::Pool;
 use super::probe::{self, Check};
 use super::target::Target;
 use super::upload::Upload;
@@ -56,7 +57,8 @@ impl Member {
         let health = Arc::new(Record { address: Arc::clone(&address), health: Mutex::new(Health::new()) });
         let connector = Connector::new(shared, Arc::new(target));
         let checking = check.map(|check| {
-            tokio::spawn(probe::watch(connector.apart(), check, Arc::clone(&health))).abort_handle()
+            let watch = probe::watch(connector.apart(), check, Arc::clone(&health));
+            connector.shared.runtime.spawn(watch).abort_handle()
         });
         let pool = Arc::new(Pool::new(connector));
         Member { address, pool, health, under_way: Arc::default(), checking }

@@ -5,6 +5,7 @@ mod balance;
 mod certificates;
 mod connector;
 mod health;
+mod lease;
 mod member;
 mod names;
 mod outgoing;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::filter::Body;
@@ -159,14 +161,16 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// No connections yet; names are resolved as the machine does.
+    /// No connections yet; names are resolved as the machine does. To be called where the proxy runs, inside its
+    /// runtime.
     pub fn new(timeouts: Timeouts) -> Self {
         Upstreams::following(timeouts, Names::default())
     }
 
     /// The same, with names of one's own.
     pub fn following(timeouts: Timeouts, names: Names) -> Self {
-        let shared = Shared { timeouts, names, certificates: Certificates::default() };
+        let (certificates, runtime) = (Certificates::default(), Handle::current());
+        let shared = Shared { timeouts, names, certificates, runtime };
         Upstreams { shared: Arc::new(shared), members: Mutex::default() }
     }
 

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{http1, http2};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::certificates::Offer;
 use super::connector::{Connector, Made, STREAMS};
+use super::lease::{Channel, Held, Lease, Missing, Stream, Wanted};
 use super::target::Protocol;
 use super::upload::Upload;
 use super::{Cause, Timeouts};
@@ -63,79 +62,6 @@ struct Shared {
     requests: usize,
     streams: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
-}
-
-/// Which connection a request may have.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    pub(super) offer: Offer,
-    /// No older one, because one that was kept has just failed.
-    pub(super) made_after: Option<Instant>,
-}
-
-impl Wanted {
-    fn admits(self, made: Instant) -> bool {
-        self.made_after.is_none_or(|after| made > after)
-    }
-}
-
-/// A connection for one request.
-pub(super) struct Lease {
-    pub(super) channel: Channel,
-    /// Whether it has carried a request before, so that it may have gone stale.
-    pub(super) is_used: bool,
-    pub(super) made: Instant,
-    pub(super) held: Held,
-}
-
-/// How a request goes out.
-pub(super) enum Channel {
-    Http1(http1::SendRequest<Upload>),
-    Http2(http2::SendRequest<Upload>),
-}
-
-impl Channel {
-    pub(super) async fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
-        match self {
-            Channel::Http1(sender) => sender.try_send_request(request).await,
-            Channel::Http2(sender) => sender.try_send_request(request).await,
-        }
-    }
-}
-
-/// What a request occupies until the end of its answer. What is in it is let go where it is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    _seat: Option<OwnedSemaphorePermit>,
-    _stream: Option<Stream>,
-}
-
-/// One request on a shared connection.
-#[derive(Debug)]
-struct Stream {
-    streams: Arc<AtomicUsize>,
-    pool: Arc<Pool>,
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.streams.fetch_sub(1, Ordering::Relaxed);
-        if self.pool.seats.is_some() {
-            self.pool.shareable.notify_waiters();
-        }
-    }
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(super) enum Missing {
-    /// All that may be there are in use, and none came back in time.
-    Busy,
-    /// None could be made.
-    Unreachable(Cause),
 }
 
 impl Pool {
@@ -300,10 +226,16 @@ impl Pool {
     }
 
     fn lease(self: &Arc<Self>, shared: &Shared, is_used: bool) -> Lease {
-        shared.streams.fetch_add(1, Ordering::Relaxed);
-        let stream = Stream { streams: Arc::clone(&shared.streams), pool: Arc::clone(self) };
+        let stream = Stream::one_more(&shared.streams, self);
         let held = Held { _seat: None, _stream: Some(stream) };
         Lease { channel: Channel::Http2(shared.sender.clone()), is_used, made: shared.made, held }
+    }
+
+    /// A shared connection has lost a request: one that waits may take its place.
+    pub(super) fn has_more_room(&self) {
+        if self.seats.is_some() {
+            self.shareable.notify_waiters();
+        }
     }
 
     fn has_room(&self) -> bool {

@@ -286,14 +286,18 @@ async fn checks_end_with_the_last_settings_that_want_them() {
     upstreams.adopt([&first]);
     let mut wire = script.accept().await;
     assert!(wire.read_head().await.starts_with("GET /healthz HTTP/1.1\r\n"));
-    // The same settings, read again, go on with the same checks.
-    upstreams.adopt([&second]);
+    // The same settings, read again by whatever thread, go on with the same checks.
+    std::thread::scope(|threads| threads.spawn(|| upstreams.adopt([&second])).join().unwrap());
     drop(first);
     assert_eq!(upstreams.states().len(), 1);
     wire.write("HTTP/1.1 200 OK\r\n").await;
     drop(second);
     assert_eq!(upstreams.states(), []);
     wire.read_to_end().await;
+    // And they begin anew where nothing has gone on.
+    let third = settings(equally(&[&script.url()]), Some(check(Duration::from_secs(60))));
+    std::thread::scope(|threads| threads.spawn(|| upstreams.adopt([&third])).join().unwrap());
+    script.accept().await.read_head().await;
 }
 
 #[tokio::test]
