@@ -126,7 +126,7 @@ async fn an_address_that_makes_no_connection_in_time_is_passed_over_and_then_lef
     let silent = Script::bind().await.url().replace("http:", "https:");
     let listener = tokio::net::TcpListener::bind(silent.trim_start_matches("https://")).await.unwrap();
     let upstream = Upstream::answering(hello).await;
-    let timeouts = Timeouts { connect: Duration::from_millis(50), ..TIMEOUTS };
+    let timeouts = Timeouts { connect: Duration::from_millis(500), ..TIMEOUTS };
     let forward =
         Forward::through(Upstreams::new(timeouts), settings(equally(&[&silent, &upstream.url()]), None));
     let upstreams = Arc::clone(&forward.upstreams);
@@ -145,16 +145,18 @@ async fn an_address_that_makes_no_connection_in_time_is_passed_over_and_then_lef
 
 #[tokio::test]
 async fn where_all_are_given_up_all_are_tried() {
-    let (first, second) = (Script::bind().await.url(), Script::bind().await.url());
-    let (running, upstreams) = start(settings(equally(&[&first, &second]), None));
+    // Addresses of this test's own, so that no other test takes the port meanwhile.
+    let [first, second] = ["127.43.0.1:0", "127.43.0.2:0"]
+        .map(|place| std::net::TcpListener::bind(place).unwrap().local_addr().unwrap().to_string());
+    let urls = [&first, &second].map(|address| format!("http://{address}"));
+    let (running, upstreams) = start(settings(equally(&[&urls[0], &urls[1]]), None));
     soon(async {
         while upstreams.states().is_empty() || upstreams.states().iter().any(|state| state.is_healthy) {
             assert_eq!(browser(&running).get("/").await.header("x-failure"), Some("connect"));
         }
     })
     .await;
-    let address = first.trim_start_matches("http://").to_owned();
-    let back = Upstream::answering_at(&address, hello).await;
+    let back = Upstream::answering_at(&first, hello).await;
     assert_eq!(browser(&running).get("/").await.text(), "hello");
     assert_eq!(back.seen().len(), 1);
 }

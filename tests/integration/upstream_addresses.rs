@@ -233,7 +233,7 @@ async fn a_request_beyond_the_limit_waits_for_a_connection() {
 #[tokio::test]
 async fn a_request_that_waits_in_vain_is_told_that_all_are_busy() {
     let (upstream, mut open) = holding().await;
-    let (running, upstreams) = limited(&upstream.url(), 1, Duration::from_millis(50));
+    let (running, upstreams) = limited(&upstream.url(), 1, Duration::from_millis(500));
     let (_answer, _) = browser(&running).open(Request::get("/1").body(full("")).unwrap()).await;
     let _pieces = open.recv().await.unwrap();
     for request in [Request::get("/2").body(full("")), Request::post("/2").body(full("a form"))] {
