@@ -55,6 +55,7 @@ impl Server {
         };
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
+        upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let last = Last::of(&settings);
         let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -119,7 +120,6 @@ impl Server {
         let before = self.settings.load_full();
         for (what, same) in [
             ("ledger", before.ledger == settings.ledger),
-            ("timeouts of upstreams", before.upstream_timeouts == settings.upstream_timeouts),
             ("admin", before.admin == settings.admin),
             ("log.format", before.log_format == settings.log_format),
         ] {
@@ -144,9 +144,11 @@ impl Server {
         // A renewed file of authorities is read when the next connection needs it; without one, those that stand
         // go on being used.
         if settings.seen().has_other_certificates(before.seen()) {
-            self.upstreams.forget_authorities();
+            self.upstreams.forget_certificates();
         }
         self.conditions.change(settings.timeouts, settings.limits);
+        self.upstreams.change(settings.upstream_timeouts);
+        self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         self.settings.store(Arc::new(settings));
         self.note_settings();
         problems

@@ -77,6 +77,14 @@ fn note(files: &mut Files, tree: &Node, path: &[Step<'_>], cause: &str) -> Optio
             format!("{name} is {}", article(found)),
             format!("expected {}", plain(wanted)),
         );
+    } else if let Some((number, wanted)) =
+        cause.strip_prefix("invalid value: integer `").and_then(|rest| rest.split_once("`, expected "))
+    {
+        let help = match wanted {
+            "u16" => "expected a number from 0 to 65535",
+            _ => "expected a number from 0 on",
+        };
+        files.error(tree.spot(path), format!("{name} cannot be {number}"), help);
     } else {
         // Types of our own put the remedy on a second line.
         let (message, help) = cause.split_once('\n').unwrap_or((cause, ""));
@@ -107,7 +115,7 @@ fn plain(wanted: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list: `[one, other]`, or a line that begins with `-` for each",
         "a string" | "string" | "string or map" | "a YAML tag starting with '!'" => "a text",
-        "usize" | "u64" | "u32" | "i64" => "a number",
+        "usize" | "u64" | "u32" | "u16" | "i64" => "a number",
         _ if wanted.starts_with("struct ") || wanted == "a map" => "a mapping: `key: value`",
         _ => wanted,
     }

@@ -11,6 +11,7 @@ use crate::filter::Banner;
 use crate::gate::Valid;
 use crate::listener::Transport;
 use crate::site::{Mode, Site};
+use crate::upstream::{Endpoint, Protocol, Tls};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -77,7 +78,7 @@ fn the_example_loads_without_a_warning() {
     assert_eq!(site.filter.banner, Banner::Shown);
     assert_eq!(loaded.settings.listeners[0].transport, Transport::Clear);
     assert_eq!(loaded.settings.listeners[0].address.to_string(), "127.0.0.1:8080");
-    assert_eq!(site.upstream.targets[0].url.as_str(), "http://127.0.0.1:3000/");
+    assert_eq!(site.upstream.targets[0].target.origin().unwrap(), "http://127.0.0.1:3000");
 }
 
 /// Each folder of `bad/` changes some files of `good/`; `expected.txt` has the problems, one a line.
@@ -237,7 +238,35 @@ fn values_come_from_files_and_the_environment() {
     // Cargo sets this variable for every test.
     assert_eq!(loaded.settings.ledger, crate::ledger::Settings::Sqlite(repository().to_owned()));
     assert_eq!(loaded.settings.trusted_proxies.len(), 2);
-    assert_eq!(only_site(&loaded).upstream.targets[0].url.as_str(), "http://10.0.0.1/");
+    assert_eq!(only_site(&loaded).upstream.targets[0].target.origin().unwrap(), "http://10.0.0.1");
+}
+
+#[test]
+fn an_upstream_has_addresses_of_all_kinds_and_checks() {
+    let site = shop("health: { path: '/healthz?full', host: shop.example, interval: 2s, unhealthy: 5 }\n").replace(
+        "http://127.0.0.1:3000",
+        "[http://10.0.0.1, { url: 'h2c://app:81', weight: 3, connections: 200 }, 'unix:run/app.sock', https://a.se]",
+    );
+    let loaded = loaded(&[("sites/shop.yaml", &site)]);
+    let site = only_site(&loaded);
+    let found: Vec<_> = site.upstream.targets.iter().map(|of| (of.weight, of.target.connections)).collect();
+    assert_eq!(found, [(1, 0), (3, 200), (1, 0), (1, 0)]);
+    let protocols: Vec<_> = site.upstream.targets.iter().map(|of| of.target.protocol.clone()).collect();
+    assert_eq!(protocols, [Protocol::Http, Protocol::Http2, Protocol::Http, Protocol::Tls(Tls::default())]);
+    let Endpoint::Unix(socket) = &site.upstream.targets[2].target.endpoint else { panic!("{site:?}") };
+    assert!(socket.is_absolute() && socket.ends_with("sites/run/app.sock"), "{socket:?}");
+    assert_eq!(
+        site.filter.upstream_origins,
+        ["http://10.0.0.1", "http://app:81", "https://a.se"].map(Box::from)
+    );
+    let check = site.upstream.check.as_ref().unwrap();
+    assert_eq!(
+        (check.path.as_str(), check.host.as_ref().unwrap().as_str()),
+        ("/healthz?full", "shop.example")
+    );
+    // A check that is made every two seconds has two seconds.
+    assert_eq!((check.interval.as_secs(), check.timeout.as_secs()), (2, 2));
+    assert_eq!((check.thresholds.healthy, check.thresholds.unhealthy), (2, 5));
 }
 
 #[test]
@@ -253,7 +282,7 @@ fn what_has_no_behaviour_or_little_sense_is_warned_of() {
     let warnings = lines(&loaded(&[("consentry.yaml", main), ("sites/shop.yaml", &site)]).warnings);
     for expected in [
         "`proxy_protocol` is not built yet",
-        "`verify` does nothing for http",
+        "`verify` does nothing without TLS",
         "`acme-stats` cannot be anonymized",
         "`marketing` runs before anybody has agreed",
         "`text` #777 on `background` #ffffff has a contrast of 4.48",

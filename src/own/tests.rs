@@ -136,7 +136,7 @@ pub(super) fn site() -> Site {
         gate: Rules { gates: vec![gate], crawlers: gate::Crawlers::Pass },
         documents: shelf(),
         filter: Arc::new(filter),
-        upstream: upstream::Settings { targets: Vec::new(), client_address: ClientAddress::Full },
+        upstream: upstream::Settings::new(Vec::new(), None, ClientAddress::Full),
         controller: Party {
             name: "Exempelbyrån AB".into(),
             organisation_number: None,

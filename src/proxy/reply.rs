@@ -2,7 +2,7 @@
 //!
 //! It alone turns failures into statuses. A visitor never sees an internal message.
 
-use http::header::{HeaderName, VARY};
+use http::header::{HeaderName, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -81,11 +81,17 @@ pub(super) fn upstream_failed(
         Failure::Protocol { .. } => (StatusCode::BAD_GATEWAY, Message::Unreachable, "protocol"),
         Failure::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, Message::TooSlow, "timed-out"),
         Failure::Request { .. } => (StatusCode::BAD_REQUEST, Message::BadRequest, "request"),
+        Failure::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, Message::Unreachable, "busy"),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Message::TooLarge, "too-large"),
     };
     line.failed(reason);
     tracing::warn!(site = %site.name, reason, error = %causes(failure), "no answer from the upstream");
-    told(site, visit, status, message, None)
+    let mut reply = told(site, visit, status, message, None);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // Connections come free all the time.
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    reply
 }
 
 fn told(

@@ -1,171 +1,178 @@
-//! Connections to upstreams: TCP and TLS within `timeouts.upstream_connect`, and what is trusted on the way.
+//! Connections to one address of an upstream, until HTTP can be spoken on them.
 
-use std::future::ready;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use arc_swap::ArcSwap;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tower_service::Service;
 
-use super::Trust;
-use super::trust_anything::TrustAnything;
+use super::certificates::{Certificates, Offer};
+use super::names::{Names, bare};
+use super::target::{Endpoint, Protocol, Target};
+use super::upload::Upload;
+use super::{Cause, Timeouts};
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+/// The most requests that share a connection, however many the upstream would take: a lost packet stops them all.
+pub(super) const STREAMS: usize = 128;
 
-/// Makes connections, all in clear text or all over TLS.
-#[derive(Clone)]
+/// What all connectors share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// A reload may change them.
+    pub(super) timeouts: ArcSwap<Timeouts>,
+    pub(super) names: Names,
+    pub(super) certificates: Certificates,
+    /// Where checks run, whichever thread reads the settings again.
+    pub(super) runtime: Handle,
+}
+
+/// Makes connections to one address.
+#[derive(Clone, Debug)]
 pub(super) struct Connector {
-    tcp: HttpConnector,
-    tls: Option<TlsConnector>,
-    at_most: Duration,
+    pub(super) shared: Arc<Shared>,
+    pub(super) target: Arc<Target>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection on which requests can be sent.
+pub(super) enum Made {
+    /// One at a time.
+    Http1(http1::SendRequest<Upload>),
+    /// Many at a time: so many as the second says.
+    Http2(http2::SendRequest<Upload>, Arc<AtomicUsize>),
 }
 
 impl Connector {
-    /// For `http`.
-    pub(super) fn clear(at_most: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        // With several addresses behind one name, hyper gives each its share of this.
-        tcp.set_connect_timeout(Some(at_most));
-        Connector { tcp, tls: None, at_most }
+    pub(super) fn new(shared: Arc<Shared>, target: Arc<Target>) -> Self {
+        Connector { shared, target, open: Arc::default() }
     }
 
-    /// For `https`.
-    pub(super) fn tls(trust: &Trust, at_most: Duration) -> Result<Self, Error> {
-        let tls = Some(TlsConnector::from(Arc::new(config(trust)?)));
-        Ok(Connector { tls, ..Connector::clear(at_most) })
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Link>;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Link>, Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
+    /// One whose connections are not counted with these.
+    pub(super) fn apart(&self) -> Self {
+        Connector { open: Arc::default(), ..self.clone() }
     }
 
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let name = match &self.tls {
-            Some(_) => server_name(&uri).map(Some),
-            None => Ok(None),
-        };
-        let name = match name {
-            Ok(name) => name,
-            Err(error) => return Box::pin(ready(Err(error))),
-        };
-        let secure = self.tls.clone().zip(name);
-        let connecting = self.tcp.call(uri);
-        let link = async move {
-            let tcp = connecting.await?.into_inner();
-            let socket = match secure {
-                None => Socket::Clear(tcp),
-                Some((tls, name)) => Socket::Tls(Box::new(tls.connect(name, tcp).await?)),
-            };
-            Ok(TokioIo::new(Link { socket, used: Used::default() }))
-        };
-        let within = tokio::time::timeout(self.at_most, link);
-        Box::pin(async { within.await.map_err(|_| Error::from(io::Error::from(io::ErrorKind::TimedOut)))? })
+    /// How many of its connections are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
-}
 
-fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
-    let host = uri.host().unwrap_or_default();
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Ok(ServerName::try_from(bare.to_owned())?)
-}
-
-fn config(trust: &Trust) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let mut config = match authorities(trust)? {
-        Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
-        None => accept_anything(builder, provider),
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
-
-fn accept_anything(builder: Builder, provider: Arc<CryptoProvider>) -> ClientConfig {
-    builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustAnything(provider)))
-        .with_no_client_auth()
-}
-
-/// The authorities to verify against; none where nothing is verified.
-fn authorities(trust: &Trust) -> Result<Option<rustls::RootCertStore>, Error> {
-    let certificates = match trust {
-        Trust::Anything => return Ok(None),
-        Trust::Authority(path) => of_file(path)?,
-        Trust::System => {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(%error, "a certificate authority of this machine cannot be read");
+    /// Makes a connection. `held` is let go when it has closed, or has become something else than HTTP.
+    pub(super) async fn connect<H: Send + 'static>(&self, offer: Offer, held: H) -> Result<Made, Cause> {
+        let (socket, speaks) = self.socket(offer).await?;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let io = TokioIo::new(Link { socket, open: Arc::clone(&self.open) });
+        match speaks {
+            Speaks::Http1 => {
+                let (sender, connection) = http1::handshake(io).await?;
+                tokio::spawn(async move {
+                    if let Err(error) = connection.with_upgrades().await {
+                        tracing::debug!(%error, "a connection to the upstream broke off");
+                    }
+                    drop(held);
+                });
+                Ok(Made::Http1(sender))
             }
-            found.certs
+            Speaks::Http2 => {
+                let (sender, connection) = self.http2().handshake(io).await?;
+                let most = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+                tokio::spawn(drive(connection, Arc::clone(&most), held));
+                Ok(Made::Http2(sender, most))
+            }
         }
-    };
-    let mut roots = rustls::RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err("there is no certificate authority to verify against".into());
-    }
-    Ok(Some(roots))
-}
-
-fn of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    Ok(CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?)
-}
-
-/// Whether a connection has carried an answer before: only such a one may have gone stale in the pool.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Used(Arc<AtomicBool>);
-
-impl Used {
-    pub(super) fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_noted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
+        // A path that has gone silent would swallow every request that shares the connection.
+        const PING_EVERY: Duration = Duration::from_secs(10);
+        // As much for the connection as for all of its streams, so that visitors who do not read stop nobody else.
+        const STREAM_WINDOW: u32 = 128 << 10;
+        const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
+        // About what hyper takes of an upstream that speaks HTTP/1.1.
+        const HEADERS: u32 = 256 << 10;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADERS)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(self.shared.timeouts.load().connect);
+        builder
+    }
+
+    async fn socket(&self, offer: Offer) -> Result<(Box<dyn Socket>, Speaks), Cause> {
+        let plain = || match (&self.target.protocol, offer) {
+            (Protocol::Http2, Offer::Both) => Speaks::Http2,
+            _ => Speaks::Http1,
+        };
+        let (host, port) = match &self.target.endpoint {
+            Endpoint::Unix(path) => return Ok((Box::new(UnixStream::connect(path).await?), plain())),
+            Endpoint::Tcp { host, port } => (host, *port),
+        };
+        let tcp = self.shared.names.connect(host, port).await?;
+        match &self.target.protocol {
+            Protocol::Http | Protocol::Http2 => Ok((Box::new(tcp), plain())),
+            Protocol::Tls(tls) => {
+                let config = self.shared.certificates.config(tls, offer)?;
+                let stream = TlsConnector::from(config).connect(server_name(host)?, tcp).await?;
+                let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                Ok((Box::new(stream), if is_h2 { Speaks::Http2 } else { Speaks::Http1 }))
+            }
+        }
     }
 }
 
-/// One connection to an upstream.
-pub(super) struct Link {
-    socket: Socket,
-    used: Used,
+#[derive(Clone, Copy)]
+enum Speaks {
+    Http1,
+    Http2,
 }
 
-enum Socket {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+/// Moves an HTTP/2 connection, and keeps in mind how many streams the other side allows.
+async fn drive<H>(
+    mut connection: http2::Connection<TokioIo<Link>, Upload, TokioExecutor>,
+    most: Arc<AtomicUsize>,
+    held: H,
+) {
+    let ended = std::future::poll_fn(|context| {
+        let polled = Pin::new(&mut connection).poll(context);
+        most.store(connection.current_max_send_streams(), Ordering::Relaxed);
+        polled
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a connection to the upstream broke off");
+    }
+    drop(held);
 }
 
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.used.clone())
+fn server_name(host: &str) -> Result<ServerName<'static>, Cause> {
+    Ok(ServerName::try_from(bare(host).to_owned())?)
+}
+
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+/// One connection, counted as long as it is open.
+struct Link {
+    socket: Box<dyn Socket>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -175,10 +182,7 @@ impl AsyncRead for Link {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Clear(socket) => Pin::new(socket).poll_read(context, buffer),
-            Socket::Tls(socket) => Pin::new(socket).poll_read(context, buffer),
-        }
+        Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
 
@@ -188,10 +192,7 @@ impl AsyncWrite for Link {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Socket::Clear(socket) => Pin::new(socket).poll_write(context, bytes),
-            Socket::Tls(socket) => Pin::new(socket).poll_write(context, bytes),
-        }
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -199,30 +200,18 @@ impl AsyncWrite for Link {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Socket::Clear(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-            Socket::Tls(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-        }
+        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.socket {
-            Socket::Clear(socket) => socket.is_write_vectored(),
-            Socket::Tls(socket) => socket.is_write_vectored(),
-        }
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Clear(socket) => Pin::new(socket).poll_flush(context),
-            Socket::Tls(socket) => Pin::new(socket).poll_flush(context),
-        }
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Clear(socket) => Pin::new(socket).poll_shutdown(context),
-            Socket::Tls(socket) => Pin::new(socket).poll_shutdown(context),
-        }
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

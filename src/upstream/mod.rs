@@ -1,52 +1,77 @@
-//! Talking to the application behind: the connection pool, the request as it sees it, upgrades.
+//! Talking to the application behind: which of its addresses, over which connection, and the request as it sees it.
 
+mod answer;
+mod balance;
+mod certificates;
 mod connector;
+mod health;
+mod lease;
+mod member;
+mod names;
 mod outgoing;
 mod pool;
+mod probe;
+mod target;
 mod trust_anything;
 mod upgrade;
 mod upload;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::filter::Body;
 use crate::gate::Permit;
 use crate::visit::{ClientAddress, Visit};
-use pool::Pools;
+pub use answer::Answer;
+use answer::Counted;
+use balance::{Candidate, Standing};
+use certificates::Certificates;
+use connector::Shared;
+pub use health::Thresholds;
+use member::Member;
+pub use names::{Addresses, Names, Resolver};
+pub use probe::Check;
+pub use target::{Endpoint, Identity, Malformed, Protocol, Target, Tls, Trust};
 use upload::Upload;
+
+/// Why something went wrong beneath HTTP.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The application behind one site.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Its addresses, in the order of the YAML. Never empty.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Weighted>,
+    /// How they are checked beside the requests of visitors (`health`), if at all.
+    pub check: Option<Check>,
     /// What it learns of the visitor's address.
     pub client_address: ClientAddress,
+    /// What runs for it, once it is in use.
+    running: OnceLock<Arc<Running>>,
 }
 
-/// One address of an upstream.
+/// An address, and how much of the work it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// `http` or `https`, host and port; the path is `/`.
-    pub url: url::Url,
-    /// How its certificate is verified; ignored for `http`.
-    pub trust: Trust,
+pub struct Weighted {
+    /// The address.
+    pub target: Target,
+    /// Its share, in proportion to those of the others. Never 0.
+    pub weight: u16,
 }
 
-/// How an upstream's certificate is verified.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Trust {
-    /// Against the machine's certificate authorities.
-    #[default]
-    System,
-    /// Against the authorities of this PEM file (`ca: FILE`).
-    Authority(std::path::PathBuf),
-    /// Not at all (`verify: false`).
-    Anything,
+/// The addresses of one site while they run.
+#[derive(Debug)]
+struct Running {
+    members: Vec<(Arc<Member>, u16)>,
+    /// Whose turn it is among equals.
+    turns: Mutex<Vec<i64>>,
 }
 
 /// How long the upstream may take.
@@ -94,35 +119,102 @@ pub enum Failure {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The address has as many connections as it may, and none came free in time.
+    #[error("all connections to {address} are in use")]
+    Busy {
+        /// Host and port.
+        address: Box<str>,
+    },
     /// The request's body is larger than `limits.request_body`.
     #[error("the request's body is too large")]
     TooLarge,
 }
 
-/// Which address of an upstream answered: among the extensions of its answer.
-#[derive(Clone, Debug)]
+/// Which address has answered: stands in the extensions of every answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// Host and port.
-    pub address: Box<str>,
+    /// `HOST:PORT` or `unix:PATH`.
+    pub address: Arc<str>,
 }
 
-/// The pools of connections to all upstreams.
+/// How an address is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// `HOST:PORT` or `unix:PATH`.
+    pub address: Arc<str>,
+    /// Whether requests go there: not while it refuses connections, nor while it fails its checks.
+    pub is_healthy: bool,
+    /// Requests under way there, to the end of their answers; checks are none.
+    pub requests: usize,
+    /// Connections that are open, idle ones and upgraded ones too.
+    pub connections: usize,
+}
+
+/// What runs, by what it is for.
+type Members = HashMap<(Target, Option<Check>), Weak<Member>>;
+
+/// All upstreams: their connections, and what is known of their health.
 #[derive(Debug)]
 pub struct Upstreams {
-    timeouts: Timeouts,
-    pools: Pools,
+    shared: Arc<Shared>,
+    /// Sites that reach an address in the same way share what runs for it; it ends with the last of them.
+    members: Mutex<Members>,
 }
 
 impl Upstreams {
-    /// Empty pools.
+    /// No connections yet; names are resolved as the machine does. To be called where the proxy runs, inside its
+    /// runtime.
     pub fn new(timeouts: Timeouts) -> Self {
-        Upstreams { timeouts, pools: Pools::new(timeouts) }
+        Upstreams::following(timeouts, Names::default())
     }
 
-    /// Forgets the connections over TLS, and with them the certificate authorities they were verified against: a
-    /// reload may have changed those files. What is under way goes on.
-    pub fn forget_authorities(&self) {
-        self.pools.forget_authorities();
+    /// The same, with names of one's own.
+    pub fn following(timeouts: Timeouts, names: Names) -> Self {
+        let (certificates, runtime) = (Certificates::default(), Handle::current());
+        let timeouts = ArcSwap::from_pointee(timeouts);
+        let shared = Shared { timeouts, names, certificates, runtime };
+        Upstreams { shared: Arc::new(shared), members: Mutex::default() }
+    }
+
+    /// Starts what these sites need before their first request: active checks. What they have in common with the
+    /// settings in force goes on as it is, so call it before those are dropped.
+    pub fn adopt<'a>(&self, sites: impl IntoIterator<Item = &'a Settings>) {
+        for site in sites {
+            self.running(site);
+        }
+        self.members().retain(|_, member| member.strong_count() > 0);
+    }
+
+    /// Lets other timeouts hold from the next request on.
+    pub fn change(&self, timeouts: Timeouts) {
+        self.shared.timeouts.store(Arc::new(timeouts));
+    }
+
+    /// Forgets what was read from files of certificates, and the connections that were made with it: a reload may
+    /// have changed those files. What is under way goes on.
+    pub fn forget_certificates(&self) {
+        self.shared.certificates.forget();
+        for member in self.alive() {
+            member.forget_certificates();
+        }
+    }
+
+    /// How each address is doing, in the order of their names. Where sites reach one address in different ways,
+    /// it counts once: healthy if it is for all of them.
+    pub fn states(&self) -> Vec<State> {
+        let now = Instant::now();
+        let mut states: Vec<State> = self.alive().iter().map(|member| member.state(now)).collect();
+        states.sort_by(|one, other| one.address.cmp(&other.address));
+        states.dedup_by(|next, first| {
+            let is_same = next.address == first.address;
+            if is_same {
+                first.is_healthy &= next.is_healthy;
+                first.requests += next.requests;
+                first.connections += next.connections;
+            }
+            is_same
+        });
+        states
     }
 
     /// Sends a request on and gives back the head of the answer; the body follows as it comes.
@@ -136,38 +228,102 @@ impl Upstreams {
         _permit: Permit,
         visit: &Visit,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Answer>, Failure> {
         let (mut parts, body) = request.into_parts();
         let visitor = upgrade::asked_for(&mut parts);
         outgoing::rewrite(&mut parts.headers, &visit.arrival, to.client_address);
         if visitor.is_some() {
             upgrade::announce(&mut parts.headers);
         }
-        let mut answer = self.ask(to, &parts, &Upload::new(body)).await?;
+        let mut answer = self.running(to).ask(&parts, &Upload::new(body)).await?;
         outgoing::strip_hop_by_hop(answer.headers_mut());
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {
             upgrade::announce(answer.headers_mut());
             let upstream = hyper::upgrade::on(&mut answer);
-            tokio::spawn(upgrade::tunnel(visitor, upstream, self.timeouts.idle));
+            let occupied = answer.body_mut().take_occupied();
+            let idle = self.shared.timeouts.load().idle;
+            tokio::spawn(async move {
+                upgrade::tunnel(visitor, upstream, idle).await;
+                drop(occupied);
+            });
         }
         Ok(answer)
     }
 
-    /// Asks the targets in order until one can be connected to. Nothing of the body is read before that.
-    async fn ask(
-        &self,
-        to: &Settings,
-        parts: &Parts,
-        upload: &Upload,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut outcome =
-            Err(Failure::Connect { address: "".into(), source: "the site has no upstream".into() });
-        for target in &to.targets {
-            outcome = self.pools.ask(target, parts, upload).await;
-            if !matches!(outcome, Err(Failure::Connect { .. })) {
-                break;
-            }
+    fn running<'a>(&self, site: &'a Settings) -> &'a Running {
+        site.running.get_or_init(|| {
+            let mut members = self.members();
+            let running = site.targets.iter().map(|Weighted { target, weight }| {
+                let key = (target.clone(), site.check.clone());
+                let known = members.get(&key).and_then(Weak::upgrade);
+                let member = known.unwrap_or_else(|| {
+                    let shared = Arc::clone(&self.shared);
+                    let member = Arc::new(Member::start(shared, target.clone(), site.check.clone()));
+                    members.insert(key, Arc::downgrade(&member));
+                    member
+                });
+                (member, *weight)
+            });
+            let members = running.collect();
+            Arc::new(Running { members, turns: Mutex::new(vec![0; site.targets.len()]) })
+        })
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alive(&self) -> Vec<Arc<Member>> {
+        self.members().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Settings {
+    /// An application at these addresses.
+    pub fn new(targets: Vec<Weighted>, check: Option<Check>, client_address: ClientAddress) -> Self {
+        Settings { targets, check, client_address, running: OnceLock::new() }
+    }
+}
+
+impl Running {
+    /// Asks one address after the other until one answers. Nothing of the body is read before a connection stands.
+    async fn ask(&self, parts: &Parts, upload: &Upload) -> Result<Response<Answer>, Failure> {
+        let mut tried = Vec::new();
+        let mut is_repeated = false;
+        let mut failure = Failure::Connect { address: "".into(), source: "the site has no upstream".into() };
+        while let Some((index, member, counted)) = self.choose(&tried) {
+            failure = match member.ask(parts, upload, counted).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure @ Failure::Connect { .. }) => failure,
+                // Once: a request that brings an application down should not visit all of it.
+                Err(failure @ Failure::Protocol { .. })
+                    if !is_repeated && member::may_repeat(parts, upload) =>
+                {
+                    is_repeated = true;
+                    failure
+                }
+                Err(failure) => return Err(failure),
+            };
+            tried.push(index);
         }
-        outcome
+        Err(failure)
+    }
+
+    fn choose(&self, tried: &[usize]) -> Option<(usize, &Member, Counted)> {
+        let now = Instant::now();
+        if let [(only, _)] = self.members.as_slice() {
+            return tried.is_empty().then(|| (0, &**only, only.claim(now)));
+        }
+        // Kept until the chosen one is counted, so that nobody chooses by what is no longer so.
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let candidate = |(index, (member, weight)): (usize, &(Arc<Member>, u16))| Candidate {
+            standing: if tried.contains(&index) { Standing::Tried } else { member.standing(now) },
+            under_way: member.under_way(),
+            weight: *weight,
+        };
+        let candidates: Vec<Candidate> = self.members.iter().enumerate().map(candidate).collect();
+        let index = balance::choose(&candidates, &mut turns)?;
+        let (member, _) = self.members.get(index)?;
+        Some((index, member, member.claim(now)))
     }
 }

@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 
 use crate::visit::{Arrival, ClientAddress};
 
@@ -39,6 +40,18 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     remove_where(headers, |name| name.starts_with("proxy-"));
+}
+
+/// A request of HTTP/1.1 as HTTP/2 writes it: the host is `:authority`, and nothing is said of the connection
+/// (RFC 9113 sections 8.2.2 and 8.3.1).
+pub(super) fn as_http2<B>(mut request: Request<B>, scheme: &str) -> Result<Request<B>, http::Error> {
+    let host = request.headers_mut().remove(HOST);
+    let authority = Authority::try_from(host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes))?;
+    request.headers_mut().remove(CONNECTION);
+    let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()?;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(request)
 }
 
 /// Joins `Cookie` lines into one: HTTP/2 may split them, and HTTP/1 has one (RFC 9113 section 8.2.3).
@@ -235,6 +248,23 @@ mod tests {
         let mut headers = headers(&[("te", "gzip, Trailers")]);
         rewrite(&mut headers, &arrival("192.0.2.1"), ClientAddress::Full);
         assert_eq!((text(&headers, "te"), text(&headers, "connection")), (vec!["trailers"], vec!["te"]));
+    }
+
+    #[test]
+    fn http2_names_the_host_in_its_authority_and_keeps_the_target_byte_for_byte() {
+        for target in ["/", "/a/../b//c%2f%zz;d?e=%20&f", "/?", "*"] {
+            let request = Request::options(target)
+                .header("host", "Shop.example:81")
+                .header("connection", "te")
+                .header("te", "trailers")
+                .body(())
+                .unwrap();
+            let request = as_http2(request, "https").unwrap();
+            assert_eq!(request.uri().authority().unwrap(), "Shop.example:81");
+            assert_eq!(request.uri().path_and_query().unwrap(), target);
+            assert_eq!(request.headers().keys().collect::<Vec<_>>(), ["te"]);
+        }
+        assert!(as_http2(Request::new(()), "http").is_err());
     }
 
     proptest! {

@@ -1,185 +1,321 @@
-//! Connections that are kept for the next request, and one request on one of them.
+//! The connections to one address: kept for the next request, shared where they speak HTTP/2, and never more
+//! than the address may have.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{Extensions, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::client::conn::{http1, http2};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
-use super::connector::{Connector, Used};
+use super::certificates::Offer;
+use super::connector::{Connector, Made, STREAMS};
+use super::lease::{Channel, Held, Lease, Missing, Stream, Wanted};
+use super::target::Protocol;
 use super::upload::Upload;
-use super::{Failure, Served, Target, Timeouts, Trust};
-use crate::listener::body::Broken;
+use super::{Cause, Timeouts};
 
-type Pool = Client<Connector, Upload>;
+/// Apache and Node close after five seconds. Who closes first never sends on a closed connection.
+const BEFORE_THE_UPSTREAM: Duration = Duration::from_secs(4);
+/// nginx closes after a thousand requests. Whatever is under way to it just then is lost.
+const REQUESTS: usize = 900;
+/// The most idle connections that are kept.
+const KEPT: usize = 256;
 
-/// One pool for clear text, and one for each way to trust.
+/// The connections to one address.
 #[derive(Debug)]
-pub(super) struct Pools {
-    timeouts: Timeouts,
-    clear: Pool,
-    tls: Mutex<HashMap<Trust, Pool>>,
+pub(super) struct Pool {
+    pub(super) connector: Connector,
+    /// One seat for each connection that may be in use; none where there is no limit.
+    seats: Option<Arc<Semaphore>>,
+    state: Mutex<State>,
+    /// Held while it is not known whether the next connection could be shared.
+    opening: tokio::sync::Mutex<()>,
+    /// Something that can be shared has turned up.
+    shareable: Notify,
 }
 
-impl Pools {
-    pub(super) fn new(timeouts: Timeouts) -> Self {
-        let clear = pool(Connector::clear(timeouts.connect), timeouts.idle);
-        Pools { timeouts, clear, tls: Mutex::default() }
+#[derive(Debug, Default)]
+struct State {
+    /// HTTP/1.1, the last one used at the end.
+    idle: Vec<Idle>,
+    shared: Vec<Shared>,
+    speaks_http1: bool,
+    is_swept: bool,
+    /// Connections that were made before are not kept.
+    forgotten: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<Upload>,
+    made: Instant,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<Upload>,
+    made: Instant,
+    used: Instant,
+    requests: usize,
+    streams: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    pub(super) fn new(connector: Connector) -> Self {
+        let seats = match connector.target.connections {
+            0 => None,
+            most => Some(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
+        };
+        Pool {
+            connector,
+            seats,
+            state: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            shareable: Notify::new(),
+        }
     }
 
-    pub(super) fn forget_authorities(&self) {
-        self.tls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Whether a request would have to wait for a connection.
+    pub(super) fn is_full(&self) -> bool {
+        self.seats.as_ref().is_some_and(|seats| seats.available_permits() == 0) && !self.has_room()
     }
 
-    /// Sends one request to one target.
-    pub(super) async fn ask(
-        &self,
-        target: &Target,
-        parts: &Parts,
-        upload: &Upload,
-    ) -> Result<Response<Incoming>, Failure> {
-        let address = Address::of(target);
-        let pool = self.pool(target).map_err(|source| address.unreachable(source))?;
-        let uri = uri(target, &parts.uri).map_err(|source| address.unreachable(source.into()))?;
-        let mut may_retry = upload.is_empty() && parts.method.is_idempotent();
+    /// Closes what nobody uses, and lets no request onto what there is.
+    pub(super) fn forget(&self) {
+        let mut state = self.state();
+        state.idle.clear();
+        state.shared.clear();
+        state.speaks_http1 = false;
+        state.forgotten = Some(Instant::now());
+    }
+
+    /// A connection for one request, within `timeouts.upstream_connect` for each wait.
+    pub(super) async fn take(self: &Arc<Self>, wanted: Wanted) -> Result<Lease, Missing> {
+        if let Some(lease) = self.share(wanted) {
+            return Ok(lease);
+        }
+        let seat = match &self.seats {
+            None => None,
+            Some(seats) => match timeout(self.timeouts().connect, self.wait(seats, wanted)).await {
+                Ok(Waited::Seat(seat)) => seat,
+                Ok(Waited::Lease(lease)) => return Ok(lease),
+                Err(_) => return Err(Missing::Busy),
+            },
+        };
+        // One that is too old makes room for another: the limit counts both.
+        if let Some(Idle { sender, made, .. }) = self.pop()
+            && wanted.admits(made)
+        {
+            let held = Held { _seat: seat, _stream: None };
+            return Ok(Lease { channel: Channel::Http1(sender), is_used: true, made, held });
+        }
+        match timeout(self.timeouts().connect, self.open(wanted, seat)).await {
+            Ok(opened) => opened.map_err(Missing::Unreachable),
+            Err(_) => Err(Missing::Unreachable(std::io::Error::from(std::io::ErrorKind::TimedOut).into())),
+        }
+    }
+
+    async fn wait(self: &Arc<Self>, seats: &Arc<Semaphore>, wanted: Wanted) -> Waited {
+        // One place in the queue for the whole wait.
+        let mut seat = std::pin::pin!(Arc::clone(seats).acquire_owned());
         loop {
-            let request = request(parts, uri.clone(), upload.clone());
-            let outcome = tokio::select! {
-                outcome = pool.request(request) => outcome,
-                () = upload.overdue(self.timeouts.response) => return Err(address.timed_out()),
-            };
-            match outcome {
-                Ok(mut answer) => {
-                    answer.extensions_mut().insert(Served { address: address.text() });
-                    return accept(answer, parts).map_err(|source| address.garbled(source));
-                }
-                // The upstream had closed the pooled connection just then, so it has not seen the request; and
-                // had it, asking twice would do no harm (RFC 9110 section 9.2.2).
-                Err(error) if may_retry && is_stale(&error) => may_retry = false,
-                Err(error) => return Err(failure(&address, upload, error)),
+            // Created before looking, so that nothing slips through in between.
+            let shareable = self.shareable.notified();
+            if let Some(lease) = self.share(wanted) {
+                return Waited::Lease(lease);
+            }
+            tokio::select! {
+                seat = &mut seat => return Waited::Seat(seat.ok()),
+                () = shareable => {}
             }
         }
     }
 
-    fn pool(&self, target: &Target) -> Result<Pool, Cause> {
-        if target.url.scheme() != "https" {
-            return Ok(self.clear.clone());
+    async fn open(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        seat: Option<OwnedSemaphorePermit>,
+    ) -> Result<Lease, Cause> {
+        // Who comes while the first connection is made would rather share it than make another.
+        let _turn = match wanted.offer {
+            Offer::Both if self.may_share() => Some(self.opening.lock().await),
+            Offer::Both | Offer::Http1 => None,
+        };
+        if let Some(lease) = self.share(wanted) {
+            return Ok(lease);
         }
-        let mut pools = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(&target.trust) {
-            return Ok(pool.clone());
-        }
-        let pool = pool(Connector::tls(&target.trust, self.timeouts.connect)?, self.timeouts.idle);
-        pools.insert(target.trust.clone(), pool.clone());
-        Ok(pool)
-    }
-}
-
-fn pool(connector: Connector, idle: Duration) -> Pool {
-    // Apache and Node close after five seconds. Who closes first never sends on a closed connection.
-    const BEFORE_THE_UPSTREAM: Duration = Duration::from_secs(4);
-    const KEPT_PER_TARGET: usize = 256;
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(idle.min(BEFORE_THE_UPSTREAM))
-        .pool_max_idle_per_host(KEPT_PER_TARGET)
-        .set_host(false)
-        .build(connector)
-}
-
-/// The target's address with the path and query of the request, byte for byte.
-fn uri(target: &Target, asked: &Uri) -> Result<Uri, http::Error> {
-    let path = asked.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    let authority = &target.url[url::Position::BeforeHost..url::Position::AfterPort];
-    Uri::builder().scheme(target.url.scheme()).authority(authority).path_and_query(path).build()
-}
-
-fn request(parts: &Parts, uri: Uri, upload: Upload) -> Request<Upload> {
-    let mut request = Request::new(upload);
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = parts.headers.clone();
-    request
-}
-
-/// Takes an answer, unless it switches to a protocol that nobody asked for.
-fn accept(answer: Response<Incoming>, parts: &Parts) -> Result<Response<Incoming>, Cause> {
-    if let Some(used) = answer.extensions().get::<Used>() {
-        used.note();
-    }
-    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !parts.headers.contains_key(http::header::UPGRADE) {
-        return Err("it switched protocols unasked".into());
-    }
-    Ok(answer)
-}
-
-/// Whether a connection failed that had been in use before.
-fn is_stale(error: &legacy::Error) -> bool {
-    let mut about = Extensions::new();
-    if let Some(connected) = error.connect_info() {
-        connected.get_extras(&mut about);
-    }
-    about.get::<Used>().is_some_and(Used::is_noted)
-}
-
-fn failure(address: &Address, upload: &Upload, error: legacy::Error) -> Failure {
-    match upload.take_broken() {
-        Some(broken) if broken.downcast_ref() == Some(&Broken::TooLarge) => Failure::TooLarge,
-        Some(source) => Failure::Request { source },
-        None if error.is_connect() => address.unreachable(error.into()),
-        None => address.garbled(error.into()),
-    }
-}
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// Host and port of a target, for whoever reads the log.
-struct Address<'a>(&'a url::Url);
-
-impl<'a> Address<'a> {
-    fn of(target: &'a Target) -> Self {
-        Address(&target.url)
-    }
-
-    fn text(&self) -> Box<str> {
-        let host = self.0.host_str().unwrap_or_default();
-        match self.0.port_or_known_default() {
-            Some(port) => format!("{host}:{port}").into(),
-            None => host.into(),
+        // A shared connection keeps the seat to its end; another one gives it to the request.
+        let seat = Arc::new(Mutex::new(seat));
+        let made = self.connector.connect(wanted.offer, Arc::clone(&seat)).await?;
+        let now = Instant::now();
+        match made {
+            Made::Http1(sender) => {
+                self.state().speaks_http1 |= wanted.offer == Offer::Both;
+                let seat = seat.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let held = Held { _seat: seat, _stream: None };
+                Ok(Lease { channel: Channel::Http1(sender), is_used: false, made: now, held })
+            }
+            Made::Http2(sender, most) => {
+                let streams = Arc::new(AtomicUsize::new(0));
+                let shared = Shared { sender, made: now, used: now, requests: 1, streams, most };
+                let lease = self.lease(&shared, false);
+                let mut state = self.state();
+                state.speaks_http1 = false;
+                state.shared.push(shared);
+                self.sweep_from_now_on(&mut state);
+                drop(state);
+                self.shareable.notify_waiters();
+                Ok(lease)
+            }
         }
     }
 
-    fn unreachable(&self, source: Cause) -> Failure {
-        Failure::Connect { address: self.text(), source }
+    /// Keeps an HTTP/1.1 connection for the next request, once the answer on it has been read to the end.
+    pub(super) fn give_back(
+        self: &Arc<Self>,
+        mut sender: http1::SendRequest<Upload>,
+        made: Instant,
+        held: Held,
+    ) {
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            if sender.ready().await.is_ok() {
+                pool.keep(Idle { sender, made, since: Instant::now() });
+            }
+            drop(held);
+        });
     }
 
-    fn garbled(&self, source: Cause) -> Failure {
-        Failure::Protocol { address: self.text(), source }
+    fn keep(self: &Arc<Self>, idle: Idle) {
+        let mut state = self.state();
+        let is_forgotten = state.forgotten.is_some_and(|forgotten| idle.made <= forgotten);
+        if !is_forgotten && state.idle.len() < KEPT && !self.is_spent(idle.made, idle.since, self.kept_idle())
+        {
+            state.idle.push(idle);
+            self.sweep_from_now_on(&mut state);
+        }
     }
 
-    fn timed_out(&self) -> Failure {
-        Failure::TimedOut { address: self.text() }
+    /// The idle connection that was used last: the others may grow old and go.
+    fn pop(&self) -> Option<Idle> {
+        let mut state = self.state();
+        while let Some(idle) = state.idle.pop() {
+            if idle.sender.is_ready() && !self.is_spent(idle.made, idle.since, self.kept_idle()) {
+                return Some(idle);
+            }
+        }
+        None
+    }
+
+    /// A place on a shared connection.
+    fn share(self: &Arc<Self>, wanted: Wanted) -> Option<Lease> {
+        if wanted.offer == Offer::Http1 || self.connector.target.protocol == Protocol::Http {
+            return None;
+        }
+        let mut state = self.state();
+        state.shared.retain(|shared| self.is_wanted(shared));
+        let has_place = |shared: &&mut Shared| shared.has_room() && wanted.admits(shared.made);
+        let shared = state.shared.iter_mut().find(has_place)?;
+        shared.used = Instant::now();
+        shared.requests += 1;
+        Some(self.lease(shared, true))
+    }
+
+    fn lease(self: &Arc<Self>, shared: &Shared, is_used: bool) -> Lease {
+        let stream = Stream::one_more(&shared.streams, self);
+        let held = Held { _seat: None, _stream: Some(stream) };
+        Lease { channel: Channel::Http2(shared.sender.clone()), is_used, made: shared.made, held }
+    }
+
+    /// A shared connection has lost a request: one that waits may take its place.
+    pub(super) fn has_more_room(&self) {
+        if self.seats.is_some() {
+            self.shareable.notify_waiters();
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.state().shared.iter().any(Shared::has_room)
+    }
+
+    /// Whether the next connection might speak HTTP/2.
+    fn may_share(&self) -> bool {
+        match self.connector.target.protocol {
+            Protocol::Http => false,
+            Protocol::Http2 => true,
+            Protocol::Tls(_) => !self.state().speaks_http1,
+        }
+    }
+
+    /// Closes connections that nobody has used for long, from now until there are none.
+    fn sweep_from_now_on(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.kept_idle() / 4));
+        }
+    }
+
+    /// Whether a shared connection may take requests. An old one does while others are on it and no other could be
+    /// made beside it.
+    fn is_wanted(&self, shared: &Shared) -> bool {
+        let is_done = shared.requests >= REQUESTS || self.is_old(shared.made);
+        let has_no_room_beside = self.seats.as_ref().is_some_and(|seats| seats.available_permits() == 0);
+        let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
+        !shared.sender.is_closed() && (!is_done || has_no_room_beside && is_in_use)
+    }
+
+    fn is_spent(&self, made: Instant, since: Instant, idle: Duration) -> bool {
+        self.is_old(made) || since.elapsed() >= idle
+    }
+
+    fn is_old(&self, made: Instant) -> bool {
+        made.elapsed() >= self.connector.shared.names.connection_life
+    }
+
+    fn kept_idle(&self) -> Duration {
+        self.timeouts().idle.min(BEFORE_THE_UPSTREAM)
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        **self.connector.shared.timeouts.load()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+enum Waited {
+    Seat(Option<OwnedSemaphorePermit>),
+    Lease(Lease),
+}
 
-    #[test]
-    fn the_upstream_gets_path_and_query_byte_for_byte() {
-        let target = Target { url: "http://[::1]:3000/".parse().unwrap(), trust: Trust::default() };
-        for asked in ["/", "/a/../b//c%2f%zz;d?e=%20&f", "/?", "/\u{e5}", "*"] {
-            let uri = uri(&target, &asked.parse().unwrap()).unwrap();
-            assert_eq!(uri.authority().unwrap(), "[::1]:3000");
-            assert_eq!(uri.path_and_query().unwrap().as_str(), asked);
+impl Shared {
+    fn has_room(&self) -> bool {
+        let most = self.most.load(Ordering::Relaxed).min(STREAMS);
+        self.streams.load(Ordering::Relaxed) < most && !self.sender.is_closed()
+    }
+}
+
+/// Ends with the pool, or when there is nothing left to sweep.
+async fn sweep(pool: Weak<Pool>, every: Duration) {
+    loop {
+        tokio::time::sleep(every.max(Duration::from_millis(1))).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut state = pool.state();
+        state.idle.retain(|idle| {
+            !idle.sender.is_closed() && !pool.is_spent(idle.made, idle.since, pool.kept_idle())
+        });
+        state.shared.retain(|shared| {
+            let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
+            pool.is_wanted(shared) && (is_in_use || shared.used.elapsed() < pool.kept_idle())
+        });
+        if state.idle.is_empty() && state.shared.is_empty() {
+            state.is_swept = false;
+            return;
         }
     }
 }

@@ -14,7 +14,11 @@ use crate::filter::body::{self, Body};
 /// A body that a connection reads from. Clones are one body: where no connection came about, nothing of it was
 /// read, and the next target reads it through another clone.
 #[derive(Clone)]
-pub(super) struct Upload(Arc<Mutex<State>>);
+pub(super) struct Upload {
+    /// From the beginning: one that has been read looks empty, too.
+    is_empty: bool,
+    state: Arc<Mutex<State>>,
+}
 
 struct State {
     body: Body,
@@ -32,16 +36,17 @@ enum WaitsFor {
 
 impl Upload {
     pub(super) fn new(body: Body) -> Self {
-        let waits_for = match body.is_end_stream() {
+        let is_empty = body.is_end_stream();
+        let waits_for = match is_empty {
             true => WaitsFor::Upstream(Instant::now()),
             false => WaitsFor::Others,
         };
-        Upload(Arc::new(Mutex::new(State { body, waits_for, broken: None })))
+        Upload { is_empty, state: Arc::new(Mutex::new(State { body, waits_for, broken: None })) }
     }
 
     /// Whether the request has no body.
     pub(super) fn is_empty(&self) -> bool {
-        self.state().body.is_end_stream()
+        self.is_empty
     }
 
     /// What broke the visitor's body off, if anything.
@@ -51,11 +56,13 @@ impl Upload {
 
     /// Ends when the upstream has had all there is for `at_most`, and has given nothing back.
     pub(super) async fn overdue(&self, at_most: Duration) {
+        // What came before, such as the search for a connection, has its own limit.
+        let asked = Instant::now();
         loop {
             let now = Instant::now();
             let deadline = match self.state().waits_for {
                 WaitsFor::Others => now + at_most,
-                WaitsFor::Upstream(since) => since + at_most,
+                WaitsFor::Upstream(since) => since.max(asked) + at_most,
             };
             if deadline <= now {
                 return;
@@ -66,7 +73,7 @@ impl Upload {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A body that panicked is not polled again: the request ends with it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

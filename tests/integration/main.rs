@@ -11,6 +11,7 @@
 mod support;
 
 mod architecture;
+mod balancing;
 mod charsets;
 mod commands;
 mod connections;
@@ -23,5 +24,7 @@ mod process;
 mod reload;
 mod story;
 mod streaming;
+mod upstream_addresses;
+mod upstream_http2;
 mod upstreams;
 mod websocket;

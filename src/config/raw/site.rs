@@ -24,6 +24,8 @@ pub(in crate::config) struct Site {
     pub(in crate::config) hosts: Option<Vec<Host>>,
     /// The application: one address, or a list of them.
     pub(in crate::config) upstream: Option<Upstream>,
+    /// How the addresses of the application are checked beside the requests of visitors; without it, requests tell.
+    pub(in crate::config) health: Option<Health>,
     /// Whether the site is treated.
     #[schemars(extend("default" = "enforce"))]
     pub(in crate::config) mode: Mode,
@@ -269,17 +271,26 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) is_list: bool,
 }
 
-/// One address of the application, and how its certificate is verified.
+/// One address of the application, its share of the work, and who is who behind TLS.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Target {
-    /// Scheme, host and port, such as https://10.0.0.5; or `env:NAME`, `file:PATH`.
+    /// Scheme, host and port, such as https://10.0.0.5 or h2c://10.0.0.5:3000, or a socket, unix:/run/app.sock; or
+    /// `env:NAME`, `file:PATH`.
     pub(in crate::config) url: String,
+    /// Its share of the work, in proportion to those of the others.
+    #[schemars(range(min = 1), extend("default" = 1))]
+    pub(in crate::config) weight: Option<u16>,
+    /// How many connections it may have at once; requests beyond wait. 0: no limit.
+    #[schemars(extend("default" = 0))]
+    pub(in crate::config) connections: Option<usize>,
     /// Whether its certificate is verified.
     #[schemars(extend("default" = true))]
     pub(in crate::config) verify: Option<bool>,
     /// A file of the authorities that its certificate is verified with, in PEM.
     pub(in crate::config) ca: Option<String>,
+    /// What is shown to it where it asks for a certificate.
+    pub(in crate::config) client_certificate: Option<Identity>,
     /// Whether it is a mapping, which the paths of problems follow.
     #[serde(skip)]
     pub(in crate::config) is_short: bool,
@@ -299,9 +310,42 @@ enum OneOrSeveral {
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 enum AddressOrTarget {
-    /// Scheme, host and port, such as http://127.0.0.1:3000; or `env:NAME`, `file:PATH`.
+    /// Scheme, host and port, such as http://127.0.0.1:3000, or a socket, unix:/run/app.sock; or `env:NAME`,
+    /// `file:PATH`.
     Address(String),
     Target(Target),
+}
+
+/// What is shown to an application that asks for a certificate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Identity {
+    /// A file with the certificate, its chain after it, in PEM.
+    pub(in crate::config) certificate: String,
+    /// A file with the private key, in PEM.
+    pub(in crate::config) key: String,
+}
+
+/// Active checks of every address of the application.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Health {
+    /// What is asked for, such as /healthz; an answer 2xx or 3xx is a good one.
+    pub(in crate::config) path: String,
+    /// The `Host` that is asked for; without it, the address's own.
+    pub(in crate::config) host: Option<String>,
+    /// From one check to the next.
+    #[schemars(extend("default" = "10s"))]
+    pub(in crate::config) interval: Option<Time>,
+    /// How long an answer may take.
+    #[schemars(extend("default" = "5s"))]
+    pub(in crate::config) timeout: Option<Time>,
+    /// So many good answers in a row bring an address back.
+    #[schemars(range(min = 1), extend("default" = 2))]
+    pub(in crate::config) healthy: Option<u32>,
+    /// So many bad ones in a row take it out.
+    #[schemars(range(min = 1), extend("default" = 3))]
+    pub(in crate::config) unhealthy: Option<u32>,
 }
 
 struct Targets;
@@ -339,7 +383,15 @@ impl<'de> Deserialize<'de> for Upstream {
 
 impl Target {
     fn short(url: &str) -> Self {
-        Target { url: url.into(), verify: None, ca: None, is_short: true }
+        Target {
+            url: url.into(),
+            weight: None,
+            connections: None,
+            verify: None,
+            ca: None,
+            client_certificate: None,
+            is_short: true,
+        }
     }
 }
 

@@ -81,7 +81,11 @@ impl Running {
     }
 
     fn upstream(&self, host: &str) -> String {
-        self.site(host).unwrap().upstream.targets[0].url.host_str().unwrap().to_owned()
+        let site = self.site(host).unwrap();
+        match &site.upstream.targets[0].target.endpoint {
+            crate::upstream::Endpoint::Tcp { host, .. } => host.to_string(),
+            crate::upstream::Endpoint::Unix(path) => path.display().to_string(),
+        }
     }
 }
 
@@ -293,13 +297,18 @@ fn a_removed_site_is_gone_but_a_folder_that_is_empty_all_at_once_is_not_believed
     assert!(running.site("one.example").is_some());
 }
 
+/// A certificate, another one each time.
+fn authority() -> String {
+    rcgen::generate_simple_self_signed(["authority.example".to_owned()]).unwrap().cert.pem()
+}
+
 #[test]
 fn a_renewed_authority_is_noticed_and_nothing_else_is_taken_for_one() {
     let two = site("two.example", "upstream: { url: 'https://a.example', ca: ../ca.pem }");
     let mut running = Running::start(&[
         ("sites/one.yaml", &site("one.example", "")),
         ("sites/two.yaml", &two),
-        ("ca.pem", "first"),
+        ("ca.pem", &authority()),
     ]);
     let is_noticed = |running: &mut Running| {
         let before = Arc::clone(running.settings.seen());
@@ -310,10 +319,10 @@ fn a_renewed_authority_is_noticed_and_nothing_else_is_taken_for_one() {
     assert!(!is_noticed(&mut running));
     running.write("sites/one.yaml", &moved("one.example"));
     assert!(!is_noticed(&mut running));
-    running.write("ca.pem", "second");
+    running.write("ca.pem", &authority());
     assert!(is_noticed(&mut running));
     running.write("sites/one.yaml", &two.replace("two.example", "one.example").replace("ca.pem", "new.pem"));
-    running.write("new.pem", "another");
+    running.write("new.pem", &authority());
     assert!(is_noticed(&mut running));
     assert!(!is_noticed(&mut running));
     let before = Arc::clone(running.settings.seen());

@@ -196,7 +196,7 @@ fn filter(
     upstream: &crate::upstream::Settings,
 ) -> filter::Settings {
     let services = services::resolve(scope, raw);
-    let origins = upstream.targets.iter().map(|target| target.url.origin().ascii_serialization().into());
+    let origins = upstream.targets.iter().filter_map(|weighted| weighted.target.origin().map(Into::into));
     filter::Settings {
         site: name.into(),
         cookies: services::cookies(scope, raw, &services),

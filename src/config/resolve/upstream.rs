@@ -1,17 +1,23 @@
 //! The application behind a site.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use url::{Host, Url};
+use http::uri::{Authority, PathAndQuery};
 
 use super::{Scope, at};
-use crate::config::raw::site::{Site, Target};
+use crate::config::raw::site::{Health, Identity as RawIdentity, Site, Target as RawTarget};
 use crate::config::tree::Step;
-use crate::upstream::{self, Trust};
+use crate::upstream::{
+    self, Check, Endpoint, Identity, Malformed, Protocol, Target, Thresholds, Tls, Trust, Weighted,
+};
 
-/// Resolves `upstream`; `listeners` are the proxy's own addresses, which it must not lead to.
+/// What `sun_path` holds beside its end (unix(7)).
+const LONGEST_SOCKET: usize = 107;
+
+/// Resolves `upstream` and `health`; `listeners` are the proxy's own addresses, which it must not lead to.
 pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, listeners: &[SocketAddr]) -> upstream::Settings {
-    let mut targets = Vec::new();
+    let mut targets: Vec<Weighted> = Vec::new();
     match &raw.upstream {
         None => scope.missing(
             at!["upstream"],
@@ -24,33 +30,73 @@ pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, listeners: &[SocketAddr
             for (index, target) in upstream.targets.iter().enumerate() {
                 let path: &[Step<'_>] =
                     if upstream.is_list { at!["upstream", index] } else { at!["upstream"] };
-                targets.extend(resolve_target(scope, path, target, listeners));
+                let Some(resolved) = resolve_target(scope, path, target, listeners) else { continue };
+                if targets.iter().any(|other| other.target.endpoint == resolved.target.endpoint) {
+                    let message = format!("`{}` stands here a second time", target.url);
+                    scope.error(path, message, "name each address once; `weight` makes it take more");
+                }
+                targets.push(resolved);
             }
         }
     }
-    upstream::Settings { targets, client_address: raw.client_address }
+    let check = raw.health.as_ref().and_then(|health| check(scope, health));
+    upstream::Settings::new(targets, check, raw.client_address)
 }
 
 fn resolve_target(
     scope: &mut Scope<'_>,
     path: &[Step<'_>],
-    raw: &Target,
+    raw: &RawTarget,
     listeners: &[SocketAddr],
-) -> Option<upstream::Target> {
+) -> Option<Weighted> {
     let inner = |key| [path, &[Step::Key(key)]].concat();
     let url_path = if raw.is_short { path.to_vec() } else { inner("url") };
     let text = scope.look_up(&url_path, &raw.url)?;
-    let url = match parse(&text) {
-        Ok(url) => url,
-        Err((message, help)) => {
-            scope.error(&url_path, message, help);
+    let mut target: Target = match text.parse() {
+        Ok(target) => target,
+        Err(why) => {
+            scope.error(&url_path, format!("`{text}` {why}"), remedy(why));
             return None;
         }
     };
-    if listeners.iter().any(|listener| leads_to(&url, *listener)) {
+    if listeners.iter().any(|listener| leads_to(&target, *listener)) {
         let help = "write the address of the application itself";
         scope.error(&url_path, format!("`{text}` is this proxy itself: requests would go in circles"), help);
     }
+    if let Endpoint::Unix(socket) = &mut target.endpoint {
+        *socket = scope.folder(&url_path).join(&*socket);
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            let message = format!("the path of the socket is too long: {}", socket.display());
+            scope.error(&url_path, message, "the system takes 107 bytes: put the socket nearer to the root");
+        }
+    }
+    let tls = tls(scope, path, raw);
+    match &mut target.protocol {
+        Protocol::Tls(found) => *found = tls,
+        Protocol::Http | Protocol::Http2 => {
+            for (key, is_written) in [
+                ("verify", raw.verify == Some(false) && raw.ca.is_none()),
+                ("ca", raw.ca.is_some()),
+                ("client_certificate", raw.client_certificate.is_some()),
+            ] {
+                if is_written {
+                    let message = format!("`{key}` does nothing without TLS");
+                    scope.warn(&inner(key), message, "write https, or take it out");
+                }
+            }
+        }
+    }
+    target.connections = raw.connections.unwrap_or(0);
+    let weight = raw.weight.unwrap_or(1);
+    if weight == 0 {
+        let help = "write 1 or more, or take the address out";
+        scope.error(&inner("weight"), "an address without any weight would get no requests", help);
+    }
+    Some(Weighted { target, weight: weight.max(1) })
+}
+
+fn tls(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawTarget) -> Tls {
+    let inner = |key| [path, &[Step::Key(key)]].concat();
     let trust = match (raw.verify, &raw.ca) {
         (Some(false), Some(_)) => {
             scope.error(
@@ -61,63 +107,116 @@ fn resolve_target(
             Trust::Anything
         }
         (Some(false), None) => Trust::Anything,
-        (_, Some(file)) => Trust::Authority(scope.existing(&inner("ca"), file)),
+        (_, Some(file)) => authority(scope, &inner("ca"), file),
         (_, None) => Trust::System,
     };
-    if url.scheme() == "http" && trust != Trust::System {
-        let key = if raw.ca.is_some() { "ca" } else { "verify" };
-        scope.warn(&inner(key), format!("`{key}` does nothing for http"), "write https, or take it out");
-    }
-    Some(upstream::Target { url, trust })
+    let identity = raw.client_certificate.as_ref();
+    Tls { trust, identity: identity.map(|identity| client_certificate(scope, path, identity)) }
 }
 
-/// An address with scheme, host and port alone.
-fn parse(text: &str) -> Result<Url, (String, String)> {
-    const HELP: &str = "write scheme, host and port, such as http://127.0.0.1:3000";
-    let bad = |why: &str, help: &str| (format!("`{text}` {why}"), help.to_owned());
-    let url = Url::parse(text).map_err(|_| bad("is not a URL", HELP))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(bad("is neither http nor https", HELP));
+fn authority(scope: &mut Scope<'_>, path: &[Step<'_>], file: &str) -> Trust {
+    let file = scope.existing(path, file);
+    let exists = file.is_file();
+    let trust = Trust::Authority(file);
+    if exists && let Err(error) = trust.check() {
+        let message = format!("nothing can be verified with this file: {error}");
+        scope.error(path, message, "name a PEM file of certificate authorities");
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("carries a user's name", "take it out: the application asks visitors for it"));
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(bad("has a path", "take it out: paths reach the application as visitors ask for them"));
-    }
-    if url.port_or_known_default() == Some(0) {
-        return Err(bad("has port 0", HELP));
-    }
-    Ok(url)
+    trust
 }
 
-/// Whether requests to `url` come back to `listener`, as far as one can tell without asking for names.
-fn leads_to(url: &Url, listener: SocketAddr) -> bool {
-    let ip = match url.host() {
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
-        Some(Host::Domain("localhost")) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Some(Host::Domain(_)) | None => return false,
+fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawIdentity) -> Identity {
+    let whole = [path, at!["client_certificate"]].concat();
+    let inner = |key| [whole.as_slice(), &[Step::Key(key)]].concat();
+    let identity = Identity {
+        certificate: scope.existing(&inner("certificate"), &raw.certificate),
+        key: scope.existing(&inner("key"), &raw.key),
     };
-    let same_host = ip == listener.ip() || listener.ip().is_unspecified() && ip.is_loopback();
-    same_host && url.port_or_known_default() == Some(listener.port())
+    if identity.certificate.is_file()
+        && identity.key.is_file()
+        && let Err(error) = identity.check()
+    {
+        let message = format!("the client certificate cannot be used: {error}");
+        scope.error(&whole, message, "name PEM files of a certificate and of its own key");
+    }
+    identity
+}
+
+fn remedy(why: Malformed) -> &'static str {
+    match why {
+        Malformed::NotAUrl | Malformed::Scheme | Malformed::NoHost | Malformed::Port => {
+            "write scheme, host and port, such as http://127.0.0.1:3000"
+        }
+        Malformed::User => "take it out: the application asks visitors for it",
+        Malformed::Path => "take it out: paths reach the application as visitors ask for them",
+        Malformed::NoSocket => "write the path of the application's socket, such as unix:/run/app.sock",
+    }
+}
+
+/// Whether requests to `target` come back to `listener`, as far as one can tell without asking for names.
+fn leads_to(target: &Target, listener: SocketAddr) -> bool {
+    target.socket().is_some_and(|(ip, port)| {
+        let same_host = ip == listener.ip() || listener.ip().is_unspecified() && ip.is_loopback();
+        same_host && port == listener.port()
+    })
+}
+
+/// Active checks, by default every ten seconds.
+fn check(scope: &mut Scope<'_>, raw: &Health) -> Option<Check> {
+    let path = raw
+        .path
+        .parse::<PathAndQuery>()
+        .ok()
+        .filter(|_| raw.path.starts_with('/') && !raw.path.contains('#'));
+    if path.is_none() {
+        let help = "write a path that begins with a slash, such as /healthz";
+        scope.error(at!["health", "path"], format!("`{}` is not a path", raw.path), help);
+    }
+    let host = raw.host.as_ref().map(|host| {
+        let parsed = host.parse::<Authority>().ok().filter(|host| !host.as_str().contains('@'));
+        if parsed.is_none() {
+            let help = "write the name that the application knows itself by, such as www.example.se";
+            scope.error(at!["health", "host"], format!("`{host}` is not a host"), help);
+        }
+        parsed
+    });
+    let interval = span(scope, "interval", raw.interval.map(|time| time.0), Duration::from_secs(10));
+    let most = raw.interval.map_or(Duration::MAX, |_| interval);
+    let timeout = span(scope, "timeout", raw.timeout.map(|time| time.0), Duration::from_secs(5).min(most));
+    if timeout > interval {
+        let help = "give each check less time than there is between two";
+        scope.error(at!["health", "timeout"], "checks would run into each other", help);
+    }
+    let thresholds = Thresholds {
+        healthy: times(scope, "healthy", raw.healthy, 2),
+        unhealthy: times(scope, "unhealthy", raw.unhealthy, 3),
+    };
+    Some(Check { path: path?, host: host.flatten(), interval, timeout, thresholds })
+}
+
+fn span(scope: &mut Scope<'_>, key: &str, written: Option<Duration>, default: Duration) -> Duration {
+    match written {
+        Some(Duration::ZERO) => {
+            let help = format!("{}s is the default", default.as_secs());
+            scope.error(at!["health", key], format!("no time at all for `{key}`"), help);
+            default
+        }
+        Some(written) => written,
+        None => default,
+    }
+}
+
+fn times(scope: &mut Scope<'_>, key: &str, written: Option<u32>, default: u32) -> u32 {
+    if written == Some(0) {
+        let help = format!("write how many checks in a row it takes; {default} is the default");
+        scope.error(at!["health", key], "no check at all changes nothing", help);
+    }
+    written.unwrap_or(default).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_upstream_is_scheme_host_and_port() {
-        for text in ["http://127.0.0.1:3000", "https://app.internal", "http://[::1]:80/"] {
-            assert!(parse(text).is_ok(), "{text}");
-        }
-        for text in
-            ["127.0.0.1:3000", "ftp://a", "http://", "http://a/x", "http://a?x", "http://u:p@a", "http://a:0"]
-        {
-            assert!(parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_proxy_never_talks_to_itself() {

@@ -68,6 +68,24 @@ impl Authority {
 
     /// A server's settings with one certificate for `names`.
     pub fn server(&self, names: &[&str]) -> rustls::ServerConfig {
+        self.server_with(names, rustls::server::WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// The same for a server that serves only those whom this authority has given a certificate, too.
+    pub fn server_among_friends(&self, names: &[&str]) -> rustls::ServerConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        self.server_with(names, verifier.unwrap())
+    }
+
+    fn server_with(
+        &self,
+        names: &[&str],
+        clients: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+    ) -> rustls::ServerConfig {
         use rustls::pki_types::PrivateKeyDer;
         use rustls::pki_types::pem::PemObject;
         let files = self.sign(names);
@@ -75,7 +93,7 @@ impl Authority {
         rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, PrivateKeyDer::from_pem_file(&files.key).unwrap())
             .unwrap()
     }

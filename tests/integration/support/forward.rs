@@ -11,7 +11,9 @@ use consentry::filter::body::{full, stream};
 use consentry::gate;
 use consentry::listener::{App, Peer};
 use consentry::proxy::refuse::refuse;
-use consentry::upstream::{Failure, Settings, Target, Timeouts, Trust, Upstreams};
+use consentry::upstream::{
+    Failure, Protocol, Served, Settings, Target, Timeouts, Trust, Upstreams, Weighted,
+};
 use consentry::visit::{self, Arrival, ClientAddress, Visit};
 use http::{Request, Response, StatusCode};
 
@@ -28,11 +30,38 @@ impl Forward {
     }
 
     pub fn with(urls: &[&str], trust: Trust, client_address: ClientAddress, response: Duration) -> Self {
-        let target = |url: &&str| Target { url: url.parse().unwrap(), trust: trust.clone() };
-        let to = Arc::new(Settings { targets: urls.iter().map(target).collect(), client_address });
-        let timeouts = Timeouts { connect: Duration::from_secs(5), response, idle: Duration::from_secs(60) };
-        Forward { upstreams: Arc::new(Upstreams::new(timeouts)), to }
+        let timeouts = Timeouts { response, ..TIMEOUTS };
+        let targets = urls.iter().map(|url| weighted(&trusting(target(url), trust.clone()), 1)).collect();
+        Self::through(Upstreams::new(timeouts), Settings::new(targets, None, client_address))
     }
+
+    pub fn through(upstreams: Upstreams, to: Settings) -> Self {
+        Forward { upstreams: Arc::new(upstreams), to: Arc::new(to) }
+    }
+}
+
+/// Nothing of them is felt, but that of a connection which nobody takes.
+pub const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    response: Duration::from_secs(60),
+    idle: Duration::from_secs(60),
+};
+
+/// An address as the YAML writes it.
+pub fn target(url: &str) -> Target {
+    url.parse().unwrap()
+}
+
+/// The same, with a way to verify it where it speaks TLS.
+pub fn trusting(mut target: Target, trust: Trust) -> Target {
+    if let Protocol::Tls(tls) = &mut target.protocol {
+        tls.trust = trust;
+    }
+    target
+}
+
+pub fn weighted(target: &Target, weight: u16) -> Weighted {
+    Weighted { target: target.clone(), weight }
 }
 
 impl App for Forward {
@@ -57,11 +86,16 @@ impl App for Forward {
         let visit = Visit::read(&settings, &parts, arrival);
         let request = Request::from_parts(parts, body);
         match self.upstreams.send(&self.to, gate::stand_aside(), &visit, request).await {
-            Ok(answer) => answer.map(stream),
+            Ok(mut answer) => {
+                let served = answer.extensions().get::<Served>().map(|served| served.address.to_string());
+                answer.headers_mut().insert("x-served", served.unwrap().parse().unwrap());
+                answer.map(stream)
+            }
             Err(Failure::Connect { .. }) => failed(StatusCode::BAD_GATEWAY, "connect"),
             Err(Failure::Protocol { .. }) => failed(StatusCode::BAD_GATEWAY, "protocol"),
             Err(Failure::TimedOut { .. }) => failed(StatusCode::GATEWAY_TIMEOUT, "timed-out"),
             Err(Failure::Request { .. }) => failed(StatusCode::BAD_REQUEST, "request"),
+            Err(Failure::Busy { .. }) => failed(StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Err(Failure::TooLarge) => failed(StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
         }
     }

@@ -2,20 +2,22 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use consentry::filter::Body;
 use consentry::filter::body::full;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Authority;
@@ -23,8 +25,9 @@ use super::certificates::Authority;
 /// A request as the upstream saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    pub version: Version,
     pub method: Method,
-    /// Path and query, as sent.
+    /// Path and query, as sent; over HTTP/2 behind scheme and authority.
     pub target: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -39,21 +42,32 @@ impl Seen {
     }
 }
 
-/// A running upstream; it stops with the test.
+/// A running upstream; it and its connections stop with the test, or where they are dropped.
 pub struct Upstream {
+    /// Where it listens; of no use behind a Unix socket.
     pub address: SocketAddr,
-    scheme: &'static str,
+    url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
+    accepted: Arc<AtomicUsize>,
     accepting: AbortHandle,
 }
 
 impl Upstream {
-    /// Answers each request, once its body is there, with what `answer` says.
+    /// Answers each request, once its body is there, with what `answer` says: HTTP/1.1, or HTTP/2 with prior
+    /// knowledge.
     pub async fn answering<F>(answer: F) -> Self
     where
         F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
     {
-        Self::start(answer, None).await
+        Self::answering_at("127.0.0.1:0", answer).await
+    }
+
+    /// The same at this address.
+    pub async fn answering_at<F>(address: &str, answer: F) -> Self
+    where
+        F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+    {
+        Self::start(Door::bind(address, None).await, answer)
     }
 
     /// The same over TLS, with a certificate for `127.0.0.1`.
@@ -61,8 +75,23 @@ impl Upstream {
     where
         F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
     {
-        let acceptor = TlsAcceptor::from(Arc::new(authority.server(&["127.0.0.1"])));
-        Self::start(answer, Some(acceptor)).await
+        Self::answering_with(authority.server(&["127.0.0.1"]), answer).await
+    }
+
+    /// The same with TLS settings of the test's own.
+    pub async fn answering_with<F>(tls: rustls::ServerConfig, answer: F) -> Self
+    where
+        F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+    {
+        Self::start(Door::bind("127.0.0.1:0", Some(TlsAcceptor::from(Arc::new(tls)))).await, answer)
+    }
+
+    /// The same behind a Unix socket.
+    pub fn answering_behind<F>(socket: &Path, answer: F) -> Self
+    where
+        F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+    {
+        Self::start(Door::Unix(UnixListener::bind(socket).unwrap()), answer)
     }
 
     /// Answers every request with this page.
@@ -73,37 +102,33 @@ impl Upstream {
         .await
     }
 
-    async fn start<F>(answer: F, tls: Option<TlsAcceptor>) -> Self
+    fn start<F>(door: Door, answer: F) -> Self
     where
         F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let scheme = if tls.is_some() { "https" } else { "http" };
+        let (address, url) = door.address();
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let accepted = Arc::<AtomicUsize>::default();
         let work = Arc::new(Work { answer, seen: Arc::clone(&seen) });
+        let counter = Arc::clone(&accepted);
         let accepting = tokio::spawn(async move {
+            // The connections end with the one who accepts them.
+            let mut connections = JoinSet::new();
             loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let (work, tls) = (Arc::clone(&work), tls.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => work.serve(socket).await,
-                        Some(tls) => {
-                            // A client that distrusts the certificate goes away here.
-                            if let Ok(socket) = tls.accept(socket).await {
-                                work.serve(socket).await;
-                            }
-                        }
-                    }
-                });
+                door.serve_next(&work, &mut connections).await;
+                counter.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Upstream { address, scheme, seen, accepting: accepting.abort_handle() }
+        Upstream { address, url, seen, accepted, accepting: accepting.abort_handle() }
     }
 
     pub fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        self.url.clone()
+    }
+
+    /// The same over HTTP/2 in clear text.
+    pub fn h2c(&self) -> String {
+        self.url.replace("http://", "h2c://")
     }
 
     /// What it was asked so far, in order.
@@ -117,11 +142,70 @@ impl Upstream {
         assert_eq!(seen.len(), 1, "{seen:?}");
         seen.remove(0)
     }
+
+    /// How many connections it has taken.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.accepting.abort();
+    }
+}
+
+/// Where connections come in.
+enum Door {
+    Tcp(TcpListener, Option<TlsAcceptor>),
+    Unix(UnixListener),
+}
+
+impl Door {
+    async fn bind(address: &str, tls: Option<TlsAcceptor>) -> Self {
+        Door::Tcp(TcpListener::bind(address).await.unwrap(), tls)
+    }
+
+    fn address(&self) -> (SocketAddr, String) {
+        match self {
+            Door::Tcp(listener, tls) => {
+                let address = listener.local_addr().unwrap();
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                (address, format!("{scheme}://{address}"))
+            }
+            Door::Unix(listener) => {
+                let address = listener.local_addr().unwrap();
+                let url = format!("unix:{}", address.as_pathname().unwrap().display());
+                ("0.0.0.0:0".parse().unwrap(), url)
+            }
+        }
+    }
+
+    async fn serve_next<F>(&self, work: &Arc<Work<F>>, connections: &mut JoinSet<()>)
+    where
+        F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+    {
+        let work = Arc::clone(work);
+        match self {
+            Door::Unix(listener) => {
+                let (socket, _) = listener.accept().await.unwrap();
+                connections.spawn(work.serve(socket));
+            }
+            Door::Tcp(listener, None) => {
+                let (socket, _) = listener.accept().await.unwrap();
+                connections.spawn(work.serve(socket));
+            }
+            Door::Tcp(listener, Some(tls)) => {
+                let (socket, _) = listener.accept().await.unwrap();
+                let tls = tls.clone();
+                connections.spawn(async move {
+                    // A client that distrusts the certificate goes away here.
+                    if let Ok(socket) = tls.accept(socket).await {
+                        work.serve(socket).await;
+                    }
+                });
+            }
+        }
     }
 }
 
@@ -140,7 +224,8 @@ where
     {
         let service = service_fn(|request| Arc::clone(&self).answer(request));
         // How a connection ends is the business of the test that looks at it.
-        let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+        let _ =
+            auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
@@ -148,6 +233,7 @@ where
         let body = body.collect().await?;
         let trailers = body.trailers().cloned();
         let seen = Seen {
+            version: parts.version,
             method: parts.method,
             target: parts.uri.to_string(),
             headers: parts.headers,

@@ -39,8 +39,13 @@ pub const CUSTOMERS: &str =
 impl Whole {
     /// Starts a proxy with one site.
     pub async fn start(site: &str) -> Self {
+        Self::start_with("", site).await
+    }
+
+    /// The same, with more lines in `consentry.yaml`.
+    pub async fn start_with(more: &str, site: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        write(folder.path(), "config/consentry.yaml", PROXY);
+        write(folder.path(), "config/consentry.yaml", &format!("{PROXY}{more}"));
         write(folder.path(), "config/sites/example.yaml", site);
         for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
             let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");

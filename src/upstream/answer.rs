@@ -1,0 +1,86 @@
+//! The body of an answer, and what its request occupies until the end of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::lease::Held;
+
+/// The body of an upstream's answer, as it comes.
+#[derive(Debug)]
+pub struct Answer {
+    body: Incoming,
+    occupied: Option<Occupied>,
+}
+
+/// What a request occupies: its place in the count of its address, and its connection.
+#[derive(Debug)]
+pub(super) struct Occupied {
+    pub(super) _counted: Counted,
+    pub(super) _held: Held,
+}
+
+/// A request that is counted as under way while this lives.
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(super) fn one_more(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Answer {
+    /// A body that occupies these until its end; one that is at its end already occupies nothing.
+    pub(super) fn new(body: Incoming, occupied: Occupied) -> Self {
+        let occupied = (!http_body::Body::is_end_stream(&body)).then_some(occupied);
+        Answer { body, occupied }
+    }
+
+    /// What follows an answer 101 on its connection: not HTTP, and not over until the connection is.
+    pub(super) fn switched(body: Incoming, occupied: Occupied) -> Self {
+        Answer { body, occupied: Some(occupied) }
+    }
+
+    /// Takes out what the request occupies, for a connection that goes on as something else than HTTP.
+    pub(super) fn take_occupied(&mut self) -> Option<Occupied> {
+        self.occupied.take()
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        // The visitor may be slow to take the last of it; the upstream is free already.
+        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+            self.occupied = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

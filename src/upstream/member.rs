@@ -1,0 +1,284 @@
+//! One address of an upstream while it runs: its connections, its health, and one request on it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::header::UPGRADE;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::answer::{Answer, Counted, Occupied};
+use super::balance::Standing;
+use super::certificates::Offer;
+use super::connector::{Connector, Shared};
+use super::health::{Health, Opinion, Turn};
+use super::lease::{Channel, Held, Lease, Missing, Wanted};
+use super::pool::Pool;
+use super::probe::{self, Check};
+use super::target::Target;
+use super::upload::Upload;
+use super::{Cause, Failure, Served, State, outgoing};
+use crate::listener::body::Broken;
+
+/// One address of an upstream while it runs. Sites that reach it in the same way share it.
+#[derive(Debug)]
+pub(super) struct Member {
+    address: Arc<str>,
+    pool: Arc<Pool>,
+    health: Arc<Record>,
+    under_way: Arc<AtomicUsize>,
+    checking: Option<AbortHandle>,
+}
+
+/// What is known of an address; requests and checks both write in it.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) address: Arc<str>,
+    health: Mutex<Health>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(checking) = &self.checking {
+            checking.abort();
+        }
+    }
+}
+
+impl Member {
+    /// Checks begin at once, and end with it.
+    pub(super) fn start(shared: Arc<Shared>, target: Target, check: Option<Check>) -> Self {
+        let address: Arc<str> = target.endpoint.to_string().into();
+        let health = Arc::new(Record { address: Arc::clone(&address), health: Mutex::new(Health::new()) });
+        let connector = Connector::new(shared, Arc::new(target));
+        let checking = check.map(|check| {
+            let watch = probe::watch(connector.apart(), check, Arc::clone(&health));
+            connector.shared.runtime.spawn(watch).abort_handle()
+        });
+        let pool = Arc::new(Pool::new(connector));
+        Member { address, pool, health, under_way: Arc::default(), checking }
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn standing(&self, now: Instant) -> Standing {
+        match self.health.lock().opinion(now) {
+            Opinion::Hopeless => Standing::Hopeless,
+            Opinion::Worthwhile if self.pool.is_full() => Standing::Full,
+            Opinion::Worthwhile => Standing::Free,
+        }
+    }
+
+    pub(super) fn state(&self, now: Instant) -> State {
+        State {
+            address: Arc::clone(&self.address),
+            is_healthy: self.health.lock().opinion(now) == Opinion::Worthwhile,
+            requests: self.under_way(),
+            connections: self.pool.connector.open(),
+        }
+    }
+
+    /// Files of certificates may have changed: what was connected with them takes no new request.
+    pub(super) fn forget_certificates(&self) {
+        if self.pool.connector.target.scheme() == "https" {
+            self.pool.forget();
+        }
+    }
+
+    /// Counts a request as under way there. Where it is a trial, others keep away until it must have connected.
+    pub(super) fn claim(&self, now: Instant) -> Counted {
+        self.health.lock().ask(now, self.pool.connector.shared.timeouts.load().connect);
+        Counted::one_more(&self.under_way)
+    }
+
+    /// Sends one request there, which is counted already.
+    pub(super) async fn ask(
+        &self,
+        parts: &Parts,
+        upload: &Upload,
+        counted: Counted,
+    ) -> Result<Response<Answer>, Failure> {
+        let offer = if parts.headers.contains_key(UPGRADE) { Offer::Http1 } else { Offer::Both };
+        let mut wanted = Wanted { offer, made_after: None };
+        let mut is_repeated = false;
+        loop {
+            let lease = self.lease(wanted).await?;
+            let is_used = lease.is_used;
+            let error = match self.send(lease, parts, upload).await? {
+                Ok((answer, held)) => {
+                    let answer = accept(answer, parts).map_err(|source| self.garbled(source))?;
+                    return Ok(self.occupy(answer, counted, held));
+                }
+                Err(error) => error,
+            };
+            match Fate::of(error, upload) {
+                // The upstream had closed the kept connection just then, so it has not seen the request; and had
+                // it, asking twice would do no harm (RFC 9110 section 9.2.2).
+                Fate::Lost(_) if is_used && !is_repeated && may_repeat(parts, upload) => is_repeated = true,
+                Fate::Unsent(_) if is_used => {}
+                Fate::Unsent(source) => return Err(self.unreachable(source)),
+                Fate::Lost(source) => return Err(self.garbled(source)),
+                Fate::Broken(failure) => return Err(failure),
+            }
+            wanted.made_after = Some(Instant::now());
+        }
+    }
+
+    /// A connection, and what making it or not says of the address.
+    async fn lease(&self, wanted: Wanted) -> Result<Lease, Failure> {
+        match self.pool.take(wanted).await {
+            Ok(lease) => {
+                if !lease.is_used {
+                    self.health.note(Health::connected);
+                }
+                Ok(lease)
+            }
+            Err(Missing::Busy) => Err(Failure::Busy { address: (*self.address).into() }),
+            Err(Missing::Unreachable(source)) => {
+                self.health.note(|health| health.failed(Instant::now()));
+                Err(self.unreachable(source))
+            }
+        }
+    }
+
+    /// Sends the request on this connection; the outer error is final.
+    async fn send(&self, lease: Lease, parts: &Parts, upload: &Upload) -> Result<Outcome, Failure> {
+        let Lease { mut channel, made, held, .. } = lease;
+        let request = match channel {
+            Channel::Http1(_) => request(parts, upload.clone()),
+            Channel::Http2(_) => {
+                let scheme = self.pool.connector.target.scheme();
+                outgoing::as_http2(request(parts, upload.clone()), scheme)
+                    .map_err(|source| self.garbled(source.into()))?
+            }
+        };
+        let sent = tokio::select! {
+            sent = channel.send(request) => sent,
+            () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
+        };
+        Ok(sent.map(|answer| match channel {
+            // After a switch, what comes over the connection next is no HTTP.
+            Channel::Http1(sender) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
+                self.pool.give_back(sender, made, held);
+                (answer, Held::default())
+            }
+            Channel::Http1(_) | Channel::Http2(_) => (answer, held),
+        }))
+    }
+
+    fn occupy(&self, answer: Response<Incoming>, counted: Counted, held: Held) -> Response<Answer> {
+        self.health.note(Health::connected);
+        let occupied = Occupied { _counted: counted, _held: held };
+        let of = match answer.status() {
+            StatusCode::SWITCHING_PROTOCOLS => Answer::switched,
+            _ => Answer::new,
+        };
+        let mut answer = answer.map(|body| of(body, occupied));
+        answer.extensions_mut().insert(Served { address: Arc::clone(&self.address) });
+        answer
+    }
+
+    fn unreachable(&self, source: Cause) -> Failure {
+        Failure::Connect { address: (*self.address).into(), source }
+    }
+
+    fn garbled(&self, source: Cause) -> Failure {
+        Failure::Protocol { address: (*self.address).into(), source }
+    }
+
+    fn timed_out(&self) -> Failure {
+        Failure::TimedOut { address: (*self.address).into() }
+    }
+}
+
+/// An answer with what its request still occupies, or why there is none.
+type Outcome = Result<(Response<Incoming>, Held), TrySendError<Request<Upload>>>;
+
+/// What has become of a request that got no answer.
+enum Fate {
+    /// Nothing of it has left.
+    Unsent(Cause),
+    /// Some of it may have arrived.
+    Lost(Cause),
+    /// It broke off at the visitor's side.
+    Broken(Failure),
+}
+
+impl Fate {
+    fn of(mut error: TrySendError<Request<Upload>>, upload: &Upload) -> Self {
+        match upload.take_broken() {
+            Some(broken) if broken.downcast_ref() == Some(&Broken::TooLarge) => {
+                Fate::Broken(Failure::TooLarge)
+            }
+            Some(source) => Fate::Broken(Failure::Request { source }),
+            None if error.take_message().is_some() => Fate::Unsent(error.into_error().into()),
+            None => Fate::Lost(error.into_error().into()),
+        }
+    }
+}
+
+/// Whether a request may be sent again though it may have arrived.
+pub(super) fn may_repeat(parts: &Parts, upload: &Upload) -> bool {
+    upload.is_empty() && parts.method.is_idempotent()
+}
+
+/// Path and query, byte for byte, as HTTP/1.1 writes them.
+fn request(parts: &Parts, upload: Upload) -> Request<Upload> {
+    let mut request = Request::new(upload);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() =
+        Uri::from(parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
+    *request.headers_mut() = parts.headers.clone();
+    request
+}
+
+/// Takes an answer, unless it switches to a protocol that nobody asked for.
+fn accept(answer: Response<Incoming>, parts: &Parts) -> Result<Response<Incoming>, Cause> {
+    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && !parts.headers.contains_key(UPGRADE) {
+        return Err("it switched protocols unasked".into());
+    }
+    Ok(answer)
+}
+
+impl Record {
+    fn lock(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what was learnt, and says so where that changes things.
+    pub(super) fn note(&self, learnt: impl FnOnce(&mut Health) -> Turn) {
+        let turn = learnt(&mut self.lock());
+        match turn {
+            Turn::Same => {}
+            Turn::WentDown => {
+                tracing::warn!(address = &*self.address, "the upstream's address is left alone for now")
+            }
+            Turn::CameUp => tracing::info!(address = &*self.address, "the upstream's address is back"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_gets_path_and_query_byte_for_byte() {
+        for asked in ["/", "/a/../b//c%2f%zz;d?e=%20&f", "/?", "/\u{e5}", "*"] {
+            let uri: Uri = asked.parse().unwrap();
+            let (mut parts, ()) = Request::new(()).into_parts();
+            parts.uri = uri;
+            let request = request(&parts, Upload::new(crate::filter::body::full("")));
+            assert_eq!(request.uri().to_string(), asked);
+            assert_eq!(request.version(), http::Version::HTTP_11);
+        }
+    }
+}
