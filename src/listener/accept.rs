@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::certificates::{CertificateFailure, Certificates};
-use super::connection::{Attendant, Seat};
+use super::connection::{Attendant, Greeting};
 use super::redirect::RedirectToHttps;
-use super::{App, Conditions, Settings, Transport, tls};
+use super::{App, Conditions, ProxyProtocol, Settings, Transport, tls};
 
 /// Why a listener cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,7 @@ pub struct Bound {
     listener: TcpListener,
     local_address: SocketAddr,
     speaks: Speaks,
+    proxy_protocol: ProxyProtocol,
 }
 
 #[derive(Clone)]
@@ -79,7 +80,7 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindFailure> {
     };
     let (listener, local_address) =
         open(address).map_err(|source| BindFailure::Address { address, source })?;
-    Ok(Bound { listener, local_address, speaks })
+    Ok(Bound { listener, local_address, speaks, proxy_protocol: settings.proxy_protocol })
 }
 
 fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -115,14 +116,15 @@ impl Bound {
 
     /// Serves until `shutdown`, then lets what is under way end, for at most `timeouts.drain`.
     pub async fn serve(self, app: impl App, conditions: Conditions, shutdown: CancellationToken) {
-        let Bound { listener, local_address, speaks } = self;
+        let Bound { listener, local_address, speaks, proxy_protocol } = self;
+        let greeting = |acceptor| Greeting { proxy_protocol, acceptor, port: local_address.port() };
         match speaks {
-            Speaks::Clear => accept(listener, local_address, None, app, conditions, shutdown).await,
+            Speaks::Clear => accept(listener, greeting(None), app, conditions, shutdown).await,
             Speaks::Tls(acceptor, _) => {
-                accept(listener, local_address, Some(acceptor), app, conditions, shutdown).await;
+                accept(listener, greeting(Some(acceptor)), app, conditions, shutdown).await;
             }
             Speaks::RedirectToHttps => {
-                accept(listener, local_address, None, RedirectToHttps, conditions, shutdown).await;
+                accept(listener, greeting(None), RedirectToHttps, conditions, shutdown).await;
             }
         }
     }
@@ -130,8 +132,7 @@ impl Bound {
 
 async fn accept<A: App>(
     listener: TcpListener,
-    local_address: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+    greeting: Greeting,
     app: A,
     conditions: Conditions,
     shutdown: CancellationToken,
@@ -139,16 +140,13 @@ async fn accept<A: App>(
     let drain = conditions.timeouts.drain;
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let attendant = Attendant::new(app, acceptor, local_address.port(), conditions, shutdown.clone(), &abort);
-    let attendant = Arc::new(attendant);
+    let attendant = Arc::new(Attendant::new(app, greeting, conditions, shutdown.clone(), &abort));
     let open = async {
         loop {
             let room = attendant.census().room().await;
             let (socket, peer) = next(&listener).await;
-            // Too many from this address: the socket is closed, and those that stand go on.
-            let Some(ticket) = attendant.census().admit(room, peer.ip()) else { continue };
-            let seat = Seat::new(ticket, connections.token());
-            connections.spawn(Arc::clone(&attendant).attend(socket, peer.ip(), seat));
+            let token = connections.token();
+            connections.spawn(Arc::clone(&attendant).attend(socket, peer.ip(), room, token));
         }
     };
     tokio::select! {

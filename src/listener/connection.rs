@@ -18,29 +18,31 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::activity::{Activity, UnderWay, Watched};
 use super::body::{self, Served};
-use super::census::{Census, Ticket};
-use super::{App, Conditions, Limits, Peer, tls};
+use super::census::{Census, Room, Ticket};
+use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
 use crate::filter;
+use crate::telemetry::count;
 use crate::visit::Scheme;
 
 /// What an open connection takes up, an upgraded one too: it goes with the socket.
 #[derive(Debug)]
-pub(super) struct Seat {
+struct Seat {
     _ticket: Ticket,
     _token: TaskTrackerToken,
 }
 
-impl Seat {
-    pub(super) fn new(ticket: Ticket, token: TaskTrackerToken) -> Self {
-        Seat { _ticket: ticket, _token: token }
-    }
+/// What comes before HTTP on every connection of one listener.
+pub(super) struct Greeting {
+    pub(super) proxy_protocol: ProxyProtocol,
+    pub(super) acceptor: Option<TlsAcceptor>,
+    /// The port that was connected to.
+    pub(super) port: u16,
 }
 
 /// What attends to every connection of one listener.
 pub(super) struct Attendant<A> {
     app: A,
-    acceptor: Option<TlsAcceptor>,
-    port: u16,
+    greeting: Greeting,
     conditions: Conditions,
     http: auto::Builder<TokioExecutor>,
     shutdown: CancellationToken,
@@ -50,22 +52,28 @@ pub(super) struct Attendant<A> {
 impl<A: App> Attendant<A> {
     pub(super) fn new(
         app: A,
-        acceptor: Option<TlsAcceptor>,
-        port: u16,
+        greeting: Greeting,
         conditions: Conditions,
         shutdown: CancellationToken,
         abort: &CancellationToken,
     ) -> Self {
         let http = builder(&conditions.limits);
-        Attendant { app, acceptor, port, conditions, http, shutdown, abort: abort.clone() }
+        Attendant { app, greeting, conditions, http, shutdown, abort: abort.clone() }
     }
 
+    /// The count of connections.
     pub(super) fn census(&self) -> &Arc<Census> {
         &self.conditions.census
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn attend(self: Arc<Self>, socket: TcpStream, address: IpAddr, seat: Seat) {
+    pub(super) async fn attend(
+        self: Arc<Self>,
+        socket: TcpStream,
+        address: IpAddr,
+        room: Room,
+        token: TaskTrackerToken,
+    ) {
         // Answers leave at once: hyper hands over whole pieces.
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
@@ -74,13 +82,41 @@ impl<A: App> Attendant<A> {
         let abort = self.abort.clone();
         tokio::select! {
             () = abort.cancelled() => {}
-            () = self.greet(socket, address.to_canonical(), seat) => {}
+            () = self.admit(socket, address, room, token) => {}
         }
     }
 
+    async fn admit(&self, mut socket: TcpStream, address: IpAddr, room: Room, token: TaskTrackerToken) {
+        let Some(address) = self.caller(&mut socket, address).await else { return };
+        // Too many from this address: the socket is closed, and those that stand go on.
+        let Some(ticket) = self.census().admit(room, address) else { return };
+        self.greet(socket, address.to_canonical(), Seat { _ticket: ticket, _token: token }).await;
+    }
+
+    /// Who is calling; nobody where the PROXY protocol should say so and does not.
+    async fn caller(&self, socket: &mut TcpStream, address: IpAddr) -> Option<IpAddr> {
+        if self.greeting.proxy_protocol == ProxyProtocol::Unused {
+            return Some(address);
+        }
+        let in_time =
+            tokio::time::timeout(self.conditions.timeouts.request_header, proxy_protocol::read(socket));
+        let read = tokio::select! {
+            () = self.shutdown.cancelled() => return None,
+            read = in_time => read,
+        };
+        let reason = match read {
+            Ok(Ok(named)) => return Some(named.unwrap_or(address)),
+            Ok(Err(failure)) => failure.reason()?,
+            Err(_) => proxy_protocol::LATE,
+        };
+        count(&self.conditions.metrics.refused, reason);
+        tracing::info!(reason, "a connection is refused: no balancer says who is calling");
+        None
+    }
+
     async fn greet(&self, socket: TcpStream, address: IpAddr, seat: Seat) {
-        let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.port };
-        let Some(acceptor) = &self.acceptor else {
+        let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.greeting.port };
+        let Some(acceptor) = &self.greeting.acceptor else {
             return self.serve(socket, peer(Scheme::Http, None), seat).await;
         };
         let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);

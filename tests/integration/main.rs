@@ -16,6 +16,7 @@ mod connections;
 mod forwarding;
 mod kit;
 mod process;
+mod proxy_protocol;
 mod story;
 mod streaming;
 mod upstreams;
