@@ -104,7 +104,8 @@ impl Server {
             Ok(Loaded { settings, warnings, .. }) => {
                 self.apply(settings);
                 count(&self.metrics.reloads, "applied");
-                self.metrics.settings_refused.set(0);
+                // A certificate that cannot be used leaves its listener with those it has.
+                self.metrics.settings_refused.set(warnings.iter().any(Problem::is_error).into());
                 Ok(warnings)
             }
             Err(problems) => {

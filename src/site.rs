@@ -115,6 +115,13 @@ impl Sites {
             .or(self.any.as_ref())
     }
 
+    /// Every host, in no order.
+    pub fn hosts(&self) -> impl Iterator<Item = HostPattern> {
+        let exact = self.exact.keys().cloned().map(HostPattern::Exact);
+        let wildcard = self.wildcard.keys().cloned().map(HostPattern::Below);
+        exact.chain(wildcard).chain(self.any.iter().map(|_| HostPattern::Any))
+    }
+
     /// Every site once, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Site>> {
         let mut seen = std::collections::HashSet::new();

@@ -7,15 +7,15 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
-use crate::config::{self, FirstStart, Loaded, Problem};
+use crate::config::{self, FirstStart, Loaded, Problem, Severity};
 use crate::server::Server;
 use crate::telemetry;
 
 /// Runs the proxy with the settings at `path`.
 pub(super) fn run(path: &Path) -> ExitCode {
     let loaded = match config::load(path, FirstStart::MakeSecrets) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
+        Ok(loaded) if !loaded.warnings.iter().any(Problem::is_error) => loaded,
+        Ok(Loaded { warnings: problems, .. }) | Err(problems) => {
             super::check::print(&problems);
             return ExitCode::FAILURE;
         }
@@ -75,6 +75,9 @@ fn reload(server: &Server, path: &Path) {
 
 fn warn(warnings: &[Problem]) {
     for warning in warnings {
-        tracing::warn!("{warning}");
+        match warning.severity {
+            Severity::Error => tracing::error!("{warning}"),
+            Severity::Warning => tracing::warn!("{warning}"),
+        }
     }
 }

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::consent::cookie::Secrets;
 use crate::site::Sites;
 use crate::visit::ClientAddress;
@@ -65,7 +66,8 @@ pub enum FirstStart {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Keys without behaviour yet, documents that are not filled in, and the like.
+    /// Keys without behaviour yet, documents that are not filled in, and the like. Certificates that cannot be
+    /// used stand here as errors: they stop a start, and at a reload the listener keeps those it has.
     pub warnings: Vec<Problem>,
     /// The sites whose privacy document is not filled in: they ask nobody for anything.
     pub not_filled_in: Vec<Box<str>>,
@@ -82,9 +84,11 @@ pub fn load(path: &Path, first_start: FirstStart) -> Result<Loaded, Vec<Problem>
     {
         files.problems.push(not_written(&new.path, &error));
     }
-    let problems = in_order(files.problems);
+    let is_usable = !files.problems.iter().any(Problem::is_error);
+    let of_certificates = read.iter().flat_map(|(loaded, _)| loaded.warnings.clone());
+    let problems = in_order(files.problems.into_iter().chain(of_certificates).collect());
     match read {
-        Some((mut loaded, _)) if !problems.iter().any(Problem::is_error) => {
+        Some((mut loaded, _)) if is_usable => {
             loaded.warnings = problems;
             Ok(loaded)
         }
@@ -106,6 +110,10 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart) -> Option<(Load
         None if tree.has_lost(at!["sites"]) => sites::Found::default(),
         pattern => sites::load(files, &tree, pattern.unwrap_or("sites/*.yaml"), &defaults, &shared),
     };
+    // Set aside: what is wrong here concerns one listener, and no site's settings.
+    let before = files.problems.len();
+    resolve::certificates(&mut Scope { files, tree: &tree }, &raw, &found.sites, Clock::system().now());
+    let warnings = files.problems.split_off(before);
     let settings = Settings {
         listeners: proxy.listeners,
         admin: proxy.admin,
@@ -119,7 +127,7 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart) -> Option<(Load
         limits: proxy.limits,
         sites: found.sites,
     };
-    Some((Loaded { settings, warnings: Vec::new(), not_filled_in: found.not_filled_in }, to_write))
+    Some((Loaded { settings, warnings, not_filled_in: found.not_filled_in }, to_write))
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Problem {

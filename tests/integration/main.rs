@@ -19,5 +19,6 @@ mod process;
 mod proxy_protocol;
 mod story;
 mod streaming;
+mod tls;
 mod upstreams;
 mod websocket;

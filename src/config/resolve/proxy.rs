@@ -103,8 +103,8 @@ fn certificates(scope: &mut Scope<'_>, index: usize, raw: &[raw::Certificate]) -
         .map(|(item, files)| {
             let path = |key| [list.as_slice(), &[Step::from(item), Step::Key(key)]].concat();
             CertificateFiles {
-                certificate: scope.existing(&path("certificate"), &files.certificate),
-                key: scope.existing(&path("key"), &files.key),
+                certificate: scope.locate(&path("certificate"), &files.certificate),
+                key: scope.locate(&path("key"), &files.key),
             }
         })
         .collect()
