@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::{documents, filter, gate, upstream, visit};
 
 /// One tenant: its host names, its upstream, and what each stage needs to know of it.
@@ -31,6 +33,8 @@ pub struct Site {
     pub processor: Option<Party>,
     /// How long choices are remembered.
     pub lifetime: Lifetime,
+    /// What `Strict-Transport-Security` says over HTTPS; nothing: what the upstream says stays.
+    pub hsts: Option<HeaderValue>,
 }
 
 /// What the proxy does to a site.

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderMap, Request, Response};
 
 use crate::clock::Clock;
 use crate::config;
@@ -80,14 +81,16 @@ impl Proxy {
         let arrival = Arrival { host: canonical, authority, scheme, client, now: self.clock.now() };
         let visit = Visit::read(&site.visit, &parts, arrival);
         let request = Request::from_parts(parts, body);
-        match site.mode {
+        let mut answer = match site.mode {
             Mode::Enforce => self.enforce(site, &visit, request).await,
             Mode::Observe => {
                 observe(site, &visit);
                 self.pass(site, &visit, request).await
             }
             Mode::Off => self.pass(site, &visit, request).await,
-        }
+        };
+        keep_to_https(site, scheme, answer.headers_mut());
+        answer
     }
 
     async fn enforce(&self, site: &Site, visit: &Visit, mut request: Request<Body>) -> Response<Body> {
@@ -116,6 +119,16 @@ impl Proxy {
             Ok(answer) => answer.map(filter::body::stream),
             Err(failure) => reply::upstream_failed(site, visit, &failure, &self.metrics),
         }
+    }
+}
+
+/// Tells browsers to come over HTTPS alone, where the site wants it, whatever its mode: it is about the transport.
+fn keep_to_https(site: &Site, scheme: Scheme, headers: &mut HeaderMap) {
+    let Some(hsts) = &site.hsts else { return };
+    match scheme {
+        Scheme::Https => _ = headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone()),
+        // Nobody can vouch for it there (RFC 6797 section 7.2).
+        Scheme::Http => _ = headers.remove(STRICT_TRANSPORT_SECURITY),
     }
 }
 

@@ -14,6 +14,7 @@ mod architecture;
 mod charsets;
 mod connections;
 mod forwarding;
+mod hsts;
 mod kit;
 mod process;
 mod proxy_protocol;

@@ -32,6 +32,7 @@ pub(in crate::config) struct Site {
     pub(in crate::config) client_address: ClientAddress,
     pub(in crate::config) own_path: Option<String>,
     pub(in crate::config) crawlers: Crawlers,
+    pub(in crate::config) hsts: Option<Hsts>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -49,6 +50,17 @@ pub(in crate::config) enum Crawlers {
     #[default]
     Pass,
     Treat,
+}
+
+/// That browsers are to come over HTTPS alone.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Hsts {
+    pub(in crate::config) max_age: Time,
+    #[serde(default)]
+    pub(in crate::config) include_subdomains: bool,
+    #[serde(default)]
+    pub(in crate::config) preload: bool,
 }
 
 #[derive(Debug, Deserialize)]
