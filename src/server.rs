@@ -13,7 +13,7 @@ use crate::admin::{self, Health};
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem};
 use crate::ledger::Ledger;
-use crate::listener::{self, Conditions, Transport, certificates::Certificates};
+use crate::listener::{self, Conditions, Inherited, Transport, certificates::Certificates};
 use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::telemetry::{Metrics, count};
@@ -37,11 +37,29 @@ pub struct Server {
 impl Server {
     /// Opens the ledger, binds every listener, and serves. Nothing is bound where anything fails.
     pub async fn start(settings: config::Settings, clock: Clock) -> anyhow::Result<Self> {
+        Self::start_on(settings, clock, Inherited::none()).await
+    }
+
+    /// The same, on sockets that were handed over, where their addresses are those of the settings.
+    pub async fn start_on(
+        settings: config::Settings,
+        clock: Clock,
+        inherited: Inherited,
+    ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::default());
         let ledger = Ledger::open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
-        let bound: Vec<_> = settings.listeners.iter().map(listener::bind).collect::<Result<_, _>>()?;
+        let wanted: Vec<_> =
+            settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
+        let mut handed = inherited.claim(&wanted).into_iter();
+        let bound: Vec<_> = settings
+            .listeners
+            .iter()
+            .map(|listener| listener::bind(listener, handed.next().flatten()))
+            .collect::<Result<_, _>>()?;
         let admin = match settings.admin {
-            Some(address) => Some(admin::bind(address).await.context("the admin listener")?),
+            Some(address) => {
+                Some(admin::bind(address, handed.next().flatten()).await.context("the admin listener")?)
+            }
             None => None,
         };
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));

@@ -1,6 +1,6 @@
 //! Health, readiness and metrics, on a listener of their own that visitors never reach.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
@@ -18,9 +18,15 @@ use crate::telemetry::Metrics;
 #[derive(Debug)]
 pub struct Bound(TcpListener);
 
-/// Binds the admin listener.
-pub async fn bind(address: SocketAddr) -> std::io::Result<Bound> {
-    TcpListener::bind(address).await.map(Bound)
+/// Binds the admin listener, or takes the socket that was handed over for it.
+pub async fn bind(address: SocketAddr, handed: Option<StdListener>) -> std::io::Result<Bound> {
+    match handed {
+        Some(socket) => {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket).map(Bound)
+        }
+        None => TcpListener::bind(address).await.map(Bound),
+    }
 }
 
 /// What the admin listener tells.

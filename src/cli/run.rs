@@ -1,5 +1,7 @@
 //! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP reads the settings again.
 
+mod service_manager;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,11 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem, Severity};
+use crate::listener::Inherited;
 use crate::server::Server;
 use crate::telemetry;
 
 /// Runs the proxy with the settings at `path`.
 pub(super) fn run(path: &Path) -> ExitCode {
+    let inherited = Inherited::from_environment();
     let loaded = match config::load(path, FirstStart::MakeSecrets) {
         Ok(loaded) if !loaded.warnings.iter().any(Problem::is_error) => loaded,
         Ok(Loaded { warnings: problems, .. }) | Err(problems) => {
@@ -21,7 +25,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
         }
     };
     telemetry::start_log(loaded.settings.log_format);
-    match serve(loaded, path) {
+    match serve(loaded, inherited, path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -30,7 +34,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     }
 }
 
-fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
+fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is served, so that no signal is lost.
@@ -38,13 +42,15 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         warn(&loaded.warnings);
-        let server = Server::start(loaded.settings, Clock::system()).await?;
+        service_manager::keep_alive();
+        let server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
         if let Some(address) = server.admin_address() {
             tracing::info!(%address, "health and metrics");
         }
+        service_manager::ready();
         loop {
             tokio::select! {
                 _ = hangup.recv() => reload(&server, path),
@@ -52,6 +58,7 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
                 _ = interrupt.recv() => break,
             }
         }
+        service_manager::stopping();
         tracing::info!("stopping: requests under way may end");
         server.stop().await;
         Ok(())
@@ -59,6 +66,7 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
 }
 
 fn reload(server: &Server, path: &Path) {
+    service_manager::reloading();
     match server.reload(path) {
         Ok(warnings) => {
             warn(&warnings);
@@ -71,6 +79,8 @@ fn reload(server: &Server, path: &Path) {
             tracing::error!(problems = problems.len(), "the old settings stay in force");
         }
     }
+    // Also after a refusal: the service goes on as it was.
+    service_manager::ready();
 }
 
 fn warn(warnings: &[Problem]) {

@@ -64,8 +64,9 @@ enum Speaks {
     RedirectToHttps,
 }
 
-/// Binds a listener and reads its certificates. Must be called inside a Tokio runtime.
-pub fn bind(settings: &Settings) -> Result<Bound, BindFailure> {
+/// Binds a listener, or takes the socket that was handed over for it, and reads its certificates. Must be called
+/// inside a Tokio runtime.
+pub fn bind(settings: &Settings, handed: Option<StdListener>) -> Result<Bound, BindFailure> {
     let address = settings.address;
     let speaks = match &settings.transport {
         Transport::Clear => Speaks::Clear,
@@ -79,11 +80,19 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindFailure> {
         }
     };
     let (listener, local_address) =
-        open(address).map_err(|source| BindFailure::Address { address, source })?;
+        open(address, handed).map_err(|source| BindFailure::Address { address, source })?;
     Ok(Bound { listener, local_address, speaks, proxy_protocol: settings.proxy_protocol })
 }
 
-fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn open(address: SocketAddr, handed: Option<StdListener>) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = handed.map_or_else(|| listen(address), Ok)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let local_address = listener.local_addr()?;
+    Ok((listener, local_address))
+}
+
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
     // As many as wait here while all connections are taken; the kernel caps it (net.core.somaxconn).
     const BACKLOG: i32 = 4096;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -94,10 +103,7 @@ fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(StdListener::from(socket))?;
-    let local_address = listener.local_addr()?;
-    Ok((listener, local_address))
+    Ok(StdListener::from(socket))
 }
 
 impl Bound {

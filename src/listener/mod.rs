@@ -7,6 +7,7 @@ mod census;
 pub mod certificates;
 pub mod client_address;
 mod connection;
+mod inherited;
 mod proxy_protocol;
 mod redirect;
 mod tls;
@@ -24,6 +25,7 @@ use crate::visit::Scheme;
 use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
+pub use inherited::Inherited;
 
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,7 +85,7 @@ const TABLE: [(&str, &[&str]); 19] = [
             "upstream",
         ],
     ),
-    ("cli", &["clock", "config", "consent", "ledger", "server", "services", "telemetry"]),
+    ("cli", &["clock", "config", "consent", "ledger", "listener", "server", "services", "telemetry"]),
 ];
 
 #[test]

@@ -11,7 +11,7 @@ use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
 
 /// A folder of settings: JSON in the log, so that tests read what operators' programs read.
-fn folder(listen: &str, site: &str) -> TempDir {
+pub fn folder(listen: &str, site: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let proxy = format!(
         "listen: [{{ address: {listen} }}]\nadmin: {{ address: 127.0.0.1:0 }}\nlog: {{ format: json }}\n\
@@ -26,13 +26,13 @@ fn folder(listen: &str, site: &str) -> TempDir {
     folder
 }
 
-fn write(folder: &TempDir, name: &str, text: &str) {
+pub fn write(folder: &TempDir, name: &str, text: &str) {
     let path = folder.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
 }
 
-fn command(folder: &TempDir, words: &[&str]) -> Command {
+pub fn command(folder: &TempDir, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_consentry"));
     command.args(words).arg("--config").arg(folder.path().join("config/consentry.yaml"));
     command.env_remove("CONSENTRY_LOG");
@@ -47,35 +47,52 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+pub type Log = std::io::Lines<BufReader<ChildStderr>>;
+
+/// What a child writes on standard error, line by line.
+pub fn log(child: &mut Child) -> Log {
+    BufReader::new(child.stderr.take().unwrap()).lines()
+}
+
 /// `consentry run`, until it is told to stop.
-struct Run {
-    child: Child,
-    log: std::io::Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
-    admin: SocketAddr,
+pub struct Run {
+    pub child: Child,
+    pub log: Log,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Run {
-    fn start(folder: &TempDir) -> Self {
-        let mut child = command(folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    pub fn start(folder: &TempDir) -> Self {
+        Run::of(command(folder, &["run"]))
+    }
+
+    /// The same, with the environment and the files that the test has prepared.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = log(&mut child);
+        Run::with(child, log)
+    }
+
+    /// The same, when the first lines of its log have been read.
+    pub fn with(child: Child, mut log: Log) -> Self {
         let address = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
         let admin = said(&mut log, "health and metrics")["address"].as_str().unwrap().parse().unwrap();
         Run { child, log, address, admin }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = format!("kill {name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success());
     }
 
     /// The next line of the log with this message.
-    fn said(&mut self, message: &str) -> serde_json::Value {
+    pub fn said(&mut self, message: &str) -> serde_json::Value {
         said(&mut self.log, message)
     }
 
-    fn ended(mut self) -> ExitStatus {
+    pub fn ended(mut self) -> ExitStatus {
         // What it says on its way out is read, so that it never waits for its reader.
         while self.log.next().is_some() {}
         self.child.wait().unwrap()
@@ -86,7 +103,8 @@ impl Run {
     }
 }
 
-fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
+/// The next line with this message.
+pub fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
     let mut before = String::new();
     for line in log {
         let line = line.unwrap();

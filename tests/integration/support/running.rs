@@ -57,7 +57,7 @@ impl Running {
     pub fn start(app: impl App, setup: Setup) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         let (transport, proxy_protocol) = (setup.transport, setup.proxy_protocol);
-        let bound = bind(&Settings { address, transport, proxy_protocol }).unwrap();
+        let bound = bind(&Settings { address, transport, proxy_protocol }, None).unwrap();
         let (address, certificates) = (bound.local_address(), bound.certificates());
         let metrics = Arc::<Metrics>::default();
         let conditions = Conditions::new(setup.timeouts, setup.limits, Arc::clone(&metrics));
