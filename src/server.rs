@@ -1,8 +1,10 @@
 //! Settings to running parts: start, reload, drain.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -13,7 +15,7 @@ use crate::admin::{self, Health};
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem};
 use crate::ledger::Ledger;
-use crate::listener::{self, Conditions, Inherited, Transport, certificates::Certificates};
+use crate::listener::{self, Conditions, Giver, Inherited, Transport, certificates::Certificates};
 use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::telemetry::{Metrics, count};
@@ -25,6 +27,8 @@ pub struct Server {
     settings: Arc<ArcSwap<config::Settings>>,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
+    /// Every listening socket once more, for a process that is to replace this one.
+    sockets: Vec<OwnedFd>,
     certificates: Vec<Option<Certificates>>,
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
@@ -47,7 +51,11 @@ impl Server {
         inherited: Inherited,
     ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::default());
-        let ledger = Ledger::open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
+        let open = match inherited.giver() {
+            Giver::ServiceManager => Ledger::open,
+            Giver::Predecessor => Ledger::inherit,
+        };
+        let ledger = open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
         let wanted: Vec<_> =
             settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
         let mut handed = inherited.claim(&wanted).into_iter();
@@ -62,6 +70,8 @@ impl Server {
             }
             None => None,
         };
+        let sockets = bound.iter().map(listener::Bound::socket).chain(admin.iter().map(admin::Bound::socket));
+        let sockets = sockets.collect::<Result<_, _>>().context("the sockets cannot be kept")?;
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
@@ -85,6 +95,7 @@ impl Server {
             settings,
             addresses,
             admin_address,
+            sockets,
             certificates,
             upstreams,
             ledger,
@@ -105,6 +116,11 @@ impl Server {
     /// Where health and metrics are served.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// Its listening sockets, the admin listener's last: for a process that is to replace this one.
+    pub fn sockets(&self) -> std::io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(OwnedFd::try_clone).collect()
     }
 
     /// The counters.
@@ -178,11 +194,31 @@ impl Server {
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.
-    pub async fn stop(self) {
-        self.shutdown.cancel();
-        self.listeners.close();
+    pub async fn stop(mut self) {
+        self.close();
         self.listeners.wait().await;
         self.ledger.close().await;
         self.admin_shutdown.cancel();
+    }
+
+    /// The same, where another process serves the same sockets by now. It has the ledger soon, and does not wait
+    /// for the last download: who agrees over there waits meanwhile, and who agrees here afterwards is told to
+    /// try again.
+    pub async fn hand_over(mut self) {
+        const LEDGER_AFTER: Duration = Duration::from_millis(1_500);
+        // Health and metrics are the other's from now on.
+        self.admin_shutdown.cancel();
+        self.close();
+        let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.wait()).await;
+        self.ledger.close().await;
+        self.listeners.wait().await;
+    }
+
+    /// Takes no new connections, and tells those that stand.
+    fn close(&mut self) {
+        // The kernel refuses nobody while anybody has the socket.
+        self.sockets.clear();
+        self.shutdown.cancel();
+        self.listeners.close();
     }
 }

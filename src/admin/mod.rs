@@ -1,6 +1,7 @@
 //! Health, readiness and metrics, on a listener of their own that visitors never reach.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
@@ -80,6 +81,11 @@ impl Bound {
     /// Where it listens.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.0.local_addr().ok()
+    }
+
+    /// The socket itself, for a process that is to take it over.
+    pub fn socket(&self) -> std::io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
     }
 
     /// Serves until `shutdown`.

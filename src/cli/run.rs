@@ -1,6 +1,7 @@
-//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP reads the settings again.
+//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP reads the settings again, SIGUSR2 starts its successor.
 
 mod service_manager;
+mod successor;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use crate::config::{self, FirstStart, Loaded, Problem, Severity};
 use crate::listener::Inherited;
 use crate::server::Server;
 use crate::telemetry;
+use successor::Successor;
 
 /// Runs the proxy with the settings at `path`.
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -41,6 +43,8 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+        let mut replace = signal(SignalKind::user_defined2()).context("SIGUSR2")?;
+        let giver = inherited.giver();
         warn(&loaded.warnings);
         service_manager::keep_alive();
         let server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
@@ -51,11 +55,21 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
             tracing::info!(%address, "health and metrics");
         }
         service_manager::ready();
+        successor::tell_predecessor(giver);
+        let mut successor = None;
         loop {
             tokio::select! {
                 _ = hangup.recv() => reload(&server, path),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                _ = replace.recv() => begin_to_replace(&server, &mut successor),
+                ready = ready(&mut successor) => match ready {
+                    Ok(id) => return hand_over(server, id).await,
+                    Err(error) => {
+                        tracing::error!("not replaced: {error:#}; this process goes on");
+                        successor = None;
+                    }
+                },
             }
         }
         service_manager::stopping();
@@ -63,6 +77,35 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         server.stop().await;
         Ok(())
     })
+}
+
+fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {
+    if successor.is_some() {
+        tracing::warn!("a new process is being started already");
+        return;
+    }
+    match server.sockets().context("the sockets cannot be kept").and_then(Successor::start) {
+        Ok(started) => {
+            tracing::info!("a new process is being started on the same sockets");
+            *successor = Some(started);
+        }
+        Err(error) => tracing::error!("not replaced: {error:#}; this process goes on"),
+    }
+}
+
+/// Waits until the successor serves; for ever while there is none.
+async fn ready(successor: &mut Option<Successor>) -> anyhow::Result<u32> {
+    match successor {
+        Some(successor) => successor.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hand_over(server: Server, successor: u32) -> anyhow::Result<()> {
+    service_manager::replaced_by(successor);
+    tracing::info!(successor, "replaced: requests under way may end");
+    server.hand_over().await;
+    Ok(())
 }
 
 fn reload(server: &Server, path: &Path) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,6 +111,11 @@ impl Bound {
     /// Where it listens, with the port that the system chose for port 0.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// The socket itself, for a process that is to take it over. It listens for as long as anybody has it.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Its certificates, if it speaks TLS: a reload replaces them through this while it serves.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -101,7 +102,7 @@ impl<A: App> Attendant<A> {
         let in_time =
             tokio::time::timeout(self.conditions.timeouts.request_header, proxy_protocol::read(socket));
         let read = tokio::select! {
-            () = self.shutdown.cancelled() => return None,
+            () = self.too_late() => return None,
             read = in_time => read,
         };
         let reason = match read {
@@ -114,6 +115,12 @@ impl<A: App> Attendant<A> {
         None
     }
 
+    /// Ends a moment after the stop: nobody who has asked for nothing yet holds it up for longer.
+    async fn too_late(&self) {
+        self.shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    }
+
     async fn greet(&self, socket: TcpStream, address: IpAddr, seat: Seat) {
         let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.greeting.port };
         let Some(acceptor) = &self.greeting.acceptor else {
@@ -121,8 +128,7 @@ impl<A: App> Attendant<A> {
         };
         let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);
         tokio::select! {
-            // Nobody who has asked for nothing yet holds up a stop.
-            () = self.shutdown.cancelled() => {}
+            () = self.too_late() => {}
             shaken = handshake => match shaken {
                 Ok((socket, name)) => self.serve(socket, peer(Scheme::Https, name), seat).await,
                 Err(error) => tracing::debug!(%error, "no TLS handshake"),
@@ -139,12 +145,29 @@ impl<A: App> Attendant<A> {
         let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity), seat));
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = activity.begin(request.version());
-            answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way)
+            let (version, shutdown) = (request.version(), self.shutdown.clone());
+            let answer = answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way);
+            async move {
+                let mut answer = answer.await?;
+                if shutdown.is_cancelled() {
+                    say_that_it_is_the_last(version, &mut answer);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(socket, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.shutdown.cancelled() => {
+                // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
+                // lost. So clients have a moment for it, and its answer says that it is the last.
+                if !activity.speaks_http2() {
+                    tokio::select! {
+                        _ = connection.as_mut() => return,
+                        () = activity.expired() => return,
+                        () = tokio::time::sleep(GRACE) => {}
+                    }
+                }
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection.as_mut() => ended,
@@ -165,6 +188,9 @@ impl<A: App> Attendant<A> {
         }
     }
 }
+
+/// How long after a stop those who are connected may still ask.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a client of HTTP/2 may take to acknowledge that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -187,6 +213,13 @@ async fn answer<A: App>(
         response
     });
     Ok(response.map(|body| Served::new(body, metrics, under_way)))
+}
+
+/// In HTTP/1, an answer may say that no other follows; an upgraded connection is none of HTTP's any more.
+fn say_that_it_is_the_last<B>(version: Version, answer: &mut Response<B>) {
+    if version < Version::HTTP_2 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {

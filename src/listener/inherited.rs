@@ -6,9 +6,23 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 use socket2::SockRef;
 
+/// The variable by which a process tells the one that replaces it who it is: its process id.
+pub const PREDECESSOR: &str = "CONSENTRY_PREDECESSOR";
+
+/// Who opened the sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Giver {
+    /// A service manager, or nobody.
+    #[default]
+    ServiceManager,
+    /// The process that this one replaces, which goes on until it is told that it may go.
+    Predecessor,
+}
+
 /// The sockets that this process was given.
 #[derive(Debug, Default)]
 pub struct Inherited {
+    giver: Giver,
     sockets: Vec<Handed>,
     /// What else was given, for the log.
     unusable: Vec<String>,
@@ -34,7 +48,7 @@ impl Inherited {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
         let mut given = ListenFd::from_env();
-        let mut inherited = Inherited::default();
+        let mut inherited = Inherited { giver: giver(), ..Inherited::default() };
         for index in 0..given.len() {
             let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
             let socket = given.take_tcp_listener(index).ok().flatten().filter(is_listening);
@@ -44,6 +58,11 @@ impl Inherited {
             }
         }
         inherited
+    }
+
+    /// Who opened them.
+    pub fn giver(&self) -> Giver {
+        self.giver
     }
 
     /// Gives each of `addresses` its socket, if there is one. Port 0 takes any that is left on its address. What
@@ -72,6 +91,16 @@ impl Inherited {
     }
 }
 
+fn giver() -> Giver {
+    // What a parent says of itself: the variable may have come down from further up.
+    let parent = std::os::unix::process::parent_id().to_string();
+    if std::env::var(PREDECESSOR).is_ok_and(|id| id == parent) {
+        Giver::Predecessor
+    } else {
+        Giver::ServiceManager
+    }
+}
+
 fn is_listening(socket: &TcpListener) -> bool {
     SockRef::from(socket).is_listener().unwrap_or(false)
 }
@@ -86,7 +115,7 @@ mod tests {
             socket,
             name: "web".into(),
         };
-        Inherited { sockets: sockets.into_iter().map(handed).collect(), unusable: Vec::new() }
+        Inherited { sockets: sockets.into_iter().map(handed).collect(), ..Inherited::none() }
     }
 
     #[test]

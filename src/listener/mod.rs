@@ -25,7 +25,7 @@ use crate::visit::Scheme;
 use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
-pub use inherited::Inherited;
+pub use inherited::{Giver, Inherited, PREDECESSOR};
 
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod hsts;
 mod kit;
 mod process;
 mod proxy_protocol;
+mod replacement;
 mod service_manager;
 mod story;
 mod streaming;

@@ -102,6 +102,25 @@ fn the_service_manager_is_told_when_it_is_ready_reloads_and_stops() {
     assert_eq!(manager.beats, 0, "nobody asked for heartbeats");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_is_told_which_process_it_is_after_a_replacement() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut manager = Manager::listen(&folder);
+    let mut command = command(&folder, &["run"]);
+    command.env("NOTIFY_SOCKET", folder.path().join("notify"));
+    let mut run = Run::of(command);
+    assert_eq!(manager.told(), "READY=1\n");
+    run.signal("-USR2");
+    let successor = run.said("replaced")["successor"].as_u64().unwrap();
+    // First its own word, which a strict manager passes over, then that of the process it knows.
+    assert_eq!(manager.told(), "READY=1\n");
+    assert_eq!(manager.told(), format!("MAINPID={successor}\n"));
+    let kill = format!("kill -TERM {successor}");
+    std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert_eq!(manager.told(), "STOPPING=1\n");
+    assert!(run.ended().success());
+}
+
 #[test]
 fn heartbeats_come_where_the_service_manager_waits_for_them() {
     let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));

@@ -21,6 +21,11 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// Another process serves now, and is the one to watch.
+pub(super) fn replaced_by(id: u32) {
+    tell(&[NotifyState::MainPid(id)]);
+}
+
 /// Says that the process is alive, twice in each interval that the service manager allows, for as long as the
 /// runtime runs tasks. Must be called inside it.
 pub(super) fn keep_alive() {
