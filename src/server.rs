@@ -1,5 +1,7 @@
 //! Settings to running parts: start, reload, drain.
 
+mod listeners;
+
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -9,32 +11,29 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Health};
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem};
 use crate::ledger::Ledger;
-use crate::listener::{self, Conditions, Giver, Inherited, Transport, certificates::Certificates};
+use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::telemetry::{Metrics, count};
 use crate::upstream::Upstreams;
+use listeners::Listeners;
 
 /// A proxy that runs. Dropping it leaves its tasks running; [`Server::stop`] ends them.
 #[derive(Debug)]
 pub struct Server {
     settings: Arc<ArcSwap<config::Settings>>,
-    addresses: Vec<SocketAddr>,
+    listeners: Listeners,
     admin_address: Option<SocketAddr>,
-    /// Every listening socket once more, for a process that is to replace this one.
-    sockets: Vec<OwnedFd>,
-    certificates: Vec<Option<Certificates>>,
+    /// The admin listener's socket once more, for a process that is to replace this one.
+    admin_socket: Option<OwnedFd>,
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
     metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
-    listeners: TaskTracker,
     admin_shutdown: CancellationToken,
 }
 
@@ -70,38 +69,31 @@ impl Server {
             }
             None => None,
         };
-        let sockets = bound.iter().map(listener::Bound::socket).chain(admin.iter().map(admin::Bound::socket));
-        let sockets = sockets.collect::<Result<_, _>>().context("the sockets cannot be kept")?;
+        let admin_socket = admin.as_ref().map(admin::Bound::socket).transpose()?;
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let proxy =
             Proxy::new(Arc::clone(&settings), Arc::clone(&upstreams), own, clock, Arc::clone(&metrics));
         let shutdown = CancellationToken::new();
-        let listeners = TaskTracker::new();
-        let addresses = bound.iter().map(listener::Bound::local_address).collect();
-        let certificates = bound.iter().map(listener::Bound::certificates).collect();
-        for bound in bound {
-            listeners.spawn(bound.serve(proxy.clone(), conditions.clone(), shutdown.clone()));
-        }
+        let listeners = Listeners::new(proxy, conditions, shutdown.clone());
+        listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
         let admin_address = admin.as_ref().and_then(|admin| admin.local_address());
         if let Some(admin) = admin {
-            let health = Health::new(Arc::clone(&metrics), shutdown.clone());
+            let health = Health::new(Arc::clone(&metrics), shutdown);
             tokio::spawn(admin.serve(health, admin_shutdown.clone()));
         }
         let server = Server {
             settings,
-            addresses,
+            listeners,
             admin_address,
-            sockets,
-            certificates,
+            admin_socket,
             upstreams,
             ledger,
             metrics,
-            shutdown,
-            listeners,
             admin_shutdown,
         };
         server.count_sites();
@@ -110,7 +102,7 @@ impl Server {
 
     /// Where it listens, in the order of the YAML, with the ports that the system chose for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses.clone()
+        self.listeners.addresses()
     }
 
     /// Where health and metrics are served.
@@ -120,7 +112,9 @@ impl Server {
 
     /// Its listening sockets, the admin listener's last: for a process that is to replace this one.
     pub fn sockets(&self) -> std::io::Result<Vec<OwnedFd>> {
-        self.sockets.iter().map(OwnedFd::try_clone).collect()
+        let mut sockets = self.listeners.sockets()?;
+        sockets.extend(self.admin_socket.as_ref().map(OwnedFd::try_clone).transpose()?);
+        Ok(sockets)
     }
 
     /// The counters.
@@ -130,8 +124,9 @@ impl Server {
 
     /// Reads the settings again and swaps them in between two requests; with any error the old ones stay.
     ///
-    /// Listeners, the ledger, limits and timeouts are those of the start: what of them has changed is named in
-    /// the log and waits for a restart.
+    /// Listeners come and go, and what still runs on them ends. The ledger, limits, timeouts and the admin listener
+    /// are those of the start: what of them has changed is named in the log and waits for a restart. Must be
+    /// called inside a Tokio runtime.
     pub fn reload(&self, path: &Path) -> Result<Vec<Problem>, Vec<Problem>> {
         let loaded = config::load(path, FirstStart::MakeSecrets);
         match loaded {
@@ -162,22 +157,7 @@ impl Server {
                 tracing::warn!(key = what, "changed, and waits for a restart");
             }
         }
-        if before.listeners.len() != settings.listeners.len() {
-            tracing::warn!(key = "listen", "changed, and waits for a restart");
-        }
-        for ((old, new), certificates) in
-            before.listeners.iter().zip(&settings.listeners).zip(&self.certificates)
-        {
-            match (&new.transport, certificates) {
-                (Transport::Tls(files), Some(certificates)) if old.address == new.address => {
-                    if let Err(error) = certificates.replace(files) {
-                        tracing::error!(%error, "the certificates stay as they were");
-                    }
-                }
-                _ if old != new => tracing::warn!(key = "listen", "changed, and waits for a restart"),
-                _ => {}
-            }
-        }
+        self.listeners.adapt(&settings.listeners);
         // A renewed file of authorities is read when the next connection needs it.
         self.upstreams.forget_authorities();
         self.settings.store(Arc::new(settings));
@@ -194,9 +174,9 @@ impl Server {
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.
-    pub async fn stop(mut self) {
-        self.close();
-        self.listeners.wait().await;
+    pub async fn stop(self) {
+        self.listeners.close();
+        self.listeners.ended().await;
         self.ledger.close().await;
         self.admin_shutdown.cancel();
     }
@@ -204,21 +184,13 @@ impl Server {
     /// The same, where another process serves the same sockets by now. It has the ledger soon, and does not wait
     /// for the last download: who agrees over there waits meanwhile, and who agrees here afterwards is told to
     /// try again.
-    pub async fn hand_over(mut self) {
+    pub async fn hand_over(self) {
         const LEDGER_AFTER: Duration = Duration::from_millis(1_500);
         // Health and metrics are the other's from now on.
         self.admin_shutdown.cancel();
-        self.close();
-        let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.wait()).await;
-        self.ledger.close().await;
-        self.listeners.wait().await;
-    }
-
-    /// Takes no new connections, and tells those that stand.
-    fn close(&mut self) {
-        // The kernel refuses nobody while anybody has the socket.
-        self.sockets.clear();
-        self.shutdown.cancel();
         self.listeners.close();
+        let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.ended()).await;
+        self.ledger.close().await;
+        self.listeners.ended().await;
     }
 }

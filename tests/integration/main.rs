@@ -16,6 +16,7 @@ mod connections;
 mod forwarding;
 mod hsts;
 mod kit;
+mod listeners;
 mod process;
 mod proxy_protocol;
 mod replacement;

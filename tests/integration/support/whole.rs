@@ -74,6 +74,11 @@ impl Whole {
         path_of(&self.folder)
     }
 
+    /// Writes `consentry.yaml` anew, with these lines for its listeners.
+    pub fn listen(&self, lines: &str) {
+        self.write("consentry.yaml", &format!("{lines}\n{PROXY}"));
+    }
+
     /// Writes a file of the configuration.
     pub fn write(&self, name: &str, content: &str) {
         write(self.folder.path(), &format!("config/{name}"), content);
