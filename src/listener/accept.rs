@@ -165,7 +165,8 @@ async fn accept<A: App>(
         () = shutdown.cancelled() => {}
         () = open => {}
     }
-    // From here on the kernel refuses new connections, so that a balancer goes elsewhere.
+    // From here on the kernel refuses new connections, so that a balancer goes elsewhere; unless another process
+    // has the socket too, and takes them.
     drop(listener);
     connections.close();
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {

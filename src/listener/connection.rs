@@ -145,11 +145,11 @@ impl<A: App> Attendant<A> {
         let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity), seat));
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = activity.begin(request.version());
-            let (version, shutdown) = (request.version(), self.shutdown.clone());
+            let (version, activity) = (request.version(), Arc::clone(&activity));
             let answer = answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way);
             async move {
                 let mut answer = answer.await?;
-                if shutdown.is_cancelled() {
+                if activity.is_ending() {
                     say_that_it_is_the_last(version, &mut answer);
                 }
                 Ok::<_, Infallible>(answer)
@@ -162,6 +162,7 @@ impl<A: App> Attendant<A> {
                 // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
                 // lost. So clients have a moment for it, and its answer says that it is the last.
                 if !activity.speaks_http2() {
+                    activity.end_with_the_next();
                     tokio::select! {
                         _ = connection.as_mut() => return,
                         () = activity.expired() => return,

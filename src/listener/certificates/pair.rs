@@ -214,7 +214,9 @@ fn fits_another(certified: &CertifiedKey) -> bool {
 /// Whether a certificate was signed by one of the file that does not come next (RFC 5246 section 7.4.2). One
 /// that was signed by none of them ends the chain; what follows it is for old clients, or for nobody.
 fn is_out_of_order(chain: &[CertificateDer<'_>]) -> bool {
-    let parties: Vec<_> = chain.iter().map_while(parties).collect();
+    let mut parties: Vec<_> = chain.iter().map_while(parties).collect();
+    // One authority may stand there twice, signed by an old root and by a new one.
+    parties.dedup_by(|second, first| second.1 == first.1);
     parties.iter().zip(parties.iter().skip(1)).any(|((issuer, subject), (_, next))| {
         issuer != next && issuer != subject && parties.iter().any(|(_, subject)| subject == issuer)
     })
@@ -239,8 +241,8 @@ mod tests {
 
     use super::*;
 
-    /// A root, an intermediate and a leaf as PEM, and the leaf's key.
-    fn made() -> ([String; 3], KeyPair) {
+    /// A root, an intermediate, a leaf, and the intermediate as signed by another root; and the leaf's key.
+    fn made() -> ([String; 4], KeyPair) {
         let authority = |name: &str| {
             let mut parameters = CertificateParams::new(Vec::new()).unwrap();
             parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -252,11 +254,13 @@ mod tests {
         let root = authority("root").self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(authority("root"), root_key);
         let middle = authority("middle").signed_by(&middle_key, &root_issuer).unwrap();
+        let old_root = Issuer::new(authority("old root"), KeyPair::generate().unwrap());
+        let crossed = authority("middle").signed_by(&middle_key, &old_root).unwrap();
         let middle_issuer = Issuer::new(authority("middle"), middle_key);
         let mut leaf = CertificateParams::new(vec!["A.example".into(), "*.b.example".into()]).unwrap();
         leaf.distinguished_name.push(DnType::CommonName, "leaf");
         let leaf = leaf.signed_by(&leaf_key, &middle_issuer).unwrap();
-        ([root.pem(), middle.pem(), leaf.pem()], leaf_key)
+        ([root.pem(), middle.pem(), leaf.pem(), crossed.pem()], leaf_key)
     }
 
     fn judged(certificate: &str, key: &str) -> Result<Examined, (String, Culprit)> {
@@ -275,16 +279,18 @@ mod tests {
 
     #[test]
     fn a_chain_is_read_from_the_server_up() {
-        let ([root, middle, leaf], key) = made();
+        let ([root, middle, leaf, crossed], key) = made();
         let key = key.serialize_pem();
         let other = KeyPair::generate().unwrap().serialize_pem();
-        let ([_, _, stranger], _) = made();
+        let ([_, _, stranger, _], _) = made();
         let wrong =
             Err(("the certificates in site.pem stand in the wrong order".into(), Culprit::Certificate));
         for (chain, expected) in [
             (vec![&leaf], Ok(())),
             (vec![&leaf, &middle], Ok(())),
             (vec![&leaf, &middle, &root], Ok(())),
+            (vec![&leaf, &middle, &crossed, &root], Ok(())),
+            (vec![&leaf, &crossed, &middle, &root], Ok(())),
             // Not of this chain, and harmless.
             (vec![&leaf, &middle, &root, &stranger], Ok(())),
             (vec![&middle, &leaf], wrong.clone()),
@@ -301,7 +307,7 @@ mod tests {
 
     #[test]
     fn each_broken_file_is_named_with_its_reason() {
-        let ([_, _, leaf], key) = made();
+        let ([_, _, leaf, _], key) = made();
         let key = key.serialize_pem();
         let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
