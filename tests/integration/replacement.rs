@@ -201,6 +201,29 @@ async fn where_the_new_program_cannot_start_the_old_one_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stop_does_not_wait_for_a_new_program_and_leaves_none_behind() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut run = start(&folder);
+    std::fs::remove_file(folder.path().join("consentry")).unwrap();
+    // It goes on for a while, and says nothing.
+    write(
+        &folder,
+        "consentry",
+        "#!/bin/sh\necho '{\"message\":\"silent\",\"id\":'$$'}' >&2\nexec sleep 1000\n",
+    );
+    let program = folder.path().join("consentry");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    run.signal("-USR2");
+    let silent = run.said("silent")["id"].as_u64().unwrap();
+    run.signal("-USR2");
+    run.said("a new process is being started already");
+    run.signal("-TERM");
+    assert!(ended(&mut run).await.success());
+    let is_there = Command::new("sh").args(["-c", &format!("kill -0 {silent} 2>/dev/null")]).status();
+    assert!(!is_there.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_websocket_stays_with_the_old_program_until_it_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -228,16 +251,14 @@ async fn a_websocket_stays_with_the_old_program_until_it_ends() {
     assert_eq!(soon(old.next()).await.unwrap().unwrap(), Message::text("before"));
 
     let other = replace(&mut run);
-    let mut new = chat().await;
-    for messages in [&mut old, &mut new] {
-        messages.send(Message::text("after")).await.unwrap();
-        assert_eq!(soon(messages.next()).await.unwrap().unwrap(), Message::text("after"));
-    }
+    old.send(Message::text("after")).await.unwrap();
+    assert_eq!(soon(old.next()).await.unwrap().unwrap(), Message::text("after"));
     assert!(run.child.try_wait().unwrap().is_none(), "the old one waits for its last visitor");
     old.close(None).await.unwrap();
     while soon(old.next()).await.is_some() {}
     drop(old);
     assert!(ended(&mut run).await.success());
+    let mut new = chat().await;
     new.send(Message::text("still here")).await.unwrap();
     assert_eq!(soon(new.next()).await.unwrap().unwrap(), Message::text("still here"));
     other.signal("-TERM");

@@ -103,3 +103,41 @@ pub(super) fn tell_predecessor(giver: Giver) {
         tracing::warn!(%error, "the process before cannot be told that this one is ready");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A successor that is this command, and has this long.
+    fn successor(command: &str, patience: Duration) -> Successor {
+        let mut child = Command::new("sh").args(["-c", command]).stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, says) = oneshot::channel();
+        let output = child.stdout.take().unwrap();
+        std::thread::spawn(move || listen(output, sender));
+        Successor { child, says, deadline: Instant::now() + patience, state: State::Starting }
+    }
+
+    #[tokio::test]
+    async fn only_its_word_makes_it_ready() {
+        for (command, expected) in [
+            ("echo ready", "ready"),
+            ("echo ready or not", "it ended before it was ready"),
+            ("exit 0", "it ended before it was ready"),
+        ] {
+            let outcome = successor(command, PATIENCE).ready().await;
+            let said = outcome.map_or_else(|error| error.to_string(), |_| "ready".into());
+            assert_eq!(said, expected, "{command}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_silent_for_too_long_is_given_up_and_ended() {
+        let mut silent = successor("exec sleep 1000", Duration::ZERO);
+        let error = silent.ready().await.unwrap_err();
+        assert!(error.to_string().starts_with("it was not ready within"), "{error}");
+        let id = silent.child.id().to_string();
+        drop(silent);
+        let is_there = Command::new("kill").args(["-0", &id]).stderr(Stdio::null()).status().unwrap();
+        assert!(!is_there.success());
+    }
+}
