@@ -35,6 +35,7 @@ pub(super) struct Main {
 pub(super) struct Listener {
     pub(super) address: String,
     pub(super) tls: Option<Tls>,
+    /// Whether each connection must begin with a PROXY protocol header, complete within `timeouts.request_header`.
     #[serde(default)]
     pub(super) proxy_protocol: bool,
     #[serde(default)]

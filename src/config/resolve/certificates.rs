@@ -191,7 +191,9 @@ mod tests {
 
     /// The settings with these pairs of files, for a site with these hosts.
     fn loaded(folder: &TempDir, hosts: &str, pairs: &[(&str, &str)]) -> Result<Loaded, Vec<Problem>> {
-        let mut main = "secrets: file:secrets\nsites: site.yaml\nlisten:\n  - address: 127.0.0.1:0\n    tls:\n      certificates:\n".to_owned();
+        let mut main = "secrets: file:secrets\nsites: site.yaml\nlisten:\n  - address: 127.0.0.1:0\n    \
+         tls:\n      certificates:\n"
+            .to_owned();
         for (certificate, key) in pairs {
             main += &format!("        - {{ certificate: {certificate}.pem, key: {key}.key }}\n");
         }
@@ -261,27 +263,32 @@ mod tests {
                 at(
                     6,
                     7,
-                    "no certificate names `*.f.example`, `b.example`, `g.example` and 2 more: browsers refuse HTTPS there; add one, or ask for one that names all hosts of the sites"
+                    "no certificate names `*.f.example`, `b.example`, `g.example` and 2 more: browsers \
+                     refuse HTTPS there; add one, or ask for one that names all hosts of the sites"
                 ),
                 at(
                     7,
                     26,
-                    "the certificate expired at 2001-01-01T00:00:00Z: browsers refuse it; renew it: the files are read again at every reload"
+                    "the certificate expired at 2001-01-01T00:00:00Z: browsers refuse it; renew it: the \
+                     files are read again at every reload"
                 ),
                 at(
                     8,
                     26,
-                    "the certificate is valid from 3000-01-01T00:00:00Z on: browsers refuse it before; wait, set the clock, or use the one before it until then"
+                    "the certificate is valid from 3000-01-01T00:00:00Z on: browsers refuse it before; \
+                     wait, set the clock, or use the one before it until then"
                 ),
                 at(
                     9,
                     26,
-                    "no site has a host of this certificate (`c.example`, `*.c.example`, `d.example` and 1 more); name the right file, or add the host to its site"
+                    "no site has a host of this certificate (`c.example`, `*.c.example`, `d.example` and \
+                     1 more); name the right file, or add the host to its site"
                 ),
                 at(
                     10,
                     26,
-                    "the certificate names no host; ask for one with the host as a DNS name (subjectAltName): browsers look at nothing else"
+                    "the certificate names no host; ask for one with the host as a DNS name \
+                     (subjectAltName): browsers look at nothing else"
                 ),
             ]
         );
