@@ -1,25 +1,27 @@
 //! Settings to running parts: start, reload, drain.
 
+mod listeners;
 mod reload;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Health};
 use crate::clock::Clock;
-use crate::config::{self, Problem, Severity};
+use crate::config;
 use crate::ledger::Ledger;
-use crate::listener::certificates::{CertificateFailure, Certificates};
-use crate::listener::{self, Conditions, Transport};
+use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
+use listeners::Listeners;
 use reload::Last;
 
 pub use reload::{Occasion, Outcome, Reload};
@@ -28,9 +30,10 @@ pub use reload::{Occasion, Outcome, Reload};
 #[derive(Debug)]
 pub struct Server {
     settings: Arc<ArcSwap<config::Settings>>,
-    addresses: Vec<SocketAddr>,
+    listeners: Listeners,
     admin_address: Option<SocketAddr>,
-    certificates: Vec<Option<Certificates>>,
+    /// The admin listener's socket once more, for a process that is to replace this one.
+    admin_socket: Option<OwnedFd>,
     conditions: Conditions,
     upstreams: Arc<Upstreams>,
     ledger: Ledger,
@@ -38,26 +41,48 @@ pub struct Server {
     health: Health,
     clock: Clock,
     last: Last,
-    shutdown: CancellationToken,
-    listeners: TaskTracker,
     admin_shutdown: CancellationToken,
 }
 
 impl Server {
     /// Opens the ledger, binds every listener, and serves. Nothing is bound where anything fails.
     pub async fn start(settings: config::Settings, clock: Clock) -> anyhow::Result<Self> {
+        Self::start_on(settings, clock, Inherited::none()).await
+    }
+
+    /// The same, on sockets that were handed over, where their addresses are those of the settings.
+    pub async fn start_on(
+        settings: config::Settings,
+        clock: Clock,
+        inherited: Inherited,
+    ) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::default());
-        let ledger = Ledger::open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
-        let bound: Vec<_> = settings.listeners.iter().map(listener::bind).collect::<Result<_, _>>()?;
+        let open = match inherited.giver() {
+            Giver::ServiceManager => Ledger::open,
+            Giver::Predecessor => Ledger::inherit,
+        };
+        let ledger = open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
+        let wanted: Vec<_> =
+            settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
+        let mut handed = inherited.claim(&wanted).into_iter();
+        let bound: Vec<_> = settings
+            .listeners
+            .iter()
+            .map(|listener| listener::bind(listener, handed.next().flatten()))
+            .collect::<Result<_, _>>()?;
         let admin = match settings.admin {
-            Some(address) => Some(admin::bind(address).await.context("the admin listener")?),
+            Some(address) => {
+                Some(admin::bind(address, handed.next().flatten()).await.context("the admin listener")?)
+            }
             None => None,
         };
+        let admin_socket = admin.as_ref().map(admin::Bound::socket).transpose()?;
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let last = Last::of(&settings);
+        let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let proxy = Proxy::new(
             Arc::clone(&settings),
@@ -68,12 +93,8 @@ impl Server {
         );
         let shutdown = CancellationToken::new();
         let health = Health::new(Arc::clone(&metrics), shutdown.clone());
-        let listeners = TaskTracker::new();
-        let addresses = bound.iter().map(listener::Bound::local_address).collect();
-        let certificates = bound.iter().map(listener::Bound::certificates).collect();
-        for bound in bound {
-            listeners.spawn(bound.serve(proxy.clone(), conditions.clone(), shutdown.clone()));
-        }
+        let listeners = Listeners::new(proxy, conditions.clone(), shutdown);
+        listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
         let admin_address = admin.as_ref().and_then(|admin| admin.local_address());
         if let Some(admin) = admin {
@@ -81,9 +102,9 @@ impl Server {
         }
         let server = Server {
             settings,
-            addresses,
+            listeners,
             admin_address,
-            certificates,
+            admin_socket,
             conditions,
             upstreams,
             ledger,
@@ -91,8 +112,6 @@ impl Server {
             health,
             clock,
             last,
-            shutdown,
-            listeners,
             admin_shutdown,
         };
         server.note_settings();
@@ -101,7 +120,7 @@ impl Server {
 
     /// Where it listens, in the order of the YAML, with the ports that the system chose for port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses.clone()
+        self.listeners.addresses()
     }
 
     /// Where health and metrics are served.
@@ -109,14 +128,20 @@ impl Server {
         self.admin_address
     }
 
+    /// Its listening sockets, the admin listener's last: for a process that is to replace this one.
+    pub fn sockets(&self) -> std::io::Result<Vec<OwnedFd>> {
+        let mut sockets = self.listeners.sockets()?;
+        sockets.extend(self.admin_socket.as_ref().map(OwnedFd::try_clone).transpose()?);
+        Ok(sockets)
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Puts settings in force; gives back what of them cannot be used now.
-    fn apply(&self, settings: config::Settings) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    /// Puts settings in force. Must be called inside a Tokio runtime.
+    fn apply(&self, settings: config::Settings) {
         let before = self.settings.load_full();
         for (what, same) in [
             ("ledger", before.ledger == settings.ledger),
@@ -127,20 +152,7 @@ impl Server {
                 tracing::warn!(key = what, "changed, and waits for a restart");
             }
         }
-        if before.listeners.len() != settings.listeners.len() {
-            tracing::warn!(key = "listen", "changed, and waits for a restart");
-        }
-        for ((old, new), certificates) in
-            before.listeners.iter().zip(&settings.listeners).zip(&self.certificates)
-        {
-            match (&new.transport, certificates) {
-                (Transport::Tls(files), Some(certificates)) if old.address == new.address => {
-                    problems.extend(certificates.replace(files).err().map(|error| certificates_stay(&error)));
-                }
-                _ if old != new => tracing::warn!(key = "listen", "changed, and waits for a restart"),
-                _ => {}
-            }
-        }
+        self.listeners.adapt(&settings.listeners);
         // A renewed file of authorities is read when the next connection needs it; without one, those that stand
         // go on being used.
         if settings.seen().has_other_certificates(before.seen()) {
@@ -151,7 +163,6 @@ impl Server {
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         self.settings.store(Arc::new(settings));
         self.note_settings();
-        problems
     }
 
     /// Tells operators of the settings in force.
@@ -162,30 +173,35 @@ impl Server {
             settings.sites.iter().filter(|site| site.filter.banner == crate::filter::Banner::NothingToAsk);
         self.health.note_not_filled_in(silent.map(|site| site.name.clone()));
         self.metrics.settings_applied.set(self.clock.now().as_second());
+        self.note_certificates();
+    }
+
+    /// Tells operators when certificates end. Whoever runs it calls this once a day, so that the log says in time
+    /// which should be renewed; a start and a reload do by themselves.
+    pub fn note_certificates(&self) {
+        let expiries = self.listeners.expiries();
+        let expiries = expiries.iter().map(|(name, at)| (&**name, at.as_second()));
+        self.metrics.note_certificates(expiries, self.clock.now().as_second());
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.
     pub async fn stop(self) {
-        self.shutdown.cancel();
         self.listeners.close();
-        self.listeners.wait().await;
+        self.listeners.ended().await;
         self.ledger.close().await;
         self.admin_shutdown.cancel();
     }
-}
 
-fn certificates_stay(failure: &CertificateFailure) -> Problem {
-    let file = match failure {
-        CertificateFailure::Read { path, .. } | CertificateFailure::Empty { path } => path.clone(),
-        CertificateFailure::Unusable { certificate, .. } => certificate.clone(),
-        CertificateFailure::None => Default::default(),
-    };
-    let cause = std::error::Error::source(failure).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Problem {
-        severity: Severity::Error,
-        file,
-        place: None,
-        message: format!("the certificates stay as they were: {failure}{cause}"),
-        help: Some("write a chain and the key that belongs to it".into()),
+    /// The same, where another process serves the same sockets by now. It has the ledger soon, and does not wait
+    /// for the last download: who agrees over there waits meanwhile, and who agrees here afterwards is told to
+    /// try again.
+    pub async fn hand_over(self) {
+        const LEDGER_AFTER: Duration = Duration::from_millis(1_500);
+        // Health and metrics are the other's from now on.
+        self.admin_shutdown.cancel();
+        self.listeners.close();
+        let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.ended()).await;
+        self.ledger.close().await;
+        self.listeners.ended().await;
     }
 }

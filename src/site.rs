@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::{documents, filter, gate, upstream, visit};
 
 /// One tenant: its host names, its upstream, and what each stage needs to know of it.
@@ -31,6 +33,8 @@ pub struct Site {
     pub processor: Option<Party>,
     /// How long choices are remembered.
     pub lifetime: Lifetime,
+    /// What `Strict-Transport-Security` says over HTTPS; nothing: what the upstream says stays.
+    pub hsts: Option<HeaderValue>,
 }
 
 /// What the proxy does to a site.
@@ -113,6 +117,13 @@ impl Sites {
                     .find_map(|(_, rest)| self.wildcard.get(rest))
             })
             .or(self.any.as_ref())
+    }
+
+    /// Every host, in no order.
+    pub fn hosts(&self) -> impl Iterator<Item = HostPattern> {
+        let exact = self.exact.keys().cloned().map(HostPattern::Exact);
+        let wildcard = self.wildcard.keys().cloned().map(HostPattern::Below);
+        exact.chain(wildcard).chain(self.any.iter().map(|_| HostPattern::Any))
     }
 
     /// Every site once, in no order.

@@ -1,7 +1,8 @@
 //! Health, readiness and metrics, on a listener of their own that visitors never reach.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,9 +21,15 @@ use crate::telemetry::{Exposition, Metrics};
 #[derive(Debug)]
 pub struct Bound(TcpListener);
 
-/// Binds the admin listener.
-pub async fn bind(address: SocketAddr) -> std::io::Result<Bound> {
-    TcpListener::bind(address).await.map(Bound)
+/// Binds the admin listener, or takes the socket that was handed over for it.
+pub async fn bind(address: SocketAddr, handed: Option<StdListener>) -> std::io::Result<Bound> {
+    match handed {
+        Some(socket) => {
+            socket.set_nonblocking(true)?;
+            TcpListener::from_std(socket).map(Bound)
+        }
+        None => TcpListener::bind(address).await.map(Bound),
+    }
 }
 
 /// How many sites are named one by one; of more, only the number is told.
@@ -103,6 +110,11 @@ impl Bound {
     /// Where it listens.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.0.local_addr().ok()
+    }
+
+    /// The socket itself, for a process that is to take it over.
+    pub fn socket(&self) -> std::io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
     }
 
     /// Serves until `shutdown`.

@@ -1,28 +1,39 @@
-//! `consentry run`: the proxy, until SIGTERM or Ctrl-C; SIGHUP and changed files have the settings read again.
+//! `consentry run`: the proxy, until SIGTERM or Ctrl-C. SIGHUP and changed files have the settings read again,
+//! SIGUSR2 starts its successor.
+
+mod service_manager;
+mod successor;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem, Seen, Severity, Watch};
+use crate::listener::Inherited;
 use crate::server::{Occasion, Outcome, Reload, Server};
 use crate::telemetry;
+use successor::Successor;
+
+/// How often the dates of certificates are looked at.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Runs the proxy with the settings at `path`.
 pub(super) fn run(path: &Path) -> ExitCode {
+    let inherited = Inherited::from_environment();
     let loaded = match config::load(path, FirstStart::MakeSecrets) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
+        Ok(loaded) if !loaded.warnings.iter().any(Problem::is_error) => loaded,
+        Ok(Loaded { warnings: problems, .. }) | Err(problems) => {
             super::check::print(&problems);
             return ExitCode::FAILURE;
         }
     };
     telemetry::start_log(loaded.settings.log_format);
-    match serve(loaded, path) {
+    match serve(loaded, inherited, path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the proxy cannot run");
@@ -31,16 +42,19 @@ pub(super) fn run(path: &Path) -> ExitCode {
     }
 }
 
-fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
+fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is served, so that no signal is lost.
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+        let mut replace = signal(SignalKind::user_defined2()).context("SIGUSR2")?;
+        let giver = inherited.giver();
         tell(&loaded.warnings);
+        service_manager::keep_alive();
         let seen = Arc::clone(loaded.settings.seen());
-        let server = Server::start(loaded.settings, Clock::system()).await?;
+        let server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
@@ -50,15 +64,36 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
         let (sites, listeners) = (server.metrics().sites.get(), server.addresses().len());
         tracing::info!(version = env!("CARGO_PKG_VERSION"), sites, listeners, "started");
         let mut watch = Watch::start(&seen);
+        service_manager::ready();
+        successor::tell_predecessor(giver);
+        let mut successor = None;
+        let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + DAY, DAY);
         loop {
             let occasion = tokio::select! {
                 _ = hangup.recv() => Occasion::Asked,
                 () = watch.changed() => Occasion::FilesChanged,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                _ = daily.tick() => {
+                    server.note_certificates();
+                    continue;
+                }
+                _ = replace.recv() => {
+                    begin_to_replace(&server, &mut successor);
+                    continue;
+                }
+                ready = ready(&mut successor) => match ready {
+                    Ok(id) => return hand_over(server, id).await,
+                    Err(error) => {
+                        tracing::error!("not replaced: {error:#}; this process goes on");
+                        successor = None;
+                        continue;
+                    }
+                },
             };
             watch.follow(&reload(&server, path, occasion));
         }
+        service_manager::stopping();
         tracing::info!("stopping: requests under way may end");
         server.stop().await;
         tracing::info!("stopped");
@@ -66,8 +101,38 @@ fn serve(loaded: Loaded, path: &Path) -> anyhow::Result<()> {
     })
 }
 
+fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {
+    if successor.is_some() {
+        tracing::warn!("a new process is being started already");
+        return;
+    }
+    match server.sockets().context("the sockets cannot be kept").and_then(Successor::start) {
+        Ok(started) => {
+            tracing::info!("a new process is being started on the same sockets");
+            *successor = Some(started);
+        }
+        Err(error) => tracing::error!("not replaced: {error:#}; this process goes on"),
+    }
+}
+
+/// Waits until the successor serves; for ever while there is none.
+async fn ready(successor: &mut Option<Successor>) -> anyhow::Result<u32> {
+    match successor {
+        Some(successor) => successor.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hand_over(server: Server, successor: u32) -> anyhow::Result<()> {
+    service_manager::replaced_by(successor);
+    tracing::info!(successor, "replaced: requests under way may end");
+    server.hand_over().await;
+    Ok(())
+}
+
 /// Reads the settings again, says what came of it, and gives back which files matter now.
 fn reload(server: &Server, path: &Path, occasion: Occasion) -> Arc<Seen> {
+    service_manager::reloading();
     let Reload { outcome, news, errors, outdated, seen } = server.reload(path, occasion);
     tell(&news);
     match outcome {
@@ -82,6 +147,8 @@ fn reload(server: &Server, path: &Path, occasion: Occasion) -> Arc<Seen> {
         }
         Outcome::Refused => tracing::error!(errors, "the old settings stay in force"),
     }
+    // Also after a refusal: the service goes on as it was.
+    service_manager::ready();
     seen
 }
 

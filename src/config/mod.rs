@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::consent::cookie::Secrets;
 use crate::site::Sites;
 use crate::visit::ClientAddress;
@@ -105,7 +106,8 @@ pub enum FirstStart {
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Keys without behaviour yet, documents that are not filled in, and the like.
+    /// Keys without behaviour yet, documents that are not filled in, and the like. Certificates that cannot be
+    /// used stand here as errors: they stop a start, and at a reload the listener keeps those it has.
     pub warnings: Vec<Problem>,
     /// The sites whose privacy document is not filled in: they ask nobody for anything.
     pub not_filled_in: Vec<Box<str>>,
@@ -115,7 +117,7 @@ pub struct Loaded {
 /// warnings among them, in the order of the files.
 pub fn load(path: &Path, first_start: FirstStart) -> Result<Loaded, Vec<Problem>> {
     let mut files = Files::default();
-    let read = read(&mut files, path, first_start, None);
+    let mut read = read(&mut files, path, first_start, None);
     if let Some(Read { to_write: Some(new), .. }) = &read
         && !files.has_errors()
     {
@@ -124,9 +126,14 @@ pub fn load(path: &Path, first_start: FirstStart) -> Result<Loaded, Vec<Problem>
         }
         files.look_anew(&new.path);
     }
+    // Certificates that cannot be used stop a start, and say nothing against the rest of the settings.
+    let is_usable = !files.has_errors();
+    if let Some(read) = &mut read {
+        files.problems.append(&mut read.of_certificates);
+    }
     let problems = in_order(std::mem::take(&mut files.problems));
     match read {
-        Some(read) if !problems.iter().any(Problem::is_error) => {
+        Some(read) if is_usable => {
             let not_filled_in = read.not_filled_in;
             let origin =
                 Origin { seen: Arc::new(files.seen), warnings: problems.clone(), ..read.settings.origin };
@@ -158,6 +165,8 @@ struct Read {
     not_filled_in: Vec<Box<str>>,
     to_write: Option<NewFile>,
     outdated: usize,
+    /// What is wrong or doubtful in the files of certificates.
+    of_certificates: Vec<Problem>,
 }
 
 /// Nothing comes back where the main file leaves nothing to go on with.
@@ -182,9 +191,14 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart, before: Option<
             sites::load(files, &tree, pattern.unwrap_or("sites/*.yaml"), &proxy.origin.common, before)
         }
     };
+    // Set aside: what is wrong here concerns one listener, and no site's settings.
+    let already = files.problems.len();
+    resolve::certificates(&mut Scope { files, tree: &tree }, &raw, &found.sites, Clock::system().now());
+    let of_certificates = files.problems.split_off(already);
     let origin = Origin { known: Arc::new(found.known), ..proxy.origin };
     let settings = Settings { sites: found.sites, origin, ..proxy };
-    Some(Read { settings, not_filled_in: found.not_filled_in, to_write, outdated: found.outdated })
+    let (not_filled_in, outdated) = (found.not_filled_in, found.outdated);
+    Some(Read { settings, not_filled_in, to_write, outdated, of_certificates })
 }
 
 /// What the main file says of the proxy itself, and of all sites.

@@ -54,7 +54,7 @@ pub(super) struct Listener {
     pub(super) address: String,
     /// HTTPS; without it, this address speaks HTTP.
     pub(super) tls: Option<Tls>,
-    /// Whether connections begin with the PROXY protocol, version 1 or 2.
+    /// Whether each connection must begin with a PROXY protocol header, complete within `timeouts.request_header`.
     #[serde(default)]
     pub(super) proxy_protocol: bool,
     /// Whether every request is answered with its address over HTTPS.

@@ -25,14 +25,17 @@ pub struct Reread {
 /// those with errors, too, but for new ones, which are not there yet. With errors in `consentry.yaml` all stay.
 pub fn reload(path: &Path, before: &Settings) -> Reread {
     let mut files = Files::default();
-    let read = super::read(&mut files, path, FirstStart::Past, Some(before));
+    let mut read = super::read(&mut files, path, FirstStart::Past, Some(before));
     let has_changed = read.as_ref().is_none_or(|read| read.settings.origin.main != before.origin.main);
-    let Files { problems, mut seen, .. } = files;
+    let Files { mut problems, mut seen, .. } = files;
     seen.inherit_certificates(before.seen());
-    let problems = in_order(problems);
-    let seen = Arc::new(seen);
     // Defaults may show their errors in single sites; still it is the main file that has them.
     let is_main_wrong = problems.iter().any(|problem| problem.is_error() && problem.file == path);
+    if let Some(read) = &mut read {
+        // They are those of one listener, which goes on with what it has.
+        problems.append(&mut read.of_certificates);
+    }
+    let (problems, seen) = (in_order(problems), Arc::new(seen));
     match read.filter(|read| read.has_sites() && !(has_changed && is_main_wrong)) {
         None => {
             let outdated = before.origin.known.len();

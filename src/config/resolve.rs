@@ -1,6 +1,7 @@
 //! From what is written to what is meant: defaults filled in, words compiled, and everything checked against
 //! everything else. After this, nothing is parsed again.
 
+mod certificates;
 mod documents;
 mod gates;
 mod look;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{FileId, Files, Spot};
 use super::tree::{Node, Step};
+pub(super) use certificates::certificates;
 pub(super) use documents::Library;
 pub(super) use proxy::{Proxy, admin, proxy};
 pub(super) use secrets::{Keys, NewFile};

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::filter::Banner;
 use crate::gate::Valid;
-use crate::listener::Transport;
+use crate::listener::{ProxyProtocol, Transport};
 use crate::site::{Mode, Site};
 use crate::upstream::{Endpoint, Protocol, Tls};
 
@@ -271,7 +271,6 @@ fn an_upstream_has_addresses_of_all_kinds_and_checks() {
 
 #[test]
 fn what_has_no_behaviour_or_little_sense_is_warned_of() {
-    let main = "listen: [{ address: 127.0.0.1:0, proxy_protocol: true }]\nsecrets: file:secrets\n";
     let site = shop(
         "banner: { theme: { text: '#777', accent: '#999999' } }\n\
          own_services: [{ name: acme-stats, category: statistics, urls: [stats.acme.example] }]\n\
@@ -279,9 +278,8 @@ fn what_has_no_behaviour_or_little_sense_is_warned_of() {
     )
     .replace("http://127.0.0.1:3000", "{ url: 'http://a.example', verify: false }")
     .replace("languages: [sv]", "languages: [sv, fi]");
-    let warnings = lines(&loaded(&[("consentry.yaml", main), ("sites/shop.yaml", &site)]).warnings);
+    let warnings = lines(&loaded(&[("sites/shop.yaml", &site)]).warnings);
     for expected in [
-        "`proxy_protocol` is not built yet",
         "`verify` does nothing without TLS",
         "`acme-stats` cannot be anonymized",
         "`marketing` runs before anybody has agreed",
@@ -291,6 +289,19 @@ fn what_has_no_behaviour_or_little_sense_is_warned_of() {
     ] {
         assert!(warnings.contains(expected), "{expected}\n{warnings}");
     }
+}
+
+#[test]
+fn a_listener_expects_the_proxy_protocol_only_where_it_says_so() {
+    let main = "listen: [{ address: 127.0.0.1:0, proxy_protocol: true }, { address: 127.0.0.1:0 }]\n\
+                secrets: file:secrets\n";
+    let loaded = loaded(&[("consentry.yaml", main)]);
+    assert_eq!(lines(&loaded.warnings), "");
+    let expected = [ProxyProtocol::Required, ProxyProtocol::Unused];
+    assert_eq!(
+        loaded.settings.listeners.iter().map(|listener| listener.proxy_protocol).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub mod sqlite;
 pub mod verify;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::consent::Subject;
 use crate::telemetry::{Metrics, count};
-use sqlite::{Reader, Store};
+use sqlite::{Reader, Store, StoreFailure};
 use writer::Queue;
 
 pub use entry::{Decision, Entry, Method, Recorded, Shown};
@@ -74,9 +74,26 @@ pub enum Failure {
 impl Ledger {
     /// Opens the ledger, makes it where there is none, and starts its writer.
     pub fn open(settings: &Settings, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, OpenFailure> {
+        Self::open_with(settings, clock, metrics, |path| Store::open(path).map(Some))
+    }
+
+    /// The same, where the process that this one replaces may still write: decisions wait until it has ended.
+    pub fn inherit(settings: &Settings, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, OpenFailure> {
+        Self::open_with(settings, clock, metrics, |path| match Store::open(path) {
+            Err(StoreFailure::InUse) => Ok(None),
+            other => other.map(Some),
+        })
+    }
+
+    fn open_with(
+        settings: &Settings,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        open: impl FnOnce(&Path) -> Result<Option<Store>, StoreFailure>,
+    ) -> Result<Self, OpenFailure> {
         let Settings::Sqlite(path) = settings;
         let failed = |source| OpenFailure::Open { path: path.clone(), source };
-        let store = Store::open(path).map_err(|error| failed(error.into()))?;
+        let store = open(path).map_err(|error| failed(error.into()))?;
         let reader = Reader::open(path).map_err(|error| failed(error.into()))?;
         let queue = Queue::start(store, path.clone(), clock, Arc::clone(&metrics))
             .map_err(|error| failed(error.into()))?;
@@ -120,7 +137,7 @@ impl Ledger {
     }
 
     /// Where it is kept.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

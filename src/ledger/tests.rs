@@ -31,6 +31,11 @@ fn open(folder: &TempDir) -> Ledger {
     Ledger::open(&Settings::Sqlite(file(folder)), Clock::fixed(1_000), Arc::default()).unwrap()
 }
 
+/// Opens the ledger as the process does that replaces the one which has it.
+fn inherit(folder: &TempDir) -> Ledger {
+    Ledger::inherit(&Settings::Sqlite(file(folder)), Clock::fixed(1_000), Arc::default()).unwrap()
+}
+
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("new/ledger.sqlite")
 }
@@ -51,6 +56,53 @@ fn tampered(folder: &TempDir, sql: &str) -> Finding {
         .execute_batch(&format!("PRAGMA foreign_keys = off; {sql}"))
         .unwrap();
     verify(&Reader::open(&file(folder)).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_successor_writes_once_the_one_before_has_closed_and_the_chain_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let before = open(&folder);
+    let refused = Ledger::open(&Settings::Sqlite(file(&folder)), Clock::fixed(1_000), Arc::default());
+    assert!(refused.is_err(), "only a successor may wait");
+    let after = inherit(&folder);
+    before.record(decision(1), shown("banner")).await.unwrap();
+    let mut waiting = Box::pin(after.record(decision(2), shown("banner")));
+    let soon = tokio::time::timeout(Duration::from_millis(100), &mut waiting);
+    assert!(soon.await.is_err(), "two writers would fork the chain");
+    before.record(decision(3), shown("banner")).await.unwrap();
+    before.close().await;
+    waiting.await.unwrap();
+    after.close().await;
+    let order = [1, 3, 2].map(|subject| Subject(Uuid::from_u128(subject)));
+    let mut subjects = Vec::new();
+    let reader = Reader::open(&file(&folder)).unwrap();
+    reader
+        .each(None, |_, entry| {
+            subjects.push(entry.decision.subject);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(subjects, order);
+    assert_eq!(verify(&reader).unwrap(), Finding::Intact { entries: 3 });
+}
+
+#[tokio::test]
+async fn a_successor_takes_the_ledger_before_anybody_decides() {
+    let folder = TempDir::new().unwrap();
+    let before = open(&folder);
+    let after = inherit(&folder);
+    before.close().await;
+    // The lock is the proof: whoever else asks is refused as soon as the successor has it.
+    let lock = file(&folder).with_extension("sqlite.lock");
+    let is_taken = || std::fs::File::open(&lock).unwrap().try_lock().is_err();
+    let taken = async {
+        while !is_taken() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), taken).await.unwrap();
+    after.close().await;
+    assert!(!is_taken());
 }
 
 #[tokio::test]

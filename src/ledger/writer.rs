@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use uuid::{ContextV7, Timestamp as UuidTime, Uuid};
@@ -37,16 +37,17 @@ enum Message {
 }
 
 impl Queue {
-    /// Starts the writer of an opened store.
+    /// Starts the writer of a store: an opened one, or none while the process before has it.
     pub(super) fn start(
-        store: Store,
+        store: Option<Store>,
         path: PathBuf,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let (sender, messages) = sync_channel(QUEUE);
-        let writer =
-            Writer { store: Some(store), path, clock, ids: ContextV7::new(), metrics: Arc::clone(&metrics) };
+        let turn = if store.is_some() { Turn::Ours } else { Turn::Predecessors };
+        let ids = ContextV7::new();
+        let writer = Writer { store, turn, path, clock, ids, metrics: Arc::clone(&metrics) };
         std::thread::Builder::new().name("ledger".into()).spawn(move || writer.run(&messages))?;
         Ok(Queue { sender, metrics })
     }
@@ -83,15 +84,29 @@ impl Queue {
 struct Writer {
     /// None after a failure: the next entries open it again.
     store: Option<Store>,
+    turn: Turn,
     path: PathBuf,
     clock: Clock,
     ids: ContextV7,
     metrics: Arc<Metrics>,
 }
 
+/// Whose turn it is to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Ours,
+    /// The process that this one replaces has not ended yet.
+    Predecessors,
+}
+
+/// How often a ledger that another process has is asked for.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+/// How long decisions wait for it; less than their own patience, so that the reason is known.
+const TURN_COMES_WITHIN: Duration = Duration::from_secs(4);
+
 impl Writer {
     fn run(mut self, messages: &Receiver<Message>) {
-        while let Ok(first) = messages.recv() {
+        while let Some(first) = self.next(messages) {
             let mut waiting = Vec::new();
             let mut closing = None;
             for message in std::iter::once(first).chain(messages.try_iter().take(QUEUE)) {
@@ -113,6 +128,25 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// The next message. Until it comes, a ledger that is still another's is asked for.
+    fn next(&mut self, messages: &Receiver<Message>) -> Option<Message> {
+        while self.turn == Turn::Predecessors {
+            match messages.recv_timeout(ASK_EVERY) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => match Store::open(&self.path) {
+                    Err(StoreFailure::InUse) => {}
+                    // Any other failure is met again, and told, when there is something to write.
+                    opened => {
+                        self.store = opened.ok();
+                        self.turn = Turn::Ours;
+                    }
+                },
+            }
+        }
+        messages.recv().ok()
     }
 
     fn commit(&mut self, waiting: Vec<Waiting>) {
@@ -149,10 +183,16 @@ impl Writer {
     }
 
     fn store(&mut self) -> Result<&mut Store, StoreFailure> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => Store::open(&self.path)?,
+        let deadline = Instant::now() + TURN_COMES_WITHIN;
+        let store = loop {
+            match self.store.take().map_or_else(|| Store::open(&self.path), Ok) {
+                Err(StoreFailure::InUse) if self.turn == Turn::Predecessors && Instant::now() < deadline => {
+                    std::thread::sleep(ASK_EVERY);
+                }
+                opened => break opened?,
+            }
         };
+        self.turn = Turn::Ours;
         Ok(self.store.insert(store))
     }
 

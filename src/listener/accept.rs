@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::certificates::{CertificateFailure, Certificates};
-use super::connection::{Attendant, Seat};
+use super::connection::{Attendant, Greeting};
 use super::redirect::RedirectToHttps;
-use super::{App, Conditions, Settings, Transport, tls};
+use super::{App, Conditions, ProxyProtocol, Settings, Transport, tls};
 
 /// Why a listener cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,7 @@ pub struct Bound {
     listener: TcpListener,
     local_address: SocketAddr,
     speaks: Speaks,
+    proxy_protocol: ProxyProtocol,
 }
 
 #[derive(Clone)]
@@ -63,8 +65,9 @@ enum Speaks {
     RedirectToHttps,
 }
 
-/// Binds a listener and reads its certificates. Must be called inside a Tokio runtime.
-pub fn bind(settings: &Settings) -> Result<Bound, BindFailure> {
+/// Binds a listener, or takes the socket that was handed over for it, and reads its certificates. Must be called
+/// inside a Tokio runtime.
+pub fn bind(settings: &Settings, handed: Option<StdListener>) -> Result<Bound, BindFailure> {
     let address = settings.address;
     let speaks = match &settings.transport {
         Transport::Clear => Speaks::Clear,
@@ -78,11 +81,19 @@ pub fn bind(settings: &Settings) -> Result<Bound, BindFailure> {
         }
     };
     let (listener, local_address) =
-        open(address).map_err(|source| BindFailure::Address { address, source })?;
-    Ok(Bound { listener, local_address, speaks })
+        open(address, handed).map_err(|source| BindFailure::Address { address, source })?;
+    Ok(Bound { listener, local_address, speaks, proxy_protocol: settings.proxy_protocol })
 }
 
-fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn open(address: SocketAddr, handed: Option<StdListener>) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = handed.map_or_else(|| listen(address), Ok)?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let local_address = listener.local_addr()?;
+    Ok((listener, local_address))
+}
+
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
     // As many as wait here while all connections are taken; the kernel caps it (net.core.somaxconn).
     const BACKLOG: i32 = 4096;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -93,16 +104,18 @@ fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(StdListener::from(socket))?;
-    let local_address = listener.local_addr()?;
-    Ok((listener, local_address))
+    Ok(StdListener::from(socket))
 }
 
 impl Bound {
     /// Where it listens, with the port that the system chose for port 0.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// The socket itself, for a process that is to take it over. It listens for as long as anybody has it.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// Its certificates, if it speaks TLS: a reload replaces them through this while it serves.
@@ -115,14 +128,15 @@ impl Bound {
 
     /// Serves until `shutdown`, then lets what is under way end, for at most `timeouts.drain`.
     pub async fn serve(self, app: impl App, conditions: Conditions, shutdown: CancellationToken) {
-        let Bound { listener, local_address, speaks } = self;
+        let Bound { listener, local_address, speaks, proxy_protocol } = self;
+        let greeting = |acceptor| Greeting { proxy_protocol, acceptor, port: local_address.port() };
         match speaks {
-            Speaks::Clear => accept(listener, local_address, None, app, conditions, shutdown).await,
+            Speaks::Clear => accept(listener, greeting(None), app, conditions, shutdown).await,
             Speaks::Tls(acceptor, _) => {
-                accept(listener, local_address, Some(acceptor), app, conditions, shutdown).await;
+                accept(listener, greeting(Some(acceptor)), app, conditions, shutdown).await;
             }
             Speaks::RedirectToHttps => {
-                accept(listener, local_address, None, RedirectToHttps(app), conditions, shutdown).await;
+                accept(listener, greeting(None), RedirectToHttps(app), conditions, shutdown).await;
             }
         }
     }
@@ -130,8 +144,7 @@ impl Bound {
 
 async fn accept<A: App>(
     listener: TcpListener,
-    local_address: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+    greeting: Greeting,
     app: A,
     conditions: Conditions,
     shutdown: CancellationToken,
@@ -139,24 +152,23 @@ async fn accept<A: App>(
     let at_start = conditions.clone();
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let attendant = Attendant::new(app, acceptor, local_address.port(), conditions, shutdown.clone(), &abort);
+    let attendant = Attendant::new(app, greeting, conditions, shutdown.clone(), &abort);
     let mut attendant = Arc::new(attendant);
     let open = async {
         loop {
             let room = attendant.census().room().await;
             let (socket, peer) = next(&listener).await;
             attendant = attendant.renewed();
-            // Too many from this address: the socket is closed, and those that stand go on.
-            let Some(ticket) = attendant.census().admit(room, peer.ip()) else { continue };
-            let seat = Seat::new(ticket, connections.token());
-            connections.spawn(Arc::clone(&attendant).attend(socket, peer.ip(), seat));
+            let token = connections.token();
+            connections.spawn(Arc::clone(&attendant).attend(socket, peer.ip(), room, token));
         }
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = open => {}
     }
-    // From here on the kernel refuses new connections, so that a balancer goes elsewhere.
+    // From here on the kernel refuses new connections, so that a balancer goes elsewhere; unless another process
+    // has the socket too, and takes them.
     drop(listener);
     connections.close();
     let drain = at_start.changed().unwrap_or(at_start).timeouts.drain;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(super) struct Activity {
     head: Duration,
     /// Without a request, and for a client that takes nothing of its answer.
     idle: Duration,
+    is_ending: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -55,7 +57,7 @@ impl Activity {
             waiting: Waiting::ForRequest(Instant::now()),
             blocked: None,
         };
-        Activity { head, idle, state: Mutex::new(state) }
+        Activity { head, idle, is_ending: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// Notes that the head of a request is complete.
@@ -67,6 +69,15 @@ impl Activity {
         }
         drop(state);
         UnderWay(Arc::clone(self))
+    }
+
+    /// From now on, whatever is answered is the last.
+    pub(super) fn end_with_the_next(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
     }
 
     pub(super) fn speaks_http2(&self) -> bool {

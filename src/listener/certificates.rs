@@ -1,52 +1,20 @@
 //! Certificates on disk, and which of them answers to a name. `tls` puts them in front of connections.
 
+mod pair;
+mod validity;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::CertificateFiles;
-
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateFailure {
-    /// The file cannot be read, or is no PEM.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: pem::Error,
-    },
-    /// The file holds no certificate.
-    #[error("{} holds no certificate", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Certificate and key do not belong together, or one of them is malformed.
-    #[error("{} and {} cannot be used together", certificate.display(), key.display())]
-    Unusable {
-        /// The chain.
-        certificate: PathBuf,
-        /// The key.
-        key: PathBuf,
-        /// The cause.
-        #[source]
-        source: rustls::Error,
-    },
-    /// A listener with TLS names no certificate at all.
-    #[error("no certificate is given")]
-    None,
-}
+use crate::clock::Timestamp;
+pub use pair::{CertificateFailure, Culprit, Examined, examine};
+pub use validity::Validity;
 
 /// The certificates of one listener, which a reload may replace while connections come in.
 #[derive(Clone)]
@@ -62,6 +30,11 @@ impl Certificates {
     pub fn replace(&self, files: &[CertificateFiles]) -> Result<(), CertificateFailure> {
         self.0.store(Arc::new(Wardrobe::load(files)?));
         Ok(())
+    }
+
+    /// When each certificate ends, by its first name; one without a name goes by that of its file.
+    pub fn expiries(&self) -> Vec<(Box<str>, Timestamp)> {
+        self.0.load().expiries.clone()
     }
 }
 
@@ -81,21 +54,29 @@ impl ResolvesServerCert for Certificates {
 struct Wardrobe {
     by_name: HashMap<Box<str>, Arc<CertifiedKey>>,
     first: Arc<CertifiedKey>,
+    expiries: Vec<(Box<str>, Timestamp)>,
 }
 
 impl Wardrobe {
     fn load(files: &[CertificateFiles]) -> Result<Self, CertificateFailure> {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let mut keys =
-            files.iter().map(|files| read(files, &provider)).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let first = keys.next().ok_or(CertificateFailure::None)?;
         let mut by_name = HashMap::new();
-        for key in std::iter::once(Arc::clone(&first)).chain(keys) {
-            for name in names(&key) {
+        let mut first = None;
+        let mut expiries = Vec::new();
+        for files in files {
+            let (key, examined) = pair::read(files, &provider)?;
+            let file = || files.certificate.display().to_string().into();
+            if let Some(validity) = examined.validity {
+                let name = examined.names.first().cloned().unwrap_or_else(file);
+                expiries.push((name, validity.not_after));
+            }
+            for name in examined.names {
                 by_name.entry(name).or_insert_with(|| Arc::clone(&key));
             }
+            first.get_or_insert(key);
         }
-        Ok(Wardrobe { by_name, first })
+        let first = first.ok_or(CertificateFailure::None)?;
+        Ok(Wardrobe { by_name, first, expiries })
     }
 
     /// The certificate of that name, else of the wildcard above it (RFC 6125 section 6.4.3), else the first.
@@ -109,40 +90,10 @@ impl Wardrobe {
     }
 }
 
-fn read(
-    files: &CertificateFiles,
-    provider: &CryptoProvider,
-) -> Result<Arc<CertifiedKey>, CertificateFailure> {
-    let chain = chain(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|source| CertificateFailure::Read { path: files.key.clone(), source })?;
-    let unusable = |source| CertificateFailure::Unusable {
-        certificate: files.certificate.clone(),
-        key: files.key.clone(),
-        source,
-    };
-    CertifiedKey::from_der(chain, key, provider).map(Arc::new).map_err(unusable)
-}
-
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFailure> {
-    let unreadable = |source| CertificateFailure::Read { path: path.to_owned(), source };
-    let chain = CertificateDer::pem_file_iter(path)
-        .map_err(unreadable)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
-    if chain.is_empty() { Err(CertificateFailure::Empty { path: path.to_owned() }) } else { Ok(chain) }
-}
-
-/// The DNS names that a certificate is valid for. One that names none serves only as the first.
-fn names(key: &CertifiedKey) -> Vec<Box<str>> {
-    let Some(leaf) = key.cert.first() else { return Vec::new() };
-    webpki::EndEntityCert::try_from(leaf)
-        .map(|leaf| leaf.valid_dns_names().map(|name| name.to_ascii_lowercase().into()).collect())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn written(folder: &Path, name: &str, hosts: &[&str]) -> CertificateFiles {
@@ -175,9 +126,23 @@ mod tests {
             (Some("localhost"), 0),
             (None, 0),
         ] {
-            let expected = chain(&files[expected].certificate).unwrap();
+            let expected = pair::chain(&files[expected].certificate).unwrap();
             assert_eq!(wardrobe.find(asked).cert, expected, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn it_is_known_when_each_certificate_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let files =
+            [written(folder.path(), "b", &["b.example", "c.example"]), written(folder.path(), "a", &[])];
+        let nameless = files[1].certificate.display().to_string();
+        // What the test kit's maker of certificates writes as their end.
+        let end: Timestamp = "4096-01-01T00:00:00Z".parse().unwrap();
+        let certificates = Certificates::load(&files).unwrap();
+        assert_eq!(certificates.expiries(), [("b.example".into(), end), (nameless.into(), end)]);
+        certificates.replace(&files[..1]).unwrap();
+        assert_eq!(certificates.expiries().len(), 1);
     }
 
     #[test]
@@ -187,7 +152,7 @@ mod tests {
         let other = written(folder.path(), "other", &["other.example"]);
         let certificates = Certificates::load(std::slice::from_ref(&good)).unwrap();
         let crossed = CertificateFiles { certificate: good.certificate.clone(), key: other.key.clone() };
-        assert!(matches!(certificates.replace(&[crossed]), Err(CertificateFailure::Unusable { .. })));
+        assert!(matches!(certificates.replace(&[crossed]), Err(CertificateFailure::Mismatch { .. })));
         assert!(matches!(certificates.replace(&[]), Err(CertificateFailure::None)));
         let missing =
             CertificateFiles { certificate: folder.path().join("none.pem"), key: other.key.clone() };

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,29 +19,32 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::activity::{Activity, UnderWay, Watched};
 use super::body::{self, Served};
-use super::census::{Census, Ticket};
-use super::{App, Conditions, Limits, Peer, tls};
+use super::census::{Census, Room, Ticket};
+use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
 use crate::filter;
+use crate::telemetry::count;
 use crate::visit::Scheme;
 
 /// What an open connection takes up, an upgraded one too: it goes with the socket.
 #[derive(Debug)]
-pub(super) struct Seat {
+struct Seat {
     _ticket: Ticket,
     _token: TaskTrackerToken,
 }
 
-impl Seat {
-    pub(super) fn new(ticket: Ticket, token: TaskTrackerToken) -> Self {
-        Seat { _ticket: ticket, _token: token }
-    }
+/// What comes before HTTP on every connection of one listener.
+#[derive(Clone)]
+pub(super) struct Greeting {
+    pub(super) proxy_protocol: ProxyProtocol,
+    pub(super) acceptor: Option<TlsAcceptor>,
+    /// The port that was connected to.
+    pub(super) port: u16,
 }
 
 /// What attends to every connection of one listener.
 pub(super) struct Attendant<A> {
     app: A,
-    acceptor: Option<TlsAcceptor>,
-    port: u16,
+    greeting: Greeting,
     conditions: Conditions,
     http: auto::Builder<TokioExecutor>,
     shutdown: CancellationToken,
@@ -50,31 +54,37 @@ pub(super) struct Attendant<A> {
 impl<A: App> Attendant<A> {
     pub(super) fn new(
         app: A,
-        acceptor: Option<TlsAcceptor>,
-        port: u16,
+        greeting: Greeting,
         conditions: Conditions,
         shutdown: CancellationToken,
         abort: &CancellationToken,
     ) -> Self {
         let http = builder(&conditions.limits);
-        Attendant { app, acceptor, port, conditions, http, shutdown, abort: abort.clone() }
+        Attendant { app, greeting, conditions, http, shutdown, abort: abort.clone() }
     }
 
     /// Who attends to the next connection: another one, where the conditions have changed.
     pub(super) fn renewed(self: Arc<Self>) -> Arc<Self> {
         let Some(conditions) = self.conditions.changed() else { return self };
         let http = builder(&conditions.limits);
-        let (app, acceptor) = (self.app.clone(), self.acceptor.clone());
+        let (app, greeting) = (self.app.clone(), self.greeting.clone());
         let (shutdown, abort) = (self.shutdown.clone(), self.abort.clone());
-        Arc::new(Attendant { app, acceptor, port: self.port, conditions, http, shutdown, abort })
+        Arc::new(Attendant { app, greeting, conditions, http, shutdown, abort })
     }
 
+    /// The count of connections.
     pub(super) fn census(&self) -> &Arc<Census> {
         &self.conditions.census
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn attend(self: Arc<Self>, socket: TcpStream, address: IpAddr, seat: Seat) {
+    pub(super) async fn attend(
+        self: Arc<Self>,
+        socket: TcpStream,
+        address: IpAddr,
+        room: Room,
+        token: TaskTrackerToken,
+    ) {
         // Answers leave at once: hyper hands over whole pieces.
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "the connection is gone already");
@@ -83,19 +93,52 @@ impl<A: App> Attendant<A> {
         let abort = self.abort.clone();
         tokio::select! {
             () = abort.cancelled() => {}
-            () = self.greet(socket, address.to_canonical(), seat) => {}
+            () = self.admit(socket, address, room, token) => {}
         }
     }
 
+    async fn admit(&self, mut socket: TcpStream, address: IpAddr, room: Room, token: TaskTrackerToken) {
+        let Some(address) = self.caller(&mut socket, address).await else { return };
+        // Too many from this address: the socket is closed, and those that stand go on.
+        let Some(ticket) = self.census().admit(room, address) else { return };
+        self.greet(socket, address.to_canonical(), Seat { _ticket: ticket, _token: token }).await;
+    }
+
+    /// Who is calling; nobody where the PROXY protocol should say so and does not.
+    async fn caller(&self, socket: &mut TcpStream, address: IpAddr) -> Option<IpAddr> {
+        if self.greeting.proxy_protocol == ProxyProtocol::Unused {
+            return Some(address);
+        }
+        let in_time =
+            tokio::time::timeout(self.conditions.timeouts.request_header, proxy_protocol::read(socket));
+        let read = tokio::select! {
+            () = self.too_late() => return None,
+            read = in_time => read,
+        };
+        let reason = match read {
+            Ok(Ok(named)) => return Some(named.unwrap_or(address)),
+            Ok(Err(failure)) => failure.reason()?,
+            Err(_) => proxy_protocol::LATE,
+        };
+        count(&self.conditions.metrics.refused, reason);
+        tracing::info!(reason, "a connection is refused: no balancer says who is calling");
+        None
+    }
+
+    /// Ends a moment after the stop: nobody who has asked for nothing yet holds it up for longer.
+    async fn too_late(&self) {
+        self.shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    }
+
     async fn greet(&self, socket: TcpStream, address: IpAddr, seat: Seat) {
-        let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.port };
-        let Some(acceptor) = &self.acceptor else {
+        let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.greeting.port };
+        let Some(acceptor) = &self.greeting.acceptor else {
             return self.serve(socket, peer(Scheme::Http, None), seat).await;
         };
         let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);
         tokio::select! {
-            // Nobody who has asked for nothing yet holds up a stop.
-            () = self.shutdown.cancelled() => {}
+            () = self.too_late() => {}
             shaken = handshake => match shaken {
                 Ok((socket, name)) => self.serve(socket, peer(Scheme::Https, name), seat).await,
                 Err(error) => tracing::debug!(%error, "no TLS handshake"),
@@ -112,12 +155,30 @@ impl<A: App> Attendant<A> {
         let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity), seat));
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = activity.begin(request.version());
-            answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way)
+            let (version, activity) = (request.version(), Arc::clone(&activity));
+            let answer = answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way);
+            async move {
+                let mut answer = answer.await?;
+                if activity.is_ending() {
+                    say_that_it_is_the_last(version, &mut answer);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(socket, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.shutdown.cancelled() => {
+                // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
+                // lost. So clients have a moment for it, and its answer says that it is the last.
+                if !activity.speaks_http2() {
+                    activity.end_with_the_next();
+                    tokio::select! {
+                        _ = connection.as_mut() => return,
+                        () = activity.expired() => return,
+                        () = tokio::time::sleep(GRACE) => {}
+                    }
+                }
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection.as_mut() => ended,
@@ -138,6 +199,9 @@ impl<A: App> Attendant<A> {
         }
     }
 }
+
+/// How long after a stop those who are connected may still ask.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a client of HTTP/2 may take to acknowledge that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -160,6 +224,13 @@ async fn answer<A: App>(
         response
     });
     Ok(response.map(|body| Served::new(body, metrics, under_way)))
+}
+
+/// In HTTP/1, an answer may say that no other follows; an upgraded connection is none of HTTP's any more.
+fn say_that_it_is_the_last<B>(version: Version, answer: &mut Response<B>) {
+    if version < Version::HTTP_2 && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {

@@ -7,6 +7,8 @@ mod census;
 pub mod certificates;
 pub mod client_address;
 mod connection;
+mod inherited;
+mod proxy_protocol;
 mod redirect;
 mod tls;
 
@@ -24,6 +26,7 @@ use crate::visit::Scheme;
 use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
+pub use inherited::{Giver, Inherited, PREDECESSOR};
 
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,19 @@ pub struct Settings {
     pub address: SocketAddr,
     /// What is spoken there.
     pub transport: Transport,
+    /// Whether a balancer in front says who is calling.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Whether connections begin with a header of the PROXY protocol, version 1 or 2.
+///
+/// Whoever can connect can write one: a listener that requires it is for the balancer alone to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// They do not: the address of the socket is the caller's.
+    Unused,
+    /// They must, within `timeouts.request_header`; the address that it names is the caller's.
+    Required,
 }
 
 /// What is spoken on a listener.
@@ -85,7 +101,7 @@ pub struct Limits {
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The address of the socket.
+    /// The address of the socket, or the one that the PROXY protocol names.
     pub address: IpAddr,
     /// Whether the connection is encrypted.
     pub scheme: Scheme,

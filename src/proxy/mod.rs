@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderMap, Request, Response};
 
 use crate::clock::Clock;
 use crate::config;
@@ -102,14 +103,16 @@ impl Proxy {
         if settings.is_counted_by_site {
             line.count_for(site);
         }
-        match site.mode {
+        let mut answer = match site.mode {
             Mode::Enforce => self.enforce(site, &visit, request, line).await,
             Mode::Observe => {
                 observe(site, &visit);
                 self.pass(site, &visit, request, line).await
             }
             Mode::Off => self.pass(site, &visit, request, line).await,
-        }
+        };
+        keep_to_https(site, scheme, answer.headers_mut());
+        answer
     }
 
     async fn enforce(
@@ -153,6 +156,16 @@ impl Proxy {
             Ok(answer) => answer.map(filter::body::stream),
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
+    }
+}
+
+/// Tells browsers to come over HTTPS alone, where the site wants it, whatever its mode: it is about the transport.
+fn keep_to_https(site: &Site, scheme: Scheme, headers: &mut HeaderMap) {
+    let Some(hsts) = &site.hsts else { return };
+    match scheme {
+        Scheme::Https => _ = headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone()),
+        // Nobody can vouch for it there (RFC 6797 section 7.2).
+        Scheme::Http => _ = headers.remove(STRICT_TRANSPORT_SECURITY),
     }
 }
 

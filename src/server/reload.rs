@@ -60,9 +60,10 @@ impl Server {
     /// Reads the settings again and swaps them in between two requests. A file with an error leaves what it
     /// describes as it was.
     ///
-    /// Timeouts and limits hold for the connections that come from here on. Listeners, the ledger, the timeouts of
-    /// upstreams and the format of the log are those of the start: what of them has changed is named in the log
-    /// and waits for a restart.
+    /// Listeners come and go, and what still runs on them ends; one with a certificate that cannot be used keeps
+    /// those it has. Timeouts and limits hold for the connections that come from here on. The ledger, the admin
+    /// listener and the format of the log are those of the start: what of them has changed is named in the log and
+    /// waits for a restart. Must be called inside a Tokio runtime.
     pub fn reload(&self, path: &Path, occasion: Occasion) -> Reload {
         // Held to the end, so that two readings never overtake each other.
         let mut last = self.last.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,9 +71,10 @@ impl Server {
         if occasion == Occasion::FilesChanged && *seen == *last.0 {
             return Reload { outcome: Outcome::Unchanged, news: Vec::new(), errors: 0, outdated, seen };
         }
-        let applied = settings.map(|settings| self.apply(settings));
-        let is_refused = applied.is_none();
-        problems.extend(applied.into_iter().flatten());
+        let is_refused = settings.is_none();
+        if let Some(settings) = settings {
+            self.apply(settings);
+        }
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         let (outcome, word) = match errors {
             _ if is_refused => (Outcome::Refused, "refused"),

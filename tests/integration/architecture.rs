@@ -15,7 +15,7 @@ const TABLE: [(&str, &[&str]); 19] = [
     ("gate", &["services", "visit"]),
     ("documents", &["consent", "services", "visit", "web"]),
     ("filter", &["clock", "consent", "services", "web", "visit", "gate", "telemetry"]),
-    ("listener", &["filter", "telemetry", "visit"]),
+    ("listener", &["clock", "filter", "telemetry", "visit"]),
     ("upstream", &["filter", "gate", "listener", "telemetry", "visit"]),
     ("ledger", &["clock", "consent", "telemetry"]),
     ("site", &["consent", "documents", "filter", "gate", "upstream", "visit", "web"]),
@@ -86,7 +86,7 @@ const TABLE: [(&str, &[&str]); 19] = [
             "upstream",
         ],
     ),
-    ("cli", &["clock", "config", "consent", "ledger", "server", "services", "telemetry"]),
+    ("cli", &["clock", "config", "consent", "ledger", "listener", "server", "services", "telemetry"]),
 ];
 
 #[test]

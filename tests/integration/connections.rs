@@ -272,6 +272,25 @@ async fn a_stop_lets_the_request_under_way_end_and_takes_no_other() {
 }
 
 #[tokio::test]
+async fn who_is_connected_when_it_stops_is_answered_once_more() {
+    let running = Running::start(Mirror, Setup::default());
+    let request = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut fresh = Wire::connect(running.address).await;
+    let mut kept = Wire::connect(running.address).await;
+    kept.write(request).await;
+    assert!(!kept.read_head().await.contains("connection: close"));
+    running.begin_to_stop();
+    for wire in [&mut fresh, &mut kept] {
+        wire.write(request).await;
+    }
+    for wire in [&mut fresh, &mut kept] {
+        let rest = wire.read_to_end().await;
+        assert!(rest.contains("HTTP/1.1 200 OK") && rest.contains("connection: close"), "{rest}");
+    }
+    running.stopped().await;
+}
+
+#[tokio::test]
 async fn a_stop_waits_no_longer_than_it_may() {
     let (app, mut arrived) = held();
     let mut setup = Setup::default();

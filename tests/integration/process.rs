@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
@@ -35,7 +35,7 @@ pub fn write(folder: &TempDir, name: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-fn command(folder: &TempDir, words: &[&str]) -> Command {
+pub fn command(folder: &TempDir, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_consentry"));
     command.args(words).arg("--config").arg(folder.path().join("config/consentry.yaml"));
     command.env_remove("CONSENTRY_LOG");
@@ -50,27 +50,46 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// The lines of a log.
+pub type Log = mpsc::IntoIter<std::io::Result<String>>;
+
+/// What a child writes on standard error, read as it comes, so that the program never waits for its reader.
+pub fn log(child: &mut Child) -> Log {
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || log.lines().for_each(|line| _ = sender.send(line)));
+    lines.into_iter()
+}
+
 /// `consentry run`, until it is told to stop.
 pub struct Run {
-    child: Child,
-    log: mpsc::IntoIter<std::io::Result<String>>,
+    pub child: Child,
+    pub log: Log,
     pub address: SocketAddr,
     pub admin: SocketAddr,
 }
 
 impl Run {
     pub fn start(folder: &TempDir) -> Self {
-        Run::spawn(&mut command(folder, &["run"]))
+        Run::of(command(folder, &["run"]))
     }
 
     /// With another filter of its log than the usual one.
     pub fn start_logging(folder: &TempDir, filter: &str) -> Self {
-        Run::spawn(command(folder, &["run"]).env("CONSENTRY_LOG", filter))
+        let mut command = command(folder, &["run"]);
+        command.env("CONSENTRY_LOG", filter);
+        Run::of(command)
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    /// The same, with the environment and the files that the test has prepared.
+    pub fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = read(child.stderr.take().unwrap());
+        let log = log(&mut child);
+        Run::with(child, log)
+    }
+
+    /// The same, when the first lines of its log have been read.
+    pub fn with(child: Child, mut log: Log) -> Self {
         let address = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
         let admin = said(&mut log, "health and metrics")["address"].as_str().unwrap().parse().unwrap();
         Run { child, log, address, admin }
@@ -96,7 +115,7 @@ impl Run {
         lines
     }
 
-    fn ended(self) -> ExitStatus {
+    pub fn ended(self) -> ExitStatus {
         self.last_words().0
     }
 
@@ -120,14 +139,8 @@ impl Drop for Run {
     }
 }
 
-/// The lines of a log, read as they come, so that the program never waits for its reader.
-fn read(log: ChildStderr) -> mpsc::IntoIter<std::io::Result<String>> {
-    let (sender, lines) = mpsc::channel();
-    std::thread::spawn(move || BufReader::new(log).lines().for_each(|line| _ = sender.send(line)));
-    lines.into_iter()
-}
-
-fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
+/// The next line with this message.
+pub fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
     let mut before = String::new();
     for line in log {
         let line = line.unwrap();

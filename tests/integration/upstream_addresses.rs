@@ -22,7 +22,7 @@ use crate::support::forward::{Forward, TIMEOUTS, target, weighted};
 use crate::support::running::{Running, Setup};
 use crate::support::soon;
 use crate::support::upstream::{Seen, Upstream, piecewise};
-use crate::support::whole::{Whole, site};
+use crate::support::whole::{LISTEN, Whole, site};
 use crate::support::wire::{Script, Wire};
 
 fn only(target: &Target) -> Settings {
@@ -306,7 +306,7 @@ async fn a_tunnel_takes_a_connection_to_its_end() {
 async fn the_visitor_of_a_busy_upstream_is_asked_to_come_back() {
     let (upstream, mut open) = holding().await;
     let site = site(&format!("{{ url: \"{}\", connections: 1 }}", upstream.url()), "");
-    let whole = Whole::start_with("timeouts: { upstream_connect: 1s }\n", &site).await;
+    let whole = Whole::start_with(&format!("{LISTEN}\ntimeouts: {{ upstream_connect: 1s }}"), &site).await;
     let (_answer, _) = whole.visitor().open(Request::get("/1").body(full("")).unwrap()).await;
     let _pieces = open.recv().await.unwrap();
     let answer = whole.visitor().get("/2").await;

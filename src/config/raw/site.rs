@@ -59,6 +59,8 @@ pub(in crate::config) struct Site {
     /// Whether known crawlers see gates and banner.
     #[schemars(extend("default" = "pass"))]
     pub(in crate::config) crawlers: Crawlers,
+    /// Tells browsers, over HTTPS, to come over HTTPS alone; without it, what the application says passes.
+    pub(in crate::config) hsts: Option<Hsts>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -81,6 +83,20 @@ pub(in crate::config) enum Crawlers {
     Pass,
     /// They are visitors as all others.
     Treat,
+}
+
+/// That browsers are to come over HTTPS alone (RFC 6797).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Hsts {
+    /// How long browsers remember it after each answer, such as 365d; 0 has them forget it.
+    pub(in crate::config) max_age: Time,
+    /// Whether it holds for every name below the hosts, too.
+    #[serde(default)]
+    pub(in crate::config) include_subdomains: bool,
+    /// Whether the hosts may be put into the list that comes with browsers.
+    #[serde(default)]
+    pub(in crate::config) preload: bool,
 }
 
 /// A company or an authority.

@@ -12,7 +12,7 @@ use crate::config::FirstStart;
 use crate::config::raw::words::{Size, Time};
 use crate::config::raw::{self, Main};
 use crate::config::tree::Step;
-use crate::listener::{self, CertificateFiles, Transport};
+use crate::listener::{self, CertificateFiles, ProxyProtocol, Transport};
 use crate::visit::ClientAddress;
 use crate::{ledger, upstream};
 
@@ -69,19 +69,14 @@ fn listeners(scope: &mut Scope<'_>, raw: &Main) -> Vec<listener::Settings> {
         if address.port() != 0 && listeners.iter().any(|other| other.address == address) {
             scope.error(path, format!("{address} stands here a second time"), "keep one listener an address");
         }
-        listeners.push(listener::Settings { address, transport });
+        let proxy_protocol =
+            if listener.proxy_protocol { ProxyProtocol::Required } else { ProxyProtocol::Unused };
+        listeners.push(listener::Settings { address, transport, proxy_protocol });
     }
     listeners
 }
 
 fn transport(scope: &mut Scope<'_>, index: usize, listener: &raw::Listener) -> Transport {
-    if listener.proxy_protocol {
-        scope.warn(
-            at!["listen", index, "proxy_protocol"],
-            "`proxy_protocol` is not built yet: connections that begin with it are refused",
-            "switch it off at the balancer; `trusted_proxies` takes addresses from its headers",
-        );
-    }
     match &listener.tls {
         Some(_) if listener.redirect_to_https => {
             let help = "redirect from a listener without `tls`, such as port 80";
@@ -108,8 +103,8 @@ fn certificates(scope: &mut Scope<'_>, index: usize, raw: &[raw::Certificate]) -
         .map(|(item, files)| {
             let path = |key| [list.as_slice(), &[Step::from(item), Step::Key(key)]].concat();
             CertificateFiles {
-                certificate: scope.existing(&path("certificate"), &files.certificate),
-                key: scope.existing(&path("key"), &files.key),
+                certificate: scope.locate(&path("certificate"), &files.certificate),
+                key: scope.locate(&path("key"), &files.key),
             }
         })
         .collect()

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use super::documents::{self, Documents, Library};
@@ -70,6 +71,7 @@ pub(in crate::config) fn site(
         upstream,
         controller,
         processor,
+        hsts: hsts(scope, raw),
     };
     Resolved { site: Arc::new(site), hosts, is_filled_in: documents.is_filled_in }
 }
@@ -138,6 +140,22 @@ fn own_path(scope: &mut Scope<'_>, raw: &Raw) -> Box<str> {
         );
     }
     written.into()
+}
+
+/// `Strict-Transport-Security` as the site wants it (RFC 6797 section 6.1).
+fn hsts(scope: &mut Scope<'_>, raw: &Raw) -> Option<HeaderValue> {
+    // What the browsers' common list asks for (hstspreload.org); they take no site that sends less.
+    const LEAST_TO_PRELOAD: u64 = 365 * 86_400;
+    let hsts = raw.hsts.as_ref()?;
+    let age = hsts.max_age.0.as_secs();
+    if hsts.preload && !(hsts.include_subdomains && age >= LEAST_TO_PRELOAD) {
+        let help =
+            "browsers preload `{ max_age: 365d, include_subdomains: true, preload: true }` at the least";
+        scope.error(at!["hsts", "preload"], "no browser preloads this", help);
+    }
+    let subdomains = if hsts.include_subdomains { "; includeSubDomains" } else { "" };
+    let preload = if hsts.preload { "; preload" } else { "" };
+    HeaderValue::try_from(format!("max-age={age}{subdomains}{preload}")).ok()
 }
 
 fn party(raw: &Party) -> site::Party {

@@ -8,7 +8,8 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::raw::site::{
-    Banner, Cookies, Document, Gate, Lifetime, OwnService, Party, Target, Theme, ThirdParties,
+    Banner, Cookies, Document, Gate, Health, Hsts, Identity, Lifetime, OwnService, Party, Target, Theme,
+    ThirdParties,
 };
 use super::raw::words::{CategoryWord, Colour, CookieName, Host, Location, PathRule, Size, Time};
 use super::raw::{Admin, Certificate, Ledger, Limits, Listener, Log, Main, Timeouts, Tls};
@@ -167,6 +168,7 @@ fn every_key_of_the_files_is_in_the_schema() {
     }
     same!(Main, Listener, Tls, Certificate, Admin, Ledger, Log, Timeouts, Limits);
     same!(Site, Party, Document, Gate, Banner, Theme, Lifetime, OwnService, ThirdParties, Cookies, Target);
+    same!(Identity, Health, Hsts);
 }
 
 #[test]

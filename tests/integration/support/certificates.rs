@@ -55,10 +55,19 @@ impl Authority {
 
     /// A client's settings that trust this authority alone, and offer `protocols`.
     pub fn client(&self, protocols: &[&[u8]]) -> rustls::ClientConfig {
+        self.client_of(rustls::DEFAULT_VERSIONS, protocols)
+    }
+
+    /// The same, with these versions of TLS alone.
+    pub fn client_of(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        protocols: &[&[u8]],
+    ) -> rustls::ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consentry::listener::certificates::Certificates;
-use consentry::listener::{App, Conditions, Limits, Settings, Timeouts, Transport, bind};
+use consentry::listener::{App, Conditions, Limits, ProxyProtocol, Settings, Timeouts, Transport, bind};
 use consentry::telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use super::soon;
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub transport: Transport,
+    pub proxy_protocol: ProxyProtocol,
     pub timeouts: Timeouts,
     pub limits: Limits,
 }
@@ -25,6 +26,7 @@ impl Default for Setup {
         let long = Duration::from_secs(60);
         Setup {
             transport: Transport::Clear,
+            proxy_protocol: ProxyProtocol::Unused,
             timeouts: Timeouts {
                 tls_handshake: long,
                 request_header: long,
@@ -54,7 +56,8 @@ pub struct Running {
 impl Running {
     pub fn start(app: impl App, setup: Setup) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(&Settings { address, transport: setup.transport }).unwrap();
+        let (transport, proxy_protocol) = (setup.transport, setup.proxy_protocol);
+        let bound = bind(&Settings { address, transport, proxy_protocol }, None).unwrap();
         let (address, certificates) = (bound.local_address(), bound.certificates());
         let metrics = Arc::<Metrics>::default();
         let conditions = Conditions::new(setup.timeouts, setup.limits, Arc::clone(&metrics));

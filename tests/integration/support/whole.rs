@@ -39,13 +39,13 @@ pub const CUSTOMERS: &str =
 impl Whole {
     /// Starts a proxy with one site.
     pub async fn start(site: &str) -> Self {
-        Self::start_with("", site).await
+        Self::start_with(LISTEN, site).await
     }
 
-    /// The same, with more lines in `consentry.yaml`.
-    pub async fn start_with(more: &str, site: &str) -> Self {
+    /// The same, with these lines of `consentry.yaml` instead of one plain listener.
+    pub async fn start_with(listen: &str, site: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        write(folder.path(), "config/consentry.yaml", &format!("{PROXY}{more}"));
+        write(folder.path(), "config/consentry.yaml", &format!("{listen}\n{PROXY}"));
         write(folder.path(), "config/sites/example.yaml", site);
         for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
             let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");
@@ -74,6 +74,11 @@ impl Whole {
         path_of(&self.folder)
     }
 
+    /// Writes `consentry.yaml` anew, with these lines for its listeners.
+    pub fn listen(&self, lines: &str) {
+        self.write("consentry.yaml", &format!("{lines}\n{PROXY}"));
+    }
+
     /// Writes a file of the configuration.
     pub fn write(&self, name: &str, content: &str) {
         write(self.folder.path(), &format!("config/{name}"), content);
@@ -98,8 +103,11 @@ impl Whole {
     }
 }
 
-const PROXY: &str = "listen: [{ address: 127.0.0.1:0 }]\n\
-     secrets: file:../data/secrets\nledger: { sqlite: ../data/ledger.sqlite }\nsites: sites/*.yaml\n";
+/// One plain listener.
+pub const LISTEN: &str = "listen: [{ address: 127.0.0.1:0 }]";
+
+const PROXY: &str =
+    "secrets: file:../data/secrets\nledger: { sqlite: ../data/ledger.sqlite }\nsites: sites/*.yaml\n";
 
 fn path_of(folder: &TempDir) -> PathBuf {
     folder.path().join("config/consentry.yaml")
