@@ -76,9 +76,7 @@ impl Scope<'_> {
         let file = self.locate(path, name);
         self.files.seen.note_certificate(&file);
         if !self.files.look(&file).is_content() {
-            let folder = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
-            let message = format!("the file `{name}` does not exist");
-            self.error(path, message, format!("looked for {}", folder.display()));
+            self.error(path, format!("the file `{name}` does not exist"), looked_for(&file));
         }
         file
     }

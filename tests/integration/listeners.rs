@@ -22,7 +22,7 @@ async fn whole(listen: &str) -> (Whole, Upstream) {
 
 fn reload(whole: &Whole, listen: &str) -> Vec<SocketAddr> {
     whole.listen(listen);
-    assert_eq!(whole.server.reload(&whole.settings(), Occasion::Asked).outcome, Outcome::Applied);
+    assert_ne!(whole.server.reload(&whole.settings(), Occasion::Asked).outcome, Outcome::Refused);
     whole.server.addresses()
 }
 

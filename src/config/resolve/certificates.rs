@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::path::Path;
 
-use super::{Scope, looked_for};
+use super::Scope;
 use crate::clock::Timestamp;
 use crate::config::raw::Main;
 use crate::config::tree::Step;
@@ -48,11 +47,10 @@ fn certificate(
     let at = |key| [path, &[Step::Key(key)]].concat();
     let (to_certificate, to_key) = (at("certificate"), at("key"));
     let files = CertificateFiles {
-        certificate: scope.locate(&to_certificate, &raw.certificate),
-        key: scope.locate(&to_key, &raw.key),
+        certificate: scope.existing(&to_certificate, &raw.certificate),
+        key: scope.existing(&to_key, &raw.key),
     };
-    let has_certificate = is_there(scope, &to_certificate, &raw.certificate, &files.certificate);
-    if !is_there(scope, &to_key, &raw.key, &files.key) || !has_certificate {
+    if ![&files.certificate, &files.key].into_iter().all(|file| scope.files.look(file).is_content()) {
         return None;
     }
     match examine(&files) {
@@ -70,14 +68,6 @@ fn certificate(
             None
         }
     }
-}
-
-fn is_there(scope: &mut Scope<'_>, path: &[Step<'_>], written: &str, file: &Path) -> bool {
-    let is_there = file.is_file();
-    if !is_there {
-        scope.error(path, format!("the file `{written}` does not exist"), looked_for(file));
-    }
-    is_there
 }
 
 fn with_cause(failure: &CertificateFailure) -> String {
