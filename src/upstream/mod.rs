@@ -1,5 +1,6 @@
 //! Talking to the application behind: the connection pool, the request as it sees it, upgrades.
 
+mod answer;
 mod connector;
 mod outgoing;
 mod pool;
@@ -9,6 +10,7 @@ mod upload;
 
 use std::time::Duration;
 
+use http::header::EXPECT;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -17,7 +19,9 @@ use crate::filter::Body;
 use crate::gate::Permit;
 use crate::visit::{ClientAddress, Visit};
 use pool::Pools;
-use upload::Upload;
+use upload::{Expectation, Upload};
+
+pub use answer::Arriving;
 
 /// The application behind one site.
 #[derive(Clone, Debug)]
@@ -123,27 +127,36 @@ impl Upstreams {
     /// The caller has already run `filter::prepare` on the headers; this removes what belongs to one connection
     /// only (RFC 9110 section 7.6.1) and writes the forwarding headers. A request for WebSocket is passed on, and
     /// after an answer 101 both connections are tied together: the caller sends that answer back as it is.
+    ///
+    /// Where the visitor waits for `100 Continue`, nothing of the body is asked for before the upstream has said so
+    /// (RFC 9110 section 10.1.1): an upstream that refuses at once spares the visitor the upload.
     pub async fn send(
         &self,
         to: &Settings,
         _permit: Permit,
         visit: &Visit,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Arriving>, Failure> {
         let (mut parts, body) = request.into_parts();
         let visitor = upgrade::asked_for(&mut parts);
+        let expectation = Expectation::of(&parts, &body);
         outgoing::rewrite(&mut parts.headers, &visit.arrival, to.client_address);
         if visitor.is_some() {
             upgrade::announce(&mut parts.headers);
         }
-        let mut answer = self.ask(to, &parts, &Upload::new(body)).await?;
+        if expectation == Expectation::None {
+            parts.headers.remove(EXPECT);
+        }
+        let upload = Upload::new(body, expectation);
+        let mut answer = self.ask(to, &parts, &upload).await?;
         outgoing::strip_hop_by_hop(answer.headers_mut());
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {
             upgrade::announce(answer.headers_mut());
             let upstream = hyper::upgrade::on(&mut answer);
             tokio::spawn(upgrade::tunnel(visitor, upstream, self.timeouts.idle));
         }
-        Ok(answer)
+        let unwanted = upload.answered();
+        Ok(answer.map(|body| Arriving::new(body, unwanted)))
     }
 
     /// Asks the targets in order until one can be connected to. Nothing of the body is read before that.

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::visit::{Arrival, ClientAddress};
@@ -17,9 +17,11 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(super) fn rewrite(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
     let takes_trailers = tokens(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip_hop_by_hop(headers);
-    // The listener has sent `100 Continue` itself once the upstream began to take the body.
-    headers.remove(EXPECT);
-    remove_claims(headers, shown);
+    if shown == ClientAddress::Full {
+        remove_forgeable(headers);
+    } else {
+        remove_claims(headers);
+    }
     join_cookies(headers);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -52,15 +54,23 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes all that a visitor may not say of themselves, or that says where they are.
+pub(super) fn remove_claims(headers: &mut HeaderMap) {
+    remove_forgeable(headers);
+    remove_where(headers, |name| ADDRESSES.contains(&dashed(name).as_str()));
+}
+
 /// Removes what a visitor may not say of themselves: only the proxy knows how the request came in.
-fn remove_claims(headers: &mut HeaderMap, shown: ClientAddress) {
+fn remove_forgeable(headers: &mut HeaderMap) {
     remove_where(headers, |name| {
-        // CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
-        let name = name.replace('_', "-");
-        FORGEABLE.contains(&name.as_str())
-            || name.starts_with("x-forwarded-")
-            || shown != ClientAddress::Full && ADDRESSES.contains(&name.as_str())
+        let name = dashed(name);
+        FORGEABLE.contains(&name.as_str()) || name.starts_with("x-forwarded-")
     });
+}
+
+/// CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
+fn dashed(name: &str) -> String {
+    name.replace('_', "-")
 }
 
 /// Headers that applications believe of a proxy. The two `-url` make some of them serve another path than the
@@ -190,7 +200,6 @@ mod tests {
             ("x-rewrite-url", "/admin"),
             ("proxy", "http://evil.example"),
             ("connection", "x-forwarded-proto, forwarded"),
-            ("expect", "100-continue"),
             ("x-real-ip", "192.0.2.1"),
         ]);
         rewrite(&mut headers, &arrival("192.0.2.1"), ClientAddress::Full);

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Extensions, Request, Response, StatusCode, Uri, Version};
+use http::{Extensions, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::answer::{self, Asked, Lie};
 use super::connector::{Connector, Used};
 use super::upload::Upload;
 use super::{Failure, Target, Timeouts, Trust};
@@ -48,13 +50,14 @@ impl Pools {
         let uri = uri(target, &parts.uri).map_err(|source| address.unreachable(source.into()))?;
         let mut may_retry = upload.is_empty() && parts.method.is_idempotent();
         loop {
-            let request = request(parts, uri.clone(), upload.clone());
+            let request = request(parts, uri.clone(), upload);
             let outcome = tokio::select! {
                 outcome = pool.request(request) => outcome,
                 () = upload.overdue(self.timeouts.response) => return Err(address.timed_out()),
+                () = upload.flooded() => return Err(address.garbled("interim answers without end".into())),
             };
             match outcome {
-                Ok(answer) => return accept(answer, parts).map_err(|source| address.garbled(source)),
+                Ok(answer) => return accept(answer, parts).map_err(|lie| address.garbled(lie.into())),
                 // The upstream had closed the pooled connection just then, so it has not seen the request; and
                 // had it, asking twice would do no harm (RFC 9110 section 9.2.2).
                 Err(error) if may_retry && is_stale(&error) => may_retry = false,
@@ -96,24 +99,28 @@ fn uri(target: &Target, asked: &Uri) -> Result<Uri, http::Error> {
     Uri::builder().scheme(target.url.scheme()).authority(authority).path_and_query(path).build()
 }
 
-fn request(parts: &Parts, uri: Uri, upload: Upload) -> Request<Upload> {
-    let mut request = Request::new(upload);
+fn request(parts: &Parts, uri: Uri, upload: &Upload) -> Request<Upload> {
+    let mut request = Request::new(upload.clone());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = parts.headers.clone();
+    if upload.has_open_end() {
+        // Of a GET, hyper would drop a body whose length it does not know.
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let listening = upload.clone();
+    hyper::ext::on_informational(&mut request, move |answer| listening.heard(answer.status()));
     request
 }
 
-/// Takes an answer, unless it switches to a protocol that nobody asked for.
-fn accept(answer: Response<Incoming>, parts: &Parts) -> Result<Response<Incoming>, Cause> {
+/// Takes an answer, unless it is a lie.
+fn accept(mut answer: Response<Incoming>, parts: &Parts) -> Result<Response<Incoming>, Lie> {
     if let Some(used) = answer.extensions().get::<Used>() {
         used.note();
     }
-    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !parts.headers.contains_key(http::header::UPGRADE) {
-        return Err("it switched protocols unasked".into());
-    }
+    let asked = if parts.headers.contains_key(UPGRADE) { Asked::WebSocket } else { Asked::Nothing };
+    answer::check(&mut answer, asked)?;
     Ok(answer)
 }
 

@@ -15,6 +15,7 @@ mod charsets;
 mod connections;
 mod forwarding;
 mod kit;
+mod lying;
 mod process;
 mod story;
 mod streaming;

@@ -157,20 +157,28 @@ impl Browser {
     }
 
     /// Sends a request, with the cookies, and gives back the head of the answer; its body follows as it comes.
-    pub async fn open(&mut self, mut request: Request<Body>) -> (Response<Incoming>, Arc<Mutex<Vec<u8>>>) {
+    pub async fn open(&mut self, request: Request<Body>) -> (Response<Incoming>, Arc<Mutex<Vec<u8>>>) {
+        self.attempt(request).await.unwrap()
+    }
+
+    /// The same, where the server may end the connection without an answer.
+    pub async fn attempt(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> hyper::Result<(Response<Incoming>, Arc<Mutex<Vec<u8>>>)> {
         self.complete(&mut request);
         let raw = Arc::<Mutex<Vec<u8>>>::default();
         let tcp = soon(TcpStream::connect(self.to)).await.unwrap();
         let response = match &self.tls {
-            None => self.exchange(tcp, request, &raw).await,
+            None => self.exchange(tcp, request, &raw).await?,
             Some(tls) => {
                 let name = ServerName::try_from(host_of(&self.host).to_owned()).unwrap();
                 let tls = soon(tls.connect(name, tcp)).await.unwrap();
-                self.exchange(tls, request, &raw).await
+                self.exchange(tls, request, &raw).await?
             }
         };
         self.keep_cookies(response.headers());
-        (response, raw)
+        Ok((response, raw))
     }
 
     async fn exchange<S>(
@@ -178,7 +186,7 @@ impl Browser {
         socket: S,
         request: Request<Body>,
         raw: &Arc<Mutex<Vec<u8>>>,
-    ) -> Response<Incoming>
+    ) -> hyper::Result<Response<Incoming>>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -187,12 +195,12 @@ impl Browser {
             Speaks::Http1 => {
                 let (mut sender, connection) = http1::handshake(socket).await.unwrap();
                 tokio::spawn(connection.with_upgrades());
-                soon(sender.send_request(request)).await.unwrap()
+                soon(sender.send_request(request)).await
             }
             Speaks::Http2 => {
                 let (mut sender, connection) = http2::handshake(TokioExecutor::new(), socket).await.unwrap();
                 tokio::spawn(connection);
-                soon(sender.send_request(request)).await.unwrap()
+                soon(sender.send_request(request)).await
             }
         }
     }
