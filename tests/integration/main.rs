@@ -16,6 +16,7 @@ mod connections;
 mod forwarding;
 mod kit;
 mod lying;
+mod matrix;
 mod process;
 mod story;
 mod streaming;

@@ -72,6 +72,12 @@ impl Browser {
         Browser { tls, speaks, ..Browser::clear(to, host) }
     }
 
+    /// Speaks this version from here on; HTTP/2 in clear text begins with prior knowledge.
+    pub fn speaking(mut self, speaks: Speaks) -> Self {
+        self.speaks = speaks;
+        self
+    }
+
     /// Sends `name: value` with every request from here on.
     pub fn always(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, HeaderValue::from_str(value).unwrap());
