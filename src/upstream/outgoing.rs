@@ -63,8 +63,10 @@ pub(super) fn remove_claims(headers: &mut HeaderMap) {
 /// Removes what a visitor may not say of themselves: only the proxy knows how the request came in.
 fn remove_forgeable(headers: &mut HeaderMap) {
     remove_where(headers, |name| {
-        let name = dashed(name);
-        FORGEABLE.contains(&name.as_str()) || name.starts_with("x-forwarded-")
+        let known = dashed(name);
+        FORGEABLE.contains(&known.as_str())
+            || known.starts_with("x-forwarded-")
+            || known != name && FRAMING.contains(&known.as_str())
     });
 }
 
@@ -73,9 +75,13 @@ fn dashed(name: &str) -> String {
     name.replace('_', "-")
 }
 
-/// Headers that applications believe of a proxy. The two `-url` make some of them serve another path than the
+/// Headers that applications believe, of a proxy or of the server that runs them. The two `-url` make some of them serve another path than the
 /// one that the gates have judged; `proxy` becomes `HTTP_PROXY` (CVE-2016-5385).
 const FORGEABLE: [&str; 5] = ["forwarded", "x-forwarded", "x-original-url", "x-rewrite-url", "proxy"];
+
+/// Headers that say where a body ends. Only their true names are read here; an application behind CGI cannot tell
+/// `Content_Length` from them.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// Headers in which proxies in front write the visitor's address. They stand only where the upstream may know
 /// it: the proxies in front wrote them for the upstream before this one came.

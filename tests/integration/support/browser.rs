@@ -294,9 +294,9 @@ impl Answer {
 }
 
 /// A socket that keeps what was read from it.
-struct Overheard<S> {
-    socket: S,
-    heard: Arc<Mutex<Vec<u8>>>,
+pub(super) struct Overheard<S> {
+    pub(super) socket: S,
+    pub(super) heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
+use super::browser::Overheard;
 use super::certificates::Authority;
 
 /// A request as the upstream saw it.
@@ -44,6 +45,7 @@ pub struct Upstream {
     pub address: SocketAddr,
     scheme: &'static str,
     seen: Arc<Mutex<Vec<Seen>>>,
+    heard: Arc<Mutex<Vec<u8>>>,
     accepting: AbortHandle,
 }
 
@@ -80,8 +82,8 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let work = Arc::new(Work { answer, seen: Arc::clone(&seen) });
+        let (seen, heard) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<Vec<u8>>>::default());
+        let work = Arc::new(Work { answer, seen: Arc::clone(&seen), heard: Arc::clone(&heard) });
         let accepting = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
@@ -99,7 +101,7 @@ impl Upstream {
                 });
             }
         });
-        Upstream { address, scheme, seen, accepting: accepting.abort_handle() }
+        Upstream { address, scheme, seen, heard, accepting: accepting.abort_handle() }
     }
 
     pub fn url(&self) -> String {
@@ -109,6 +111,11 @@ impl Upstream {
     /// What it was asked so far, in order.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Whatever came in so far, byte for byte, one connection after the other where they do not overlap.
+    pub fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
     }
 
     /// The only request that it was asked.
@@ -128,6 +135,7 @@ impl Drop for Upstream {
 struct Work<F> {
     answer: F,
     seen: Arc<Mutex<Vec<Seen>>>,
+    heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl<F> Work<F>
@@ -139,6 +147,7 @@ where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let service = service_fn(|request| Arc::clone(&self).answer(request));
+        let socket = Overheard { socket, heard: Arc::clone(&self.heard) };
         // How a connection ends is the business of the test that looks at it.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
     }
