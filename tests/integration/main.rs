@@ -11,6 +11,7 @@
 mod support;
 
 mod architecture;
+mod bombs;
 mod charsets;
 mod connections;
 mod floods;
