@@ -10,6 +10,8 @@ use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::parcel::Parcel;
+
 /// The state of one connection, told by its socket and by its requests.
 #[derive(Debug)]
 pub(super) struct Activity {
@@ -23,7 +25,8 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     speaks: Speaks,
-    under_way: usize,
+    /// One for each request that has not been answered to the end.
+    under_way: Vec<Arc<Parcel>>,
     waiting: Waiting,
     /// Since when the client takes nothing of what is written.
     blocked: Option<Instant>,
@@ -45,13 +48,23 @@ enum Waiting {
 
 /// A request that has not been answered to the end; the connection is not idle before it is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Activity>);
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    parcel: Arc<Parcel>,
+}
+
+impl UnderWay {
+    /// What the answer's body is put into.
+    pub(super) fn parcel(&self) -> &Arc<Parcel> {
+        &self.parcel
+    }
+}
 
 impl Activity {
     pub(super) fn new(head: Duration, idle: Duration) -> Self {
         let state = State {
             speaks: Speaks::NothingYet,
-            under_way: 0,
+            under_way: Vec::new(),
             waiting: Waiting::ForRequest(Instant::now()),
             blocked: None,
         };
@@ -61,12 +74,13 @@ impl Activity {
     /// Notes that the head of a request is complete.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
         let mut state = self.state();
-        state.under_way += 1;
         if version == Version::HTTP_2 {
             state.speaks = Speaks::Http2;
         }
+        let parcel = Arc::new(Parcel::new(version));
+        state.under_way.push(Arc::clone(&parcel));
         drop(state);
-        UnderWay(Arc::clone(self))
+        UnderWay { activity: Arc::clone(self), parcel }
     }
 
     pub(super) fn speaks_http2(&self) -> bool {
@@ -77,6 +91,7 @@ impl Activity {
     pub(super) async fn expired(&self) {
         loop {
             let now = Instant::now();
+            self.withdraw_refused(now);
             match self.deadline(now) {
                 Some(deadline) if deadline <= now => return,
                 deadline => {
@@ -89,14 +104,31 @@ impl Activity {
         }
     }
 
+    /// Takes back the answers of which the client has taken nothing for too long, so that they bind nobody behind
+    /// us. In HTTP/2 a client can refuse one and take the others.
+    fn withdraw_refused(&self, now: Instant) {
+        let refused: Vec<_> = {
+            let state = self.state();
+            state.under_way.iter().filter(|parcel| parcel.offered_before(now, self.idle)).cloned().collect()
+        };
+        for parcel in refused {
+            parcel.withdraw();
+        }
+    }
+
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let state = self.state();
         let stalled = state.blocked.map(|since| since + self.idle);
-        let silent = (state.under_way == 0).then_some(match state.waiting {
+        let offered = state.under_way.iter().filter_map(|parcel| parcel.offered()).min();
+        let refused = offered.map(|since| since + self.idle);
+        let silent = state.under_way.is_empty().then_some(match state.waiting {
             Waiting::ForRequest(since) => since + self.idle,
             Waiting::ForRestOfHead(since) => since + self.head,
         });
-        stalled.into_iter().chain(silent).min().map(|deadline| deadline.max(now))
+        let all_withdrawn =
+            !state.under_way.is_empty() && state.under_way.iter().all(|parcel| parcel.is_withdrawn());
+        let over = all_withdrawn.then_some(now);
+        [stalled, refused, silent, over].into_iter().flatten().min().map(|deadline| deadline.max(now))
     }
 
     fn read(&self, bytes: &[u8]) {
@@ -107,7 +139,8 @@ impl Activity {
             state.speaks = if bytes.starts_with(PREFACE) { Speaks::Http2 } else { Speaks::Http1 };
         }
         // HTTP/2 sends frames between requests too; there only silence is measured.
-        if let (0, Speaks::Http1, Waiting::ForRequest(_)) = (state.under_way, state.speaks, state.waiting) {
+        let is_idle = state.under_way.is_empty();
+        if let (true, Speaks::Http1, Waiting::ForRequest(_)) = (is_idle, state.speaks, state.waiting) {
             state.waiting = Waiting::ForRestOfHead(Instant::now());
         }
     }
@@ -128,8 +161,8 @@ impl Activity {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.under_way -= 1;
+        let mut state = self.activity.state();
+        state.under_way.retain(|parcel| !Arc::ptr_eq(parcel, &self.parcel));
         state.waiting = Waiting::ForRequest(Instant::now());
     }
 }

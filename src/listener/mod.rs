@@ -7,6 +7,7 @@ mod census;
 pub mod certificates;
 pub mod client_address;
 mod connection;
+mod parcel;
 mod redirect;
 mod tls;
 

@@ -15,6 +15,7 @@ use crate::support::frames::{
 };
 use crate::support::running::{Running, Setup};
 use crate::support::soon;
+use crate::support::upstream::piecewise;
 
 const HOST: &str = "shop.example";
 const CALM: End = End::GoneAway(11);
@@ -258,4 +259,80 @@ async fn more_streams_than_allowed_are_refused_one_by_one() {
     flooded.serves_others().await;
     flooded.go.add_permits(1);
     assert_eq!(attacker.end_of(1).await, End::Answer(200));
+}
+
+/// Gives out bodies that the test writes, in the order of the requests.
+#[derive(Clone)]
+struct Bodies(Arc<std::sync::Mutex<Vec<Body>>>);
+
+impl App for Bodies {
+    async fn answer(&self, _request: Request<Body>, _peer: Peer) -> Response<Body> {
+        Response::new(self.0.lock().unwrap().remove(0))
+    }
+}
+
+#[tokio::test]
+async fn a_slow_read_of_one_stream_frees_what_it_binds_and_spares_the_others() {
+    let mut setup = Setup::default();
+    setup.timeouts.idle = std::time::Duration::from_millis(300);
+    setup.timeouts.request_header = std::time::Duration::from_millis(50);
+    let ((refused, one), (taken, other)) = (piecewise(), piecewise());
+    refused.send(bytes::Bytes::from("never taken")).await.unwrap();
+    let running = Running::start(Bodies(Arc::new(std::sync::Mutex::new(vec![one, other]))), setup);
+    // A window of nothing: no byte of any answer may come, until the client says otherwise.
+    let mut attacker = Frames::with_settings(running.address, &[(4, 0)]).await;
+    attacker.write(&request(1, &get(HOST, "/1"))).await.unwrap();
+    assert_eq!(attacker.end_of(1).await, End::Answer(200));
+    attacker.write(&request(3, &get(HOST, "/2"))).await.unwrap();
+    assert_eq!(attacker.end_of(3).await, End::Answer(200));
+    let takes_the_other = async {
+        // It takes a byte of the second now and then, and nothing of the first.
+        loop {
+            taken.send(bytes::Bytes::from("x")).await.unwrap();
+            attacker.write(&frame(WINDOW_UPDATE, 0, 3, &1u32.to_be_bytes())).await.unwrap();
+            while attacker.next().await.unwrap().kind != DATA {}
+        }
+    };
+    tokio::select! {
+        () = soon(refused.closed()) => {}
+        () = takes_the_other => {}
+    }
+    // The first is given back; the second goes on.
+    taken.send(bytes::Bytes::from("x")).await.unwrap();
+    attacker.write(&frame(WINDOW_UPDATE, 0, 3, &1u32.to_be_bytes())).await.unwrap();
+    while attacker.next().await.unwrap().kind != DATA {}
+    // Who then takes of the first learns that it was cut off.
+    attacker.write(&frame(WINDOW_UPDATE, 0, 1, &1u32.to_be_bytes())).await.unwrap();
+    assert!(matches!(attacker.end_of(1).await, End::Reset(_)));
+}
+
+#[tokio::test]
+async fn a_slow_read_of_everything_ends_the_connection() {
+    let mut setup = Setup::default();
+    setup.timeouts.idle = std::time::Duration::from_millis(300);
+    setup.timeouts.request_header = std::time::Duration::from_millis(50);
+    let (pieces, body) = piecewise();
+    pieces.send(bytes::Bytes::from("never taken")).await.unwrap();
+    let running = Running::start(Bodies(Arc::new(std::sync::Mutex::new(vec![body]))), setup);
+    let mut attacker = Frames::with_settings(running.address, &[(4, 0)]).await;
+    attacker.write(&request(1, &get(HOST, "/"))).await.unwrap();
+    assert_eq!(attacker.end_of(1).await, End::Answer(200));
+    soon(pieces.closed()).await;
+    assert!(matches!(attacker.end_of(u32::MAX >> 1).await, End::GoneAway(0) | End::Closed));
+}
+
+#[tokio::test]
+async fn an_answer_that_pauses_by_itself_is_not_a_slow_read() {
+    let mut setup = Setup::default();
+    setup.timeouts.idle = std::time::Duration::from_millis(100);
+    setup.timeouts.request_header = std::time::Duration::from_millis(50);
+    let (pieces, body) = piecewise();
+    let running = Running::start(Bodies(Arc::new(std::sync::Mutex::new(vec![body]))), setup);
+    let mut visitor = Frames::connect(running.address).await;
+    visitor.write(&request(1, &get(HOST, "/"))).await.unwrap();
+    assert_eq!(visitor.end_of(1).await, End::Answer(200));
+    // Longer than any client may be silent.
+    tokio::time::timeout(std::time::Duration::from_millis(400), pieces.closed()).await.unwrap_err();
+    pieces.send(bytes::Bytes::from("at last")).await.unwrap();
+    while visitor.next().await.unwrap().kind != DATA {}
 }
