@@ -20,6 +20,7 @@ mod kit;
 mod lying;
 mod matrix;
 mod process;
+mod slow;
 mod smuggling;
 mod story;
 mod streaming;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -11,7 +11,7 @@ use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
 
 /// A folder of settings: JSON in the log, so that tests read what operators' programs read.
-fn folder(listen: &str, site: &str) -> TempDir {
+pub(crate) fn folder(listen: &str, site: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let proxy = format!(
         "listen: [{{ address: {listen} }}]\nadmin: {{ address: 127.0.0.1:0 }}\nlog: {{ format: json }}\n\
@@ -26,7 +26,7 @@ fn folder(listen: &str, site: &str) -> TempDir {
     folder
 }
 
-fn write(folder: &TempDir, name: &str, text: &str) {
+pub(crate) fn write(folder: &TempDir, name: &str, text: &str) {
     let path = folder.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
@@ -48,23 +48,24 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// `consentry run`, until it is told to stop.
-struct Run {
+pub(crate) struct Run {
     child: Child,
-    log: std::io::Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
+    log: Box<dyn Iterator<Item = std::io::Result<String>> + Send>,
+    pub(crate) address: SocketAddr,
     admin: SocketAddr,
 }
 
 impl Run {
-    fn start(folder: &TempDir) -> Self {
+    pub(crate) fn start(folder: &TempDir) -> Self {
         let mut child = command(folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log: Box<dyn Iterator<Item = _> + Send> =
+            Box::new(BufReader::new(child.stderr.take().unwrap()).lines());
         let address = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
         let admin = said(&mut log, "health and metrics")["address"].as_str().unwrap().parse().unwrap();
         Run { child, log, address, admin }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill {name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success());
@@ -75,18 +76,32 @@ impl Run {
         said(&mut self.log, message)
     }
 
-    fn ended(mut self) -> ExitStatus {
+    /// Reads the log from here on and forgets it: a pipe that nobody reads would stop the program.
+    pub(crate) fn forget_log(&mut self) {
+        let log = std::mem::replace(&mut self.log, Box::new(std::iter::empty()));
+        std::thread::spawn(move || log.count());
+    }
+
+    pub(crate) fn ended(mut self) -> ExitStatus {
         // What it says on its way out is read, so that it never waits for its reader.
         while self.log.next().is_some() {}
         self.child.wait().unwrap()
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         Browser::clear(self.admin, "localhost").get("/metrics").await.text()
     }
 }
 
-fn said(log: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
+impl Drop for Run {
+    fn drop(&mut self) {
+        // A test that fails leaves nothing running; who has ended already is past it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn said(log: &mut dyn Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
     let mut before = String::new();
     for line in log {
         let line = line.unwrap();
