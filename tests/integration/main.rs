@@ -18,6 +18,7 @@ mod floods;
 mod forwarding;
 mod kit;
 mod lying;
+mod mapping;
 mod matrix;
 mod process;
 mod slow;
