@@ -7,8 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Version;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 use super::parcel::Parcel;
 
@@ -30,6 +33,8 @@ struct State {
     waiting: Waiting,
     /// Since when the client takes nothing of what is written.
     blocked: Option<Instant>,
+    /// Whether an answer broke off that only the end of the connection could end.
+    is_cut_off: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +56,18 @@ enum Waiting {
 pub(super) struct UnderWay {
     activity: Arc<Activity>,
     parcel: Arc<Parcel>,
+    version: Version,
 }
 
 impl UnderWay {
+    /// Notes that the answer breaks off. HTTP/1.0 has no chunks: a connection that ends well would end the answer
+    /// well, so it is reset (RFC 9112 section 6.3). Proxies in front speak it, and some keep what they get.
+    pub(super) fn cut_off(&self) {
+        if self.version < Version::HTTP_11 {
+            self.activity.state().is_cut_off = true;
+        }
+    }
+
     /// What the answer's body is put into.
     pub(super) fn parcel(&self) -> &Arc<Parcel> {
         &self.parcel
@@ -67,6 +81,7 @@ impl Activity {
             under_way: Vec::new(),
             waiting: Waiting::ForRequest(Instant::now()),
             blocked: None,
+            is_cut_off: false,
         };
         Activity { head, idle, state: Mutex::new(state) }
     }
@@ -80,7 +95,7 @@ impl Activity {
         let parcel = Arc::new(Parcel::new(version));
         state.under_way.push(Arc::clone(&parcel));
         drop(state);
-        UnderWay { activity: Arc::clone(self), parcel }
+        UnderWay { activity: Arc::clone(self), parcel, version }
     }
 
     pub(super) fn speaks_http2(&self) -> bool {
@@ -167,21 +182,49 @@ impl Drop for UnderWay {
     }
 }
 
+/// A socket whose end can be made to tell the client that something is missing.
+pub(super) trait Resettable {
+    /// When it is closed, the client gets a reset in place of an end.
+    fn reset_when_closed(&self);
+}
+
+impl Resettable for TcpStream {
+    fn reset_when_closed(&self) {
+        if let Err(error) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "the connection is gone already");
+        }
+    }
+}
+
+impl<S: Resettable> Resettable for TlsStream<S> {
+    fn reset_when_closed(&self) {
+        self.get_ref().0.reset_when_closed();
+    }
+}
+
 /// A socket that tells an [`Activity`] what happens on it, and holds `seat` for as long as it is open.
 #[derive(Debug)]
-pub(super) struct Watched<S, T> {
+pub(super) struct Watched<S: Resettable, T> {
     socket: S,
     activity: Arc<Activity>,
     _seat: T,
 }
 
-impl<S, T> Watched<S, T> {
+impl<S: Resettable, T> Drop for Watched<S, T> {
+    fn drop(&mut self) {
+        if self.activity.state().is_cut_off {
+            self.socket.reset_when_closed();
+        }
+    }
+}
+
+impl<S: Resettable, T> Watched<S, T> {
     pub(super) fn new(socket: S, activity: Arc<Activity>, seat: T) -> Self {
         Watched { socket, activity, _seat: seat }
     }
 }
 
-impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
+impl<S: AsyncRead + Resettable + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -194,7 +237,7 @@ impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
+impl<S: AsyncWrite + Resettable + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

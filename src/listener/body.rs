@@ -111,10 +111,14 @@ impl http_body::Body for Served {
         let parcel = self.under_way.parcel();
         // After a panic the body is never polled again: an error ends it.
         let polled = catch_unwind(AssertUnwindSafe(|| parcel.poll(context)));
-        polled.unwrap_or_else(|panic| {
+        let polled = polled.unwrap_or_else(|panic| {
             note_panic(&self.metrics, panic.as_ref());
             Poll::Ready(Some(Err("the answer's body panicked".into())))
-        })
+        });
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            self.under_way.cut_off();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::activity::{Activity, UnderWay, Watched};
+use super::activity::{Activity, Resettable, UnderWay, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Ticket};
 use super::{App, Conditions, Limits, Peer, tls};
@@ -96,7 +96,7 @@ impl<A: App> Attendant<A> {
 
     async fn serve<S>(&self, socket: S, peer: Peer, seat: Seat)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Resettable + Unpin + Send + 'static,
     {
         let timeouts = &self.conditions.timeouts;
         let activity = Arc::new(Activity::new(timeouts.request_header, timeouts.idle));

@@ -14,7 +14,7 @@ use crate::support::liar::{Liar, TRUTH, Then};
 use crate::support::running::{Running, Setup};
 use crate::support::soon;
 use crate::support::whole::{Whole, site};
-use crate::support::wire::Script;
+use crate::support::wire::{Script, Wire};
 
 /// What the visitor gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -317,6 +317,19 @@ async fn bytes_after_the_end_never_become_the_next_answer() {
         ),
     ] {
         hold(&[(name, &format!("{truth}{poison}"), Stays, expected)]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_cut_off_in_http1_0_does_not_end_as_if_it_were_whole() {
+    let liar = Liar::start().await;
+    let proxy = Whole::start(&site(&liar.url(), "")).await;
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (end, is_whole) in [("", false), ("xyz\r\n", false), ("0\r\n\r\n", true)] {
+        liar.says(format!("{head}c\r\n<p>hello</p>\r\n{end}"), Closes);
+        let mut wire = Wire::connect(proxy.address()).await;
+        wire.write("GET /lie HTTP/1.0\r\nHost: www.example.se\r\nSec-Fetch-Dest: document\r\n\r\n").await;
+        assert_eq!(wire.read_end().await.is_ok(), is_whole, "{end:?}");
     }
 }
 

@@ -107,6 +107,15 @@ impl Wire {
         String::from_utf8_lossy(&self.pending).into_owned()
     }
 
+    /// How the other side ends the connection, whatever it says before.
+    #[track_caller]
+    pub fn read_end(&mut self) -> impl Future<Output = std::io::Result<()>> + '_ {
+        soon(async move {
+            while self.socket.read_buf(&mut self.pending).await? > 0 {}
+            Ok(())
+        })
+    }
+
     /// Whatever comes until the other side closes, cleanly or not.
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Future<Output = String> + '_ {
