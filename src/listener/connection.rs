@@ -21,6 +21,7 @@ use super::body::{self, Served};
 use super::census::{Census, Ticket};
 use super::{App, Conditions, Limits, Peer, tls};
 use crate::filter;
+use crate::telemetry::count;
 use crate::visit::Scheme;
 
 /// What an open connection takes up, an upgraded one too: it goes with the socket.
@@ -125,8 +126,24 @@ impl<A: App> Attendant<A> {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(error, "the connection broke off");
+            match malformed(error.as_ref()) {
+                Some(reason) => {
+                    count(&self.conditions.metrics.refused, reason);
+                    tracing::info!(reason, "what came is no request");
+                }
+                None => tracing::debug!(error, "the connection broke off"),
+            }
         }
+    }
+}
+
+/// Why what came was no request. hyper has answered it with 400, 414 or 431.
+fn malformed(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    match (error.is_parse_too_large(), error.is_parse()) {
+        (true, _) => Some("too-large"),
+        (false, true) => Some("malformed"),
+        (false, false) => None,
     }
 }
 

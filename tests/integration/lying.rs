@@ -4,11 +4,14 @@
 use std::io::Write;
 
 use consentry::filter::body::full;
+use consentry::upstream::Trust;
+use consentry::visit::ClientAddress;
 use http::Request;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use crate::support::browser::Browser;
+use crate::support::certificates::Authority;
 use crate::support::forward::Forward;
 use crate::support::liar::{Liar, TRUTH, Then};
 use crate::support::running::{Running, Setup};
@@ -29,6 +32,8 @@ enum Gets {
 
 use Gets::{CutOff, Refusal};
 use Then::{Closes, Repeats, Stays};
+
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Twelve bytes that are a page and a text alike.
 const BODY: &str = "<p>hello</p>";
@@ -330,6 +335,37 @@ async fn an_answer_cut_off_in_http1_0_does_not_end_as_if_it_were_whole() {
         let mut wire = Wire::connect(proxy.address()).await;
         wire.write("GET /lie HTTP/1.0\r\nHost: www.example.se\r\nSec-Fetch-Dest: document\r\n\r\n").await;
         assert_eq!(wire.read_end().await.is_ok(), is_whole, "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_over_tls_that_is_truncated_by_somebody_in_between_is_cut_off() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let authority = Authority::new();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(authority.server(&["127.0.0.1"])));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let to = Forward::with(&[&url], Trust::Authority(authority.file()), ClientAddress::Full, LONG);
+    let running = Running::start(to, Setup::default());
+    for says_goodbye in [true, false] {
+        let upstream = async {
+            let (socket, _) = soon(listener.accept()).await.unwrap();
+            let mut socket = soon(acceptor.accept(socket)).await.unwrap();
+            assert!(soon(socket.read(&mut [0; 4096])).await.unwrap() > 0);
+            // No length: the end of the connection is the end of the answer.
+            soon(socket.write_all(b"HTTP/1.1 200 OK\r\n\r\nthe first half")).await.unwrap();
+            soon(socket.flush()).await.unwrap();
+            if says_goodbye {
+                soon(socket.shutdown()).await.unwrap();
+            }
+        };
+        let visitor = async {
+            let mut browser = Browser::clear(running.address, "shop.example");
+            let (answer, _) = browser.open(Request::get("/").body(full("")).unwrap()).await;
+            soon(answer.into_body().collect()).await.is_ok()
+        };
+        let ((), is_whole) = tokio::join!(upstream, visitor);
+        assert_eq!(is_whole, says_goodbye);
     }
 }
 

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::browser::{Answer, Browser, Speaks};
+use crate::support::frames::{self, Frames};
 use crate::support::soon;
 use crate::support::upstream::{Seen, Upstream, piecewise};
 use crate::support::whole::{HOST, Whole, site};
@@ -373,6 +374,52 @@ async fn an_upstream_that_refuses_at_once_spares_the_visitor_the_upload() {
         assert_eq!(visitor.read_to_end().await, "no thanks");
         assert_eq!(upstream.read_to_end().await, "", "the body was never sent");
     }
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_at_once_spares_the_upload_over_http2_too() {
+    let script = Script::bind().await;
+    let proxy = Whole::start(&site(&script.url(), "")).await;
+    let mut fields = frames::get(HOST, "/form").to_vec();
+    fields[0].1 = b"POST";
+    fields.extend([(&b"content-length"[..], &b"7"[..]), (b"expect", b"100-continue")]);
+    let mut visitor = Frames::connect(proxy.address()).await;
+    let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &frames::block(&fields));
+    visitor.write(&head).await.unwrap();
+    let mut upstream = script.accept().await;
+    let head = upstream.read_head().await.to_lowercase();
+    assert!(head.contains("\r\nexpect: 100-continue\r\n"), "{head}");
+    upstream.write("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(visitor.end_of(1).await, frames::End::Answer(417));
+    assert_eq!(upstream.read_to_end().await, "");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_upload_is_over_arrives() {
+    const START: &str = "POST / HTTP/1.1\r\nHost: www.example.se\r\nContent-Length: 20\r\n\r\nthe first ";
+    const ANSWER: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much";
+    let script = Script::bind().await;
+    let proxy = Whole::start(&site(&script.url(), "")).await;
+    let begun = async || {
+        let mut visitor = Wire::connect(proxy.address()).await;
+        visitor.write(START).await;
+        let mut upstream = script.accept().await;
+        upstream.read_until("the first ").await;
+        upstream.write(ANSWER).await;
+        assert!(visitor.read_head().await.starts_with("HTTP/1.1 413 "));
+        assert_eq!(visitor.read_until("too much").await, "too much");
+        (visitor, upstream)
+    };
+    // An upstream that reads on gets the rest, and both connections serve the next.
+    let (mut visitor, mut upstream) = begun().await;
+    visitor.write("ten bytes.GET /next HTTP/1.1\r\nHost: www.example.se\r\n\r\n").await;
+    upstream.read_until("ten bytes.").await;
+    assert!(upstream.read_head().await.starts_with("GET /next "));
+    drop((visitor, upstream));
+    // With one that closes, nobody can tell the rest of the upload from a request: the visitor's is closed too.
+    let (mut visitor, upstream) = begun().await;
+    drop(upstream);
+    assert_eq!(visitor.read_to_end().await, "");
 }
 
 #[tokio::test]

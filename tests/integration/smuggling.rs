@@ -518,6 +518,29 @@ async fn http2_requests_that_http1_would_read_differently_go_no_further() {
 }
 
 #[tokio::test]
+async fn an_http2_fragment_is_cut_off_before_anybody_decides_on_it() {
+    let (upstream, proxy) = start().await;
+    assert_eq!(ask(&proxy, &get(HOST, "/public#/../_consent/choices")).await, End::Answer(200));
+    assert_eq!(upstream.only().target, "/public");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_counted() {
+    let (upstream, proxy) = start().await;
+    for (said, reason) in [
+        ("GET / HTTP/1.1\r\nnonsense\r\n\r\n".to_owned(), "malformed"),
+        (format!("GET /{} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", "x".repeat(100_000)), "too-large"),
+    ] {
+        let mut wire = Wire::connect(proxy.address()).await;
+        let _ = wire.try_write(said.as_bytes()).await;
+        wire.read_to_end().await;
+        let counted = format!("consentry_refused_total{{reason=\"{reason}\"}} 1");
+        assert!(proxy.server.metrics().render().contains(&counted), "{reason}");
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
 async fn an_http2_body_that_is_not_as_long_as_it_says_is_never_taken_for_whole() {
     let (upstream, proxy) = start().await;
     for (length, body) in [("5", &b"123"[..]), ("5", b"1234567")] {
