@@ -16,6 +16,7 @@ mod charsets;
 mod connections;
 mod floods;
 mod forwarding;
+mod fragments;
 mod kit;
 mod lying;
 mod mapping;
