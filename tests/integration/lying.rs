@@ -10,7 +10,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, Speaks};
 use crate::support::certificates::Authority;
 use crate::support::forward::Forward;
 use crate::support::liar::{Liar, TRUTH, Then};
@@ -68,12 +68,17 @@ async fn hold(lies: &[(&str, &str, Then, Gets)]) {
     let proxy = Whole::start(&site(&liar.url(), "")).await;
     let mut wrong = Vec::new();
     for (name, lie, then, expected) in lies {
-        for kind in ["text/plain", "text/html"] {
+        for (kind, speaks) in [
+            ("text/plain", Speaks::Http1),
+            ("text/html", Speaks::Http1),
+            ("text/plain", Speaks::Http2),
+            ("text/html", Speaks::Http2),
+        ] {
             let lie = lie.replace("{type}", &format!("Content-Type: {kind}"));
             liar.says(lie, *then);
-            let got = get(proxy.visitor()).await;
+            let got = get(proxy.visitor().speaking(speaks)).await;
             if got != *expected {
-                wrong.push(format!("{name}, {kind}: {got:?} instead of {expected:?}"));
+                wrong.push(format!("{name}, {kind}, {speaks:?}: {got:?} instead of {expected:?}"));
             }
             // Several times: whatever connection is taken, none is poisoned.
             for _ in 0..3 {
