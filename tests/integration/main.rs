@@ -14,6 +14,7 @@ mod architecture;
 mod bombs;
 mod charsets;
 mod connections;
+mod curl;
 mod floods;
 mod forwarding;
 mod fragments;
