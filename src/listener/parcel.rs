@@ -20,8 +20,17 @@ const PIECE: usize = 64 * 1024;
 
 /// The body of one answer.
 pub(super) struct Parcel {
-    piece: usize,
+    watch: Watch,
     state: Mutex<State>,
+}
+
+/// What shows whether the client takes anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// The socket, which carries nothing else: HTTP/1.
+    Socket,
+    /// The pieces that are asked for: HTTP/2.
+    Pieces,
 }
 
 struct State {
@@ -41,17 +50,16 @@ enum Content {
 impl Parcel {
     /// Room for the body of a request that has just come.
     pub(super) fn new(version: Version) -> Self {
-        // HTTP/1 takes what it is given into its buffer; whether that is taken, the socket tells.
-        let piece = if version == Version::HTTP_2 { PIECE } else { usize::MAX };
+        let watch = if version == Version::HTTP_2 { Watch::Pieces } else { Watch::Socket };
         let state = State { content: Content::NotYet, rest: Bytes::new(), offered: None };
-        Parcel { piece, state: Mutex::new(state) }
+        Parcel { watch, state: Mutex::new(state) }
     }
 
     /// Puts the body in.
     pub(super) fn offer(&self, body: Body) {
         let mut state = self.state();
         state.content = Content::Body(body);
-        state.offered = Some(Instant::now());
+        state.offered = self.since_now();
     }
 
     /// Since when the client has not taken what it is offered.
@@ -96,9 +104,14 @@ impl Parcel {
                 Err(frame) => return Poll::Ready(Some(Ok(frame))),
             }
         }
-        state.offered = Some(Instant::now());
-        let piece = state.rest.split_to(self.piece.min(state.rest.len()));
+        state.offered = self.since_now();
+        let most = if self.watch == Watch::Pieces { PIECE } else { usize::MAX };
+        let piece = state.rest.split_to(most.min(state.rest.len()));
         Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn since_now(&self) -> Option<Instant> {
+        (self.watch == Watch::Pieces).then(Instant::now)
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -126,5 +139,70 @@ impl Parcel {
 impl fmt::Debug for Parcel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Parcel")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn next(parcel: &Parcel) -> Option<Result<Bytes, body::Error>> {
+        match parcel.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(polled) => polled.map(|frame| frame.map(|frame| frame.into_data().unwrap())),
+            Poll::Pending => panic!("nothing waits here"),
+        }
+    }
+
+    fn parcel(version: Version, size: usize) -> Parcel {
+        let parcel = Parcel::new(version);
+        parcel.offer(body::full(vec![b'x'; size]));
+        parcel
+    }
+
+    #[test]
+    fn http2_gets_pieces_and_is_watched_between_them() {
+        let parcel = parcel(Version::HTTP_2, 2 * PIECE + 1);
+        for size in [PIECE, PIECE, 1] {
+            assert!(parcel.offered_before(Instant::now(), Duration::ZERO) && !parcel.is_end_stream());
+            assert_eq!(next(&parcel).unwrap().unwrap().len(), size);
+        }
+        assert!(parcel.is_end_stream());
+    }
+
+    #[test]
+    fn http1_gets_what_comes_and_is_not_watched_here() {
+        let parcel = parcel(Version::HTTP_11, 2 * PIECE + 1);
+        assert_eq!(parcel.size_hint().exact(), Some(2 * PIECE as u64 + 1));
+        assert!(parcel.offered().is_none());
+        assert_eq!(next(&parcel).unwrap().unwrap().len(), 2 * PIECE + 1);
+        // A slow client may take minutes over it.
+        assert!(parcel.offered().is_none() && parcel.is_end_stream());
+    }
+
+    #[test]
+    fn what_was_withdrawn_does_not_end_as_if_it_were_whole() {
+        let parcel = parcel(Version::HTTP_2, 2 * PIECE);
+        next(&parcel).unwrap().unwrap();
+        parcel.withdraw();
+        assert!(parcel.is_withdrawn() && !parcel.is_end_stream() && parcel.offered().is_none());
+        next(&parcel).unwrap().unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn empty_pieces_and_trailers_pass() {
+        let trailers =
+            http::HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("1"))]);
+        let frames = [Frame::data(Bytes::new()), Frame::data(Bytes::from("x")), Frame::trailers(trailers)];
+        let stream = futures_util::stream::iter(frames.map(Ok::<_, std::convert::Infallible>));
+        let parcel = Parcel::new(Version::HTTP_2);
+        parcel.offer(body::stream(http_body_util::StreamBody::new(stream)));
+        let frames = futures_util::stream::poll_fn(|context| parcel.poll(context));
+        let whole = http_body_util::StreamBody::new(frames).collect().await.unwrap();
+        assert_eq!(
+            (whole.trailers().map(http::HeaderMap::len), whole.to_bytes()),
+            (Some(1), Bytes::from("x"))
+        );
     }
 }
