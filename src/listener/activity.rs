@@ -162,9 +162,16 @@ impl Activity {
 
     fn wrote<T>(&self, outcome: &Poll<T>) {
         let mut state = self.state();
+        let state = &mut *state;
         match outcome {
             Poll::Pending => _ = state.blocked.get_or_insert_with(Instant::now),
-            Poll::Ready(_) => state.blocked = None,
+            Poll::Ready(_) => {
+                // The end of an answer may wait in the connection long after its body is gone: who takes it, however
+                // slowly, is not idle.
+                if let (Some(_), Waiting::ForRequest(since)) = (state.blocked.take(), &mut state.waiting) {
+                    *since = Instant::now();
+                }
+            }
         }
     }
 
@@ -320,5 +327,20 @@ mod tests {
         assert!(about(left(&activity, Instant::now()), IDLE));
         activity.wrote(&Poll::Ready(()));
         assert_eq!(left(&activity, Instant::now()), None);
+    }
+
+    #[test]
+    fn a_client_that_takes_the_end_of_its_answer_slowly_is_not_idle() {
+        let activity = Arc::new(Activity::new(HEAD, IDLE));
+        activity.read(b"GET / HTTP/1.1\r\n\r\n");
+        drop(activity.begin(Version::HTTP_11));
+        let long_ago = Instant::now() - IDLE / 2;
+        activity.state().waiting = Waiting::ForRequest(long_ago);
+        // A write that did not have to wait, such as that of a PONG, says nothing of the client.
+        activity.wrote(&Poll::Ready(()));
+        assert!(about(left(&activity, Instant::now()), IDLE / 2));
+        activity.wrote::<()>(&Poll::Pending);
+        activity.wrote(&Poll::Ready(()));
+        assert!(about(left(&activity, Instant::now()), IDLE));
     }
 }
