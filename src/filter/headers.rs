@@ -3,7 +3,7 @@
 
 use http::header::{
     ACCEPT_RANGES, ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderName,
-    HeaderValue, LINK, LOCATION, REFRESH, TRAILER,
+    HeaderValue, LINK, LOCATION, REFRESH, SET_COOKIE, TRAILER,
 };
 
 use super::encoding::Coding;
@@ -36,6 +36,7 @@ pub fn filter(headers: &mut HeaderMap, origins: Origins<'_>, may: impl Fn(Hint, 
         change(headers, &name, |value| origins.mapped(value));
     }
     change(headers, &REFRESH, |value| refresh(value, origins));
+    map_cookie_domains(headers, origins);
     filter_links(headers, origins, may);
 }
 
@@ -67,6 +68,15 @@ fn change(headers: &mut HeaderMap, name: &HeaderName, to: impl Fn(&[u8]) -> Opti
 }
 
 impl Origins<'_> {
+    /// Whether a cookie's domain holds the upstream, and not the host that the visitor named.
+    fn names_upstream_alone(&self, domain: &[u8]) -> bool {
+        let Ok(domain) = std::str::from_utf8(domain) else { return false };
+        let domain = domain.strip_prefix('.').unwrap_or(domain);
+        let mut upstream = self.upstream.iter().filter_map(|origin| origin.split_once("://"));
+        !is_within(host_of(self.authority), domain)
+            && upstream.any(|(_, authority)| is_within(host_of(authority.trim_end_matches('/')), domain))
+    }
+
     /// The address with the upstream's origin replaced by the public one; nothing where it names another.
     fn mapped(&self, address: &[u8]) -> Option<Vec<u8>> {
         let address = address.trim_ascii();
@@ -85,6 +95,65 @@ impl Origins<'_> {
         };
         names_upstream.then(|| [start.as_bytes(), path].concat())
     }
+}
+
+/// Cookies for a domain of the upstream's become cookies of the visited host alone: a browser takes none for a domain
+/// that it does not visit (RFC 6265 section 5.3).
+fn map_cookie_domains(headers: &mut HeaderMap, origins: Origins<'_>) {
+    let is_lost = |value: &HeaderValue| {
+        domains(value.as_bytes()).any(|domain| !domain.is_empty() && origins.names_upstream_alone(domain))
+    };
+    if !headers.get_all(SET_COOKIE).into_iter().any(is_lost) {
+        return;
+    }
+    let lines: Vec<HeaderValue> = headers.get_all(SET_COOKIE).into_iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    for line in lines {
+        let mapped = if is_lost(&line) { without_domain(&line) } else { Some(line) };
+        if let Some(line) = mapped {
+            headers.append(SET_COOKIE, line);
+        }
+    }
+}
+
+/// What the `Domain` attributes of a cookie say.
+fn domains(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b';').skip(1).filter_map(|attribute| {
+        let at = attribute.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = attribute.split_at_checked(at)?;
+        is_domain(name).then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })
+}
+
+fn without_domain(line: &HeaderValue) -> Option<HeaderValue> {
+    let attributes = line.as_bytes().split(|byte| *byte == b';').enumerate();
+    let kept: Vec<&[u8]> = attributes
+        .filter(|(index, attribute)| {
+            let name = attribute.split(|byte| *byte == b'=').next().unwrap_or_default();
+            *index == 0 || !is_domain(name)
+        })
+        .map(|(_, attribute)| attribute)
+        .collect();
+    HeaderValue::from_bytes(&kept.join(&b';')).ok()
+}
+
+fn is_domain(name: &[u8]) -> bool {
+    name.trim_ascii().eq_ignore_ascii_case(b"domain")
+}
+
+/// The host of an authority, without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if !authority.ends_with(']') => authority.get(..colon).unwrap_or(authority),
+        Some(_) | None => authority,
+    }
+}
+
+/// Whether a host lies in a domain.
+fn is_within(host: &str, domain: &str) -> bool {
+    let start = host.len().checked_sub(domain.len());
+    let Some((parent, end)) = start.and_then(|start| host.split_at_checked(start)) else { return false };
+    end.eq_ignore_ascii_case(domain) && (parent.is_empty() || parent.ends_with('.'))
 }
 
 /// The scheme of an address and what follows its `//`; no scheme where the address takes over the page's.
@@ -203,6 +272,8 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn filtered(pairs: &[(HeaderName, &str)]) -> HeaderMap {
@@ -256,6 +327,44 @@ mod tests {
             ("5; url=/a", "5; url=/a"),
         ] {
             assert_eq!(filtered(&[(REFRESH, before)])[REFRESH], after);
+        }
+    }
+
+    #[test]
+    fn a_cookie_for_the_domain_of_the_upstream_becomes_one_of_the_visited_host() {
+        for (before, after) in [
+            ("a=1; Domain=app.internal; Path=/", "a=1; Path=/"),
+            ("a=1; Path=/; domain=.APP.internal", "a=1; Path=/"),
+            ("a=1;Domain=internal;Secure", "a=1;Secure"),
+            ("a=1; Domain = 127.0.0.1 ; HttpOnly", "a=1; HttpOnly"),
+            ("a=1; Domain=app.internal; Domain=app.internal", "a=1"),
+            // The visitor's own, and others.
+            ("a=1; Domain=www.example.se", "a=1; Domain=www.example.se"),
+            ("a=1; Domain=.example.se", "a=1; Domain=.example.se"),
+            ("a=1; Domain=other.internal", "a=1; Domain=other.internal"),
+            ("a=1; Domain=nternal", "a=1; Domain=nternal"),
+            ("a=1; Domain=", "a=1; Domain="),
+            ("a=1; Domain", "a=1; Domain"),
+            ("a=domain=app.internal", "a=domain=app.internal"),
+            ("Domain=app.internal", "Domain=app.internal"),
+        ] {
+            assert_eq!(filtered(&[(SET_COOKIE, before)])[SET_COOKIE], after, "{before}");
+        }
+        let both = filtered(&[(SET_COOKIE, "a=1; Domain=app.internal"), (SET_COOKIE, "b=2")]);
+        let lines: Vec<_> = both.get_all(SET_COOKIE).into_iter().collect();
+        assert_eq!(lines, ["a=1", "b=2"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_cookie_panics_and_all_that_is_left_of_it_was_there(value in "([ -~]|; ?[Dd]omain ?=? ?\\.?(app\\.internal)?){0,40}") {
+            let value = value.trim();
+            let mapped = filtered(&[(SET_COOKIE, value)]);
+            let mapped = mapped[SET_COOKIE].as_bytes().split(|byte| *byte == b';').map(<[u8]>::to_vec);
+            let before: Vec<_> = value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::to_vec).collect();
+            for attribute in mapped {
+                prop_assert!(before.contains(&attribute));
+            }
         }
     }
 

@@ -8,8 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Version;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
+
+use super::parcel::Parcel;
 
 /// The state of one connection, told by its socket and by its requests.
 #[derive(Debug)]
@@ -25,10 +30,13 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     speaks: Speaks,
-    under_way: usize,
+    /// One for each request that has not been answered to the end.
+    under_way: Vec<Arc<Parcel>>,
     waiting: Waiting,
     /// Since when the client takes nothing of what is written.
     blocked: Option<Instant>,
+    /// Whether an answer broke off that only the end of the connection could end.
+    is_cut_off: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +55,35 @@ enum Waiting {
 
 /// A request that has not been answered to the end; the connection is not idle before it is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Activity>);
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    parcel: Arc<Parcel>,
+    version: Version,
+}
+
+impl UnderWay {
+    /// Notes that the answer breaks off. HTTP/1.0 has no chunks: a connection that ends well would end the answer
+    /// well, so it is reset (RFC 9112 section 6.3). Proxies in front speak it, and some keep what they get.
+    pub(super) fn cut_off(&self) {
+        if self.version < Version::HTTP_11 {
+            self.activity.state().is_cut_off = true;
+        }
+    }
+
+    /// What the answer's body is put into.
+    pub(super) fn parcel(&self) -> &Arc<Parcel> {
+        &self.parcel
+    }
+}
 
 impl Activity {
     pub(super) fn new(head: Duration, idle: Duration) -> Self {
         let state = State {
             speaks: Speaks::NothingYet,
-            under_way: 0,
+            under_way: Vec::new(),
             waiting: Waiting::ForRequest(Instant::now()),
             blocked: None,
+            is_cut_off: false,
         };
         Activity { head, idle, is_ending: AtomicBool::new(false), state: Mutex::new(state) }
     }
@@ -63,12 +91,13 @@ impl Activity {
     /// Notes that the head of a request is complete.
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
         let mut state = self.state();
-        state.under_way += 1;
         if version == Version::HTTP_2 {
             state.speaks = Speaks::Http2;
         }
+        let parcel = Arc::new(Parcel::new(version));
+        state.under_way.push(Arc::clone(&parcel));
         drop(state);
-        UnderWay(Arc::clone(self))
+        UnderWay { activity: Arc::clone(self), parcel, version }
     }
 
     /// From now on, whatever is answered is the last.
@@ -88,6 +117,7 @@ impl Activity {
     pub(super) async fn expired(&self) {
         loop {
             let now = Instant::now();
+            self.withdraw_refused(now);
             match self.deadline(now) {
                 Some(deadline) if deadline <= now => return,
                 deadline => {
@@ -100,14 +130,31 @@ impl Activity {
         }
     }
 
+    /// Takes back the answers of which the client has taken nothing for too long, so that they bind nobody behind
+    /// us. In HTTP/2 a client can refuse one and take the others.
+    fn withdraw_refused(&self, now: Instant) {
+        let refused: Vec<_> = {
+            let state = self.state();
+            state.under_way.iter().filter(|parcel| parcel.offered_before(now, self.idle)).cloned().collect()
+        };
+        for parcel in refused {
+            parcel.withdraw();
+        }
+    }
+
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let state = self.state();
         let stalled = state.blocked.map(|since| since + self.idle);
-        let silent = (state.under_way == 0).then_some(match state.waiting {
+        let offered = state.under_way.iter().filter_map(|parcel| parcel.offered()).min();
+        let refused = offered.map(|since| since + self.idle);
+        let silent = state.under_way.is_empty().then_some(match state.waiting {
             Waiting::ForRequest(since) => since + self.idle,
             Waiting::ForRestOfHead(since) => since + self.head,
         });
-        stalled.into_iter().chain(silent).min().map(|deadline| deadline.max(now))
+        let all_withdrawn =
+            !state.under_way.is_empty() && state.under_way.iter().all(|parcel| parcel.is_withdrawn());
+        let over = all_withdrawn.then_some(now);
+        [stalled, refused, silent, over].into_iter().flatten().min().map(|deadline| deadline.max(now))
     }
 
     fn read(&self, bytes: &[u8]) {
@@ -118,16 +165,24 @@ impl Activity {
             state.speaks = if bytes.starts_with(PREFACE) { Speaks::Http2 } else { Speaks::Http1 };
         }
         // HTTP/2 sends frames between requests too; there only silence is measured.
-        if let (0, Speaks::Http1, Waiting::ForRequest(_)) = (state.under_way, state.speaks, state.waiting) {
+        let is_idle = state.under_way.is_empty();
+        if let (true, Speaks::Http1, Waiting::ForRequest(_)) = (is_idle, state.speaks, state.waiting) {
             state.waiting = Waiting::ForRestOfHead(Instant::now());
         }
     }
 
     fn wrote<T>(&self, outcome: &Poll<T>) {
         let mut state = self.state();
+        let state = &mut *state;
         match outcome {
             Poll::Pending => _ = state.blocked.get_or_insert_with(Instant::now),
-            Poll::Ready(_) => state.blocked = None,
+            Poll::Ready(_) => {
+                // The end of an answer may wait in the connection long after its body is gone: who takes it, however
+                // slowly, is not idle.
+                if let (Some(_), Waiting::ForRequest(since)) = (state.blocked.take(), &mut state.waiting) {
+                    *since = Instant::now();
+                }
+            }
         }
     }
 
@@ -139,27 +194,55 @@ impl Activity {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.under_way -= 1;
+        let mut state = self.activity.state();
+        state.under_way.retain(|parcel| !Arc::ptr_eq(parcel, &self.parcel));
         state.waiting = Waiting::ForRequest(Instant::now());
+    }
+}
+
+/// A socket whose end can be made to tell the client that something is missing.
+pub(super) trait Resettable {
+    /// When it is closed, the client gets a reset in place of an end.
+    fn reset_when_closed(&self);
+}
+
+impl Resettable for TcpStream {
+    fn reset_when_closed(&self) {
+        if let Err(error) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "the connection is gone already");
+        }
+    }
+}
+
+impl<S: Resettable> Resettable for TlsStream<S> {
+    fn reset_when_closed(&self) {
+        self.get_ref().0.reset_when_closed();
     }
 }
 
 /// A socket that tells an [`Activity`] what happens on it, and holds `seat` for as long as it is open.
 #[derive(Debug)]
-pub(super) struct Watched<S, T> {
+pub(super) struct Watched<S: Resettable, T> {
     socket: S,
     activity: Arc<Activity>,
     _seat: T,
 }
 
-impl<S, T> Watched<S, T> {
+impl<S: Resettable, T> Drop for Watched<S, T> {
+    fn drop(&mut self) {
+        if self.activity.state().is_cut_off {
+            self.socket.reset_when_closed();
+        }
+    }
+}
+
+impl<S: Resettable, T> Watched<S, T> {
     pub(super) fn new(socket: S, activity: Arc<Activity>, seat: T) -> Self {
         Watched { socket, activity, _seat: seat }
     }
 }
 
-impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
+impl<S: AsyncRead + Resettable + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -172,7 +255,7 @@ impl<S: AsyncRead + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
+impl<S: AsyncWrite + Resettable + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -255,5 +338,20 @@ mod tests {
         assert!(about(left(&activity, Instant::now()), IDLE));
         activity.wrote(&Poll::Ready(()));
         assert_eq!(left(&activity, Instant::now()), None);
+    }
+
+    #[test]
+    fn a_client_that_takes_the_end_of_its_answer_slowly_is_not_idle() {
+        let activity = Arc::new(Activity::new(HEAD, IDLE));
+        activity.read(b"GET / HTTP/1.1\r\n\r\n");
+        drop(activity.begin(Version::HTTP_11));
+        let long_ago = Instant::now() - IDLE / 2;
+        activity.state().waiting = Waiting::ForRequest(long_ago);
+        // A write that did not have to wait, such as that of a PONG, says nothing of the client.
+        activity.wrote(&Poll::Ready(()));
+        assert!(about(left(&activity, Instant::now()), IDLE / 2));
+        activity.wrote::<()>(&Poll::Pending);
+        activity.wrote(&Poll::Ready(()));
+        assert!(about(left(&activity, Instant::now()), IDLE));
     }
 }

@@ -89,14 +89,14 @@ impl http_body::Body for Metered {
 
 /// An answer's body: its connection counts as busy until it is sent, and a panic in it ends it alone.
 pub(super) struct Served {
-    body: Body,
     metrics: Arc<Metrics>,
-    _under_way: UnderWay,
+    under_way: UnderWay,
 }
 
 impl Served {
     pub(super) fn new(body: Body, metrics: Arc<Metrics>, under_way: UnderWay) -> Self {
-        Served { body, metrics, _under_way: under_way }
+        under_way.parcel().offer(body);
+        Served { metrics, under_way }
     }
 }
 
@@ -105,24 +105,28 @@ impl http_body::Body for Served {
     type Error = body::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, body::Error>>> {
-        let body = &mut self.body;
+        let parcel = self.under_way.parcel();
         // After a panic the body is never polled again: an error ends it.
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)));
-        polled.unwrap_or_else(|panic| {
+        let polled = catch_unwind(AssertUnwindSafe(|| parcel.poll(context)));
+        let polled = polled.unwrap_or_else(|panic| {
             note_panic(&self.metrics, panic.as_ref());
             Poll::Ready(Some(Err("the answer's body panicked".into())))
-        })
+        });
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            self.under_way.cut_off();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.under_way.parcel().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.under_way.parcel().size_hint()
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::activity::{Activity, UnderWay, Watched};
+use super::activity::{Activity, Resettable, UnderWay, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Room, Ticket};
 use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
@@ -148,7 +148,7 @@ impl<A: App> Attendant<A> {
 
     async fn serve<S>(&self, socket: S, peer: Peer, seat: Seat)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Resettable + Unpin + Send + 'static,
     {
         let timeouts = &self.conditions.timeouts;
         let activity = Arc::new(Activity::new(timeouts.request_header, timeouts.idle));
@@ -195,13 +195,29 @@ impl<A: App> Attendant<A> {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(error, "the connection broke off");
+            match malformed(error.as_ref()) {
+                Some(reason) => {
+                    count(&self.conditions.metrics.refused, reason);
+                    tracing::info!(reason, "what came is no request");
+                }
+                None => tracing::debug!(error, "the connection broke off"),
+            }
         }
     }
 }
 
 /// How long after a stop those who are connected may still ask.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Why what came was no request. hyper has answered it with 400, 414 or 431.
+fn malformed(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    match (error.is_parse_too_large(), error.is_parse()) {
+        (true, _) => Some("too-large"),
+        (false, true) => Some("malformed"),
+        (false, false) => None,
+    }
+}
 
 /// How long a client of HTTP/2 may take to acknowledge that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod client_address;
 mod connection;
 mod inherited;
+mod parcel;
 mod proxy_protocol;
 mod redirect;
 mod tls;

@@ -59,6 +59,11 @@ impl Refusal {
         }
     }
 
+    /// Whether nobody can tell where the request ends, so that nothing after it counts (RFC 9112 section 11.2).
+    pub fn ends_connection(self) -> bool {
+        matches!(self, Refusal::TransferCoding | Refusal::TwoLengths)
+    }
+
     /// The word for logs and metrics.
     pub fn reason(self) -> &'static str {
         match self {

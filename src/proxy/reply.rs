@@ -2,7 +2,7 @@
 //!
 //! It alone turns failures into statuses. A visitor never sees an internal message.
 
-use http::header::{HeaderName, RETRY_AFTER, VARY};
+use http::header::{CONNECTION, HeaderName, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -27,7 +27,11 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// A request that no proxy may pass.
 pub(super) fn refused(refusal: Refusal) -> Response<Body> {
     let text = format!("This request cannot be passed on: {}.\n", refusal.reason());
-    answer::of(refusal.status(), TEXT, text)
+    let mut reply = answer::of(refusal.status(), TEXT, text);
+    if refusal.ends_connection() {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
 }
 
 /// A host that no site has (RFC 9110 section 15.5.20).

@@ -10,12 +10,16 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::lease::Held;
+use super::scrutiny;
+use super::upload::Upload;
 
 /// The body of an upstream's answer, as it comes.
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
     occupied: Option<Occupied>,
+    /// What the upstream did not ask for before it answered: it goes nowhere once the answer has come.
+    unwanted: Option<Upload>,
 }
 
 /// What a request occupies: its place in the count of its address, and its connection.
@@ -46,17 +50,30 @@ impl Answer {
     /// A body that occupies these until its end; one that is at its end already occupies nothing.
     pub(super) fn new(body: Incoming, occupied: Occupied) -> Self {
         let occupied = (!http_body::Body::is_end_stream(&body)).then_some(occupied);
-        Answer { body, occupied }
+        Answer { body, occupied, unwanted: None }
     }
 
     /// What follows an answer 101 on its connection: not HTTP, and not over until the connection is.
     pub(super) fn switched(body: Incoming, occupied: Occupied) -> Self {
-        Answer { body, occupied: Some(occupied) }
+        Answer { body, occupied: Some(occupied), unwanted: None }
+    }
+
+    /// Notes that the upstream has answered without this body.
+    pub(super) fn note_unwanted(&mut self, upload: Option<Upload>) {
+        self.unwanted = upload;
     }
 
     /// Takes out what the request occupies, for a connection that goes on as something else than HTTP.
     pub(super) fn take_occupied(&mut self) -> Option<Occupied> {
         self.occupied.take()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.unwanted {
+            upload.abandon();
+        }
     }
 }
 
@@ -68,7 +85,12 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let mut frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            scrutiny::filter_trailers(trailers);
+        }
         // The visitor may be slow to take the last of it; the upstream is free already.
         if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
             self.occupied = None;

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::header::UPGRADE;
+use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::task::AbortHandle;
@@ -20,6 +20,7 @@ use super::health::{Health, Opinion, Turn};
 use super::lease::{Channel, Held, Lease, Missing, Wanted};
 use super::pool::Pool;
 use super::probe::{self, Check};
+use super::scrutiny::{self, Asked, Lie};
 use super::target::Target;
 use super::upload::Upload;
 use super::{Cause, Failure, Served, State, outgoing};
@@ -113,7 +114,7 @@ impl Member {
             let is_used = lease.is_used;
             let error = match self.send(lease, parts, upload).await? {
                 Ok((answer, held)) => {
-                    let answer = accept(answer, parts).map_err(|source| self.garbled(source))?;
+                    let answer = accept(answer, parts).map_err(|lie| self.garbled(lie.into()))?;
                     return Ok(self.occupy(answer, counted, held));
                 }
                 Err(error) => error,
@@ -152,16 +153,18 @@ impl Member {
     async fn send(&self, lease: Lease, parts: &Parts, upload: &Upload) -> Result<Outcome, Failure> {
         let Lease { mut channel, made, held, .. } = lease;
         let request = match channel {
-            Channel::Http1(_) => request(parts, upload.clone()),
+            Channel::Http1(_) => with_its_end(request(parts, upload)),
             Channel::Http2(_) => {
+                upload.expect_nothing();
                 let scheme = self.pool.connector.target.scheme();
-                outgoing::as_http2(request(parts, upload.clone()), scheme)
+                outgoing::as_http2(request(parts, upload), scheme)
                     .map_err(|source| self.garbled(source.into()))?
             }
         };
         let sent = tokio::select! {
             sent = channel.send(request) => sent,
             () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
+            () = upload.flooded() => return Err(self.garbled("interim answers without end".into())),
         };
         Ok(sent.map(|answer| match channel {
             // After a switch, what comes over the connection next is no HTTP.
@@ -230,21 +233,29 @@ pub(super) fn may_repeat(parts: &Parts, upload: &Upload) -> bool {
 }
 
 /// Path and query, byte for byte, as HTTP/1.1 writes them.
-fn request(parts: &Parts, upload: Upload) -> Request<Upload> {
-    let mut request = Request::new(upload);
+fn request(parts: &Parts, upload: &Upload) -> Request<Upload> {
+    let mut request = Request::new(upload.clone());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() =
         Uri::from(parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
     *request.headers_mut() = parts.headers.clone();
+    let listening = upload.clone();
+    hyper::ext::on_informational(&mut request, move |answer| listening.heard(answer.status()));
     request
 }
 
-/// Takes an answer, unless it switches to a protocol that nobody asked for.
-fn accept(answer: Response<Incoming>, parts: &Parts) -> Result<Response<Incoming>, Cause> {
-    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switches && !parts.headers.contains_key(UPGRADE) {
-        return Err("it switched protocols unasked".into());
+/// Of a GET, hyper would drop a body whose length it does not know.
+fn with_its_end(mut request: Request<Upload>) -> Request<Upload> {
+    if request.body().has_open_end() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+    request
+}
+
+/// Takes an answer, unless it is a lie.
+fn accept(mut answer: Response<Incoming>, parts: &Parts) -> Result<Response<Incoming>, Lie> {
+    let asked = if parts.headers.contains_key(UPGRADE) { Asked::WebSocket } else { Asked::Nothing };
+    scrutiny::check(&mut answer, asked)?;
     Ok(answer)
 }
 
@@ -268,6 +279,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use super::super::upload::Expectation;
     use super::*;
 
     #[test]
@@ -276,7 +288,7 @@ mod tests {
             let uri: Uri = asked.parse().unwrap();
             let (mut parts, ()) = Request::new(()).into_parts();
             parts.uri = uri;
-            let request = request(&parts, Upload::new(crate::filter::body::full("")));
+            let request = request(&parts, &Upload::new(crate::filter::body::full(""), Expectation::None));
             assert_eq!(request.uri().to_string(), asked);
             assert_eq!(request.version(), http::Version::HTTP_11);
         }

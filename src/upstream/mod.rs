@@ -11,6 +11,7 @@ mod names;
 mod outgoing;
 mod pool;
 mod probe;
+mod scrutiny;
 mod target;
 mod trust_anything;
 mod upgrade;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::header::EXPECT;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use tokio::runtime::Handle;
@@ -39,7 +41,7 @@ use member::Member;
 pub use names::{Addresses, Names, Resolver};
 pub use probe::Check;
 pub use target::{Endpoint, Identity, Malformed, Protocol, Target, Tls, Trust};
-use upload::Upload;
+use upload::{Expectation, Upload};
 
 /// Why something went wrong beneath HTTP.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -222,6 +224,9 @@ impl Upstreams {
     /// The caller has already run `filter::prepare` on the headers; this removes what belongs to one connection
     /// only (RFC 9110 section 7.6.1) and writes the forwarding headers. A request for WebSocket is passed on, and
     /// after an answer 101 both connections are tied together: the caller sends that answer back as it is.
+    ///
+    /// Where the visitor waits for `100 Continue`, nothing of the body is asked for before the upstream has said so
+    /// (RFC 9110 section 10.1.1): an upstream that refuses at once spares the visitor the upload.
     pub async fn send(
         &self,
         to: &Settings,
@@ -231,11 +236,17 @@ impl Upstreams {
     ) -> Result<Response<Answer>, Failure> {
         let (mut parts, body) = request.into_parts();
         let visitor = upgrade::asked_for(&mut parts);
+        let expectation = Expectation::of(&parts, &body);
         outgoing::rewrite(&mut parts.headers, &visit.arrival, to.client_address);
         if visitor.is_some() {
             upgrade::announce(&mut parts.headers);
         }
-        let mut answer = self.running(to).ask(&parts, &Upload::new(body)).await?;
+        if expectation == Expectation::None {
+            parts.headers.remove(EXPECT);
+        }
+        let upload = Upload::new(body, expectation);
+        let mut answer = self.running(to).ask(&parts, &upload).await?;
+        answer.body_mut().note_unwanted(upload.answered());
         outgoing::strip_hop_by_hop(answer.headers_mut());
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {
             upgrade::announce(answer.headers_mut());

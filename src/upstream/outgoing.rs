@@ -18,9 +18,11 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(super) fn rewrite(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
     let takes_trailers = tokens(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     strip_hop_by_hop(headers);
-    // The listener has sent `100 Continue` itself once the upstream began to take the body.
-    headers.remove(EXPECT);
-    remove_claims(headers, shown);
+    if shown == ClientAddress::Full {
+        remove_forgeable(headers);
+    } else {
+        remove_claims(headers);
+    }
     join_cookies(headers);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -48,6 +50,8 @@ pub(super) fn as_http2<B>(mut request: Request<B>, scheme: &str) -> Result<Reque
     let host = request.headers_mut().remove(HOST);
     let authority = Authority::try_from(host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes))?;
     request.headers_mut().remove(CONNECTION);
+    // The body goes at once: streams have a flow control of their own.
+    request.headers_mut().remove(EXPECT);
     let path = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build()?;
     *request.version_mut() = Version::HTTP_2;
@@ -65,20 +69,34 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes all that a visitor may not say of themselves, or that says where they are.
+pub(super) fn remove_claims(headers: &mut HeaderMap) {
+    remove_forgeable(headers);
+    remove_where(headers, |name| ADDRESSES.contains(&dashed(name).as_str()));
+}
+
 /// Removes what a visitor may not say of themselves: only the proxy knows how the request came in.
-fn remove_claims(headers: &mut HeaderMap, shown: ClientAddress) {
+fn remove_forgeable(headers: &mut HeaderMap) {
     remove_where(headers, |name| {
-        // CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
-        let name = name.replace('_', "-");
-        FORGEABLE.contains(&name.as_str())
-            || name.starts_with("x-forwarded-")
-            || shown != ClientAddress::Full && ADDRESSES.contains(&name.as_str())
+        let known = dashed(name);
+        FORGEABLE.contains(&known.as_str())
+            || known.starts_with("x-forwarded-")
+            || known != name && FRAMING.contains(&known.as_str())
     });
 }
 
-/// Headers that applications believe of a proxy. The two `-url` make some of them serve another path than the
-/// one that the gates have judged; `proxy` becomes `HTTP_PROXY` (CVE-2016-5385).
+/// CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
+fn dashed(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// Headers that applications believe, of a proxy or of the server that runs them. The two `-url` make some of them
+/// serve another path than the one that the gates have judged; `proxy` becomes `HTTP_PROXY` (CVE-2016-5385).
 const FORGEABLE: [&str; 5] = ["forwarded", "x-forwarded", "x-original-url", "x-rewrite-url", "proxy"];
+
+/// Headers that say where a body ends. Only their true names are read here; an application behind CGI cannot tell
+/// `Content_Length` from them.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// Headers in which proxies in front write the visitor's address. They stand only where the upstream may know
 /// it: the proxies in front wrote them for the upstream before this one came.
@@ -203,7 +221,6 @@ mod tests {
             ("x-rewrite-url", "/admin"),
             ("proxy", "http://evil.example"),
             ("connection", "x-forwarded-proto, forwarded"),
-            ("expect", "100-continue"),
             ("x-real-ip", "192.0.2.1"),
         ]);
         rewrite(&mut headers, &arrival("192.0.2.1"), ClientAddress::Full);

@@ -13,7 +13,7 @@ use super::connector::{Connector, Made};
 use super::health::Thresholds;
 use super::member::Record;
 use super::target::Target;
-use super::upload::Upload;
+use super::upload::{Expectation, Upload};
 use super::{Cause, outgoing};
 use crate::filter::body;
 
@@ -65,7 +65,7 @@ async fn ask(connector: &Connector, check: &Check) -> Result<StatusCode, Cause> 
 }
 
 fn request(target: &Target, check: &Check) -> Request<Upload> {
-    let mut request = Request::new(Upload::new(body::full("")));
+    let mut request = Request::new(Upload::new(body::full(""), Expectation::None));
     *request.uri_mut() = Uri::from(check.path.clone());
     let origin = target.origin();
     let own = origin.as_deref().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);

@@ -83,3 +83,20 @@ async fn what_comes_early_is_a_request_where_the_upstream_does_not_switch() {
     assert!(visitor.read_head().await.contains("x-failure: malformed-host"));
     assert_eq!(upstream.arrived(), "");
 }
+
+#[tokio::test]
+async fn a_switch_to_another_protocol_than_websocket_is_refused() {
+    let script = Script::bind().await;
+    let running = Running::start(Forward::to(&[&script.url()]), Setup::default());
+    for switch in ["Upgrade: h2c", "Upgrade: TLS/1.0", "X-Nothing: 1"] {
+        let mut visitor = Wire::connect(running.address).await;
+        visitor.write(format!("{ASK}GET /unseen HTTP/1.1\r\nHost: other host\r\n\r\n")).await;
+        let mut upstream = script.accept().await;
+        upstream.read_head().await;
+        upstream
+            .write(format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{switch}\r\n\r\n"))
+            .await;
+        assert!(visitor.read_head().await.starts_with("HTTP/1.1 502 "), "{switch}");
+        assert_eq!(upstream.read_to_end().await, "", "bytes passed behind a switch that nobody agreed on");
+    }
+}

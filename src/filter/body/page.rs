@@ -48,6 +48,7 @@ impl CutOff {
     pub fn reason(&self) -> &'static str {
         match self {
             CutOff::Upstream(_) => "upstream-broke-off",
+            CutOff::Decode(Failure::Bomb(_)) => "bomb",
             CutOff::Decode(_) => "decoding",
             CutOff::Rewrite(_) => "rewriting",
             CutOff::Encode(_) => "encoding",

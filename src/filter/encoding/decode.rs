@@ -11,6 +11,12 @@ use super::Coding;
 /// The most that one step gives.
 const STEP: usize = 32 * 1024;
 
+/// How far a body may grow whatever it came as: the export of a large table, most of it empty cells, grows by 600.
+const FREE: u64 = 8 * 1024 * 1024;
+
+/// How many times its coded length a body may grow beyond that. Pages of text grow by 10, tables of figures by 100.
+const GROWTH: u64 = 200;
+
 /// 8 MiB: what RFC 9659 section 3 lets a browser refuse to exceed.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -26,6 +32,9 @@ pub enum Failure {
     /// The body ends before its coding does.
     #[error("the {} body is cut short", .0.as_str())]
     Truncated(Coding),
+    /// It decodes to so much more than came that it was made for it.
+    #[error("the {} body grows beyond all measure", .0.as_str())]
+    Bomb(Coding),
     /// Something other than zeros follows the end.
     #[error("bytes follow the end of the {} body", .0.as_str())]
     Trailing(Coding),
@@ -46,6 +55,9 @@ pub struct Decoder {
     engine: Engine,
     position: Position,
     scratch: Box<[u8]>,
+    /// How much came so far, and how much it gave.
+    taken: u64,
+    given: u64,
 }
 
 enum Engine {
@@ -94,7 +106,7 @@ impl Decoder {
             }
         };
         let scratch = if coding == Coding::Identity { Box::default() } else { vec![0; STEP].into() };
-        Ok(Decoder { coding, engine, position: Position::Start, scratch })
+        Ok(Decoder { coding, engine, position: Position::Start, scratch, taken: 0, given: 0 })
     }
 
     /// Takes some of `input` and gives what it decodes to, at most 32 KiB.
@@ -165,8 +177,18 @@ impl Decoder {
             (false, _) if moved => Position::Inside,
             (false, _) => self.position,
         };
+        self.measure(&progress)?;
         let produced = self.scratch.get(..progress.produced).unwrap_or_default();
         Ok((Step { consumed: progress.consumed, is_full: is_full && !progress.has_ended }, produced))
+    }
+
+    fn measure(&mut self, progress: &Progress) -> Result<(), Failure> {
+        self.taken += progress.consumed as u64;
+        self.given += progress.produced as u64;
+        match self.given > FREE + GROWTH * self.taken {
+            true => Err(Failure::Bomb(self.coding)),
+            false => Ok(()),
+        }
     }
 
     /// The byte that waited goes first; one byte of deflate gives no output worth a step of its own.
@@ -357,6 +379,17 @@ mod tests {
     fn garbage_is_an_error_under_every_coding() {
         for coding in &CODINGS[1..] {
             assert!(decode(*coding, &[b"<!doctype html><p>not coded at all</p>"]).is_err(), "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_grows_beyond_all_measure_is_a_bomb_and_a_table_is_none() {
+        let cell = b"<td class=xl65></td>";
+        for coding in [Coding::Gzip, Coding::Zstd] {
+            let small = cell.repeat(usize::try_from(FREE).unwrap() / cell.len());
+            assert_eq!(decode(coding, &[&encode(coding, &small)]).unwrap().len(), small.len(), "{coding:?}");
+            let bomb = encode(coding, &vec![b' '; small.len() / 2 * 3]);
+            assert!(matches!(decode(coding, &[&bomb]), Err(Failure::Bomb(_))), "{coding:?}");
         }
     }
 

@@ -72,6 +72,12 @@ impl Browser {
         Browser { tls, speaks, ..Browser::clear(to, host) }
     }
 
+    /// Speaks this version from here on; HTTP/2 in clear text begins with prior knowledge.
+    pub fn speaking(mut self, speaks: Speaks) -> Self {
+        self.speaks = speaks;
+        self
+    }
+
     /// Sends `name: value` with every request from here on.
     pub fn always(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, HeaderValue::from_str(value).unwrap());
@@ -157,20 +163,28 @@ impl Browser {
     }
 
     /// Sends a request, with the cookies, and gives back the head of the answer; its body follows as it comes.
-    pub async fn open(&mut self, mut request: Request<Body>) -> (Response<Incoming>, Arc<Mutex<Vec<u8>>>) {
+    pub async fn open(&mut self, request: Request<Body>) -> (Response<Incoming>, Arc<Mutex<Vec<u8>>>) {
+        self.attempt(request).await.unwrap()
+    }
+
+    /// The same, where the server may end the connection without an answer.
+    pub async fn attempt(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> hyper::Result<(Response<Incoming>, Arc<Mutex<Vec<u8>>>)> {
         self.complete(&mut request);
         let raw = Arc::<Mutex<Vec<u8>>>::default();
         let tcp = soon(TcpStream::connect(self.to)).await.unwrap();
         let response = match &self.tls {
-            None => self.exchange(tcp, request, &raw).await,
+            None => self.exchange(tcp, request, &raw).await?,
             Some(tls) => {
                 let name = ServerName::try_from(host_of(&self.host).to_owned()).unwrap();
                 let tls = soon(tls.connect(name, tcp)).await.unwrap();
-                self.exchange(tls, request, &raw).await
+                self.exchange(tls, request, &raw).await?
             }
         };
         self.keep_cookies(response.headers());
-        (response, raw)
+        Ok((response, raw))
     }
 
     async fn exchange<S>(
@@ -178,7 +192,7 @@ impl Browser {
         socket: S,
         request: Request<Body>,
         raw: &Arc<Mutex<Vec<u8>>>,
-    ) -> Response<Incoming>
+    ) -> hyper::Result<Response<Incoming>>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -187,12 +201,12 @@ impl Browser {
             Speaks::Http1 => {
                 let (mut sender, connection) = http1::handshake(socket).await.unwrap();
                 tokio::spawn(connection.with_upgrades());
-                soon(sender.send_request(request)).await.unwrap()
+                soon(sender.send_request(request)).await
             }
             Speaks::Http2 => {
                 let (mut sender, connection) = http2::handshake(TokioExecutor::new(), socket).await.unwrap();
                 tokio::spawn(connection);
-                soon(sender.send_request(request)).await.unwrap()
+                soon(sender.send_request(request)).await
             }
         }
     }
@@ -280,9 +294,9 @@ impl Answer {
 }
 
 /// A socket that keeps what was read from it.
-struct Overheard<S> {
-    socket: S,
-    heard: Arc<Mutex<Vec<u8>>>,
+pub(super) struct Overheard<S> {
+    pub(super) socket: S,
+    pub(super) heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {

@@ -4,6 +4,8 @@
 pub mod browser;
 pub mod certificates;
 pub mod forward;
+pub mod frames;
+pub mod liar;
 pub mod running;
 pub mod upstream;
 pub mod whole;

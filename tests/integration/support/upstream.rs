@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::browser::Overheard;
 use super::certificates::Authority;
 
 /// A request as the upstream saw it.
@@ -48,6 +49,7 @@ pub struct Upstream {
     pub address: SocketAddr,
     url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
+    heard: Arc<Mutex<Vec<u8>>>,
     accepted: Arc<AtomicUsize>,
     accepting: AbortHandle,
 }
@@ -107,9 +109,9 @@ impl Upstream {
         F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
     {
         let (address, url) = door.address();
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let (seen, heard) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<Vec<u8>>>::default());
         let accepted = Arc::<AtomicUsize>::default();
-        let work = Arc::new(Work { answer, seen: Arc::clone(&seen) });
+        let work = Arc::new(Work { answer, seen: Arc::clone(&seen), heard: Arc::clone(&heard) });
         let counter = Arc::clone(&accepted);
         let accepting = tokio::spawn(async move {
             // The connections end with the one who accepts them.
@@ -119,7 +121,7 @@ impl Upstream {
                 counter.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Upstream { address, url, seen, accepted, accepting: accepting.abort_handle() }
+        Upstream { address, url, seen, heard, accepted, accepting: accepting.abort_handle() }
     }
 
     pub fn url(&self) -> String {
@@ -134,6 +136,11 @@ impl Upstream {
     /// What it was asked so far, in order.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Whatever came in so far, byte for byte, one connection after the other where they do not overlap.
+    pub fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
     }
 
     /// The only request that it was asked.
@@ -212,6 +219,7 @@ impl Door {
 struct Work<F> {
     answer: F,
     seen: Arc<Mutex<Vec<Seen>>>,
+    heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl<F> Work<F>
@@ -223,6 +231,7 @@ where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let service = service_fn(|request| Arc::clone(&self).answer(request));
+        let socket = Overheard { socket, heard: Arc::clone(&self.heard) };
         // How a connection ends is the business of the test that looks at it.
         let _ =
             auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;

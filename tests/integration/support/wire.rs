@@ -48,6 +48,26 @@ impl Wire {
         soon(self.socket.write_all(bytes.as_ref())).await.unwrap();
     }
 
+    /// Writes, where the other side may have gone.
+    pub async fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.socket.write_all(bytes).await
+    }
+
+    /// The head of the next request, unless the other side goes away before it ends.
+    pub async fn try_read_head(&mut self) -> Option<String> {
+        const END: &[u8] = b"\r\n\r\n";
+        loop {
+            if let Some(start) = self.pending.windows(END.len()).position(|window| window == END) {
+                let rest = self.pending.split_off(start + END.len());
+                let head = std::mem::replace(&mut self.pending, rest);
+                return Some(String::from_utf8_lossy(&head).into_owned());
+            }
+            if !matches!(self.socket.read_buf(&mut self.pending).await, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
     /// Writes each piece by itself.
     pub async fn write_pieces<B: AsRef<[u8]>>(&mut self, pieces: impl IntoIterator<Item = B>) {
         for piece in pieces {
@@ -85,6 +105,15 @@ impl Wire {
     pub fn arrived(&mut self) -> String {
         while let Ok(1..) = self.socket.try_read_buf(&mut self.pending) {}
         String::from_utf8_lossy(&self.pending).into_owned()
+    }
+
+    /// How the other side ends the connection, whatever it says before.
+    #[track_caller]
+    pub fn read_end(&mut self) -> impl Future<Output = std::io::Result<()>> + '_ {
+        soon(async move {
+            while self.socket.read_buf(&mut self.pending).await? > 0 {}
+            Ok(())
+        })
     }
 
     /// Whatever comes until the other side closes, cleanly or not.

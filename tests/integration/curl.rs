@@ -1,0 +1,68 @@
+//! curl as a visitor: uploads with and without an upstream that wants them, downloads in both versions of HTTP.
+
+use std::process::{Command, Stdio};
+
+use consentry::filter::body::full;
+use http::Response;
+use tempfile::TempDir;
+
+use crate::support::soon;
+use crate::support::upstream::Upstream;
+use crate::support::whole::{HOST, Whole, site};
+use crate::support::wire::Script;
+
+/// What curl says on its standard output.
+async fn curl(proxy: &Whole, words: &[&str], target: &str) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--noproxy", "*", "--max-time", "15", "-H", &format!("Host: {HOST}")])
+        .args(words)
+        .arg(format!("http://{}{target}", proxy.address()))
+        .stdin(Stdio::null());
+    let output = soon(tokio::task::spawn_blocking(move || curl.output())).await.unwrap();
+    let output = output.expect("curl; `tests/run install` brings it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn file(folder: &TempDir, name: &str, size: usize) -> (String, Vec<u8>) {
+    let path = folder.path().join(name);
+    let bytes: Vec<u8> = (0..size).map(|index| (index * 7 % 251) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    (path.to_str().unwrap().to_owned(), bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_upstream_refuses_at_once_is_not_sent_at_all() {
+    let script = Script::bind().await;
+    let proxy = Whole::start(&site(&script.url(), "")).await;
+    let folder = TempDir::new().unwrap();
+    let (path, _) = file(&folder, "upload", 2 << 20);
+    let upstream = async {
+        let mut wire = script.accept().await;
+        assert!(wire.read_head().await.to_lowercase().contains("\r\nexpect: 100-continue\r\n"));
+        wire.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(wire.read_to_end().await, "");
+    };
+    let words =
+        ["-T", &path, "--expect100-timeout", "10", "-w", "%{http_code} %{size_upload}", "-o", "/dev/null"];
+    let (said, ()) = tokio::join!(curl(&proxy, &words, "/"), upstream);
+    assert_eq!(said, "401 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_goes_up_and_comes_down_byte_for_byte_in_both_versions() {
+    const SIZE: usize = 24 << 20;
+    let upstream = Upstream::answering(|seen| Response::new(full(seen.body.clone()))).await;
+    let proxy = Whole::start(&site(&upstream.url(), "")).await;
+    let folder = TempDir::new().unwrap();
+    let (path, bytes) = file(&folder, "upload", SIZE);
+    let down = folder.path().join("download");
+    let sink = down.to_str().unwrap().to_owned();
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let words = [version, "-T", &path, "-o", &sink, "-w", "%{http_code} %{http_version}"];
+        let said = curl(&proxy, &words, "/").await;
+        assert!(said.starts_with("200 "), "{said}");
+        assert!(std::fs::read(&down).unwrap() == bytes, "{version}: the file differs");
+    }
+    assert!(upstream.seen().iter().all(|seen| seen.body.len() == SIZE));
+}
