@@ -23,21 +23,8 @@ use crate::support::wire::{Script, Wire};
 /// How the visitor speaks.
 const VISITORS: [Speaks; 2] = [Speaks::Http1, Speaks::Http2];
 
-/// How the upstream speaks: a new kind is a line here, and one in `start`.
-const UPSTREAMS: [Kind; 1] = [Kind::Http1];
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Http1,
-}
-
-impl Kind {
-    async fn start(self) -> Upstream {
-        match self {
-            Kind::Http1 => Upstream::answering(answer).await,
-        }
-    }
-}
+/// How the upstream speaks, to the proxy and to who asks it directly.
+const UPSTREAMS: [Speaks; 2] = [Speaks::Http1, Speaks::Http2];
 
 /// What belongs to one connection, and the clock.
 const NEVER_COMPARED: [&str; 6] =
@@ -226,7 +213,8 @@ fn compared(headers: &HeaderMap, left_out: &[&str]) -> Vec<(String, Vec<u8>)> {
 #[track_caller]
 fn assert_same_answer(direct: &Answer, through: &Answer, what: &str) {
     assert_eq!(through.status, direct.status, "{what}");
-    let left_out: &[&str] = if through.version == http::Version::HTTP_2 && has_no_body(direct) {
+    let speaks_http2 = [through, direct].iter().any(|answer| answer.version == http::Version::HTTP_2);
+    let left_out: &[&str] = if speaks_http2 && has_no_body(direct) {
         // In HTTP/2 the end of the stream says it.
         &["content-length"]
     } else {
@@ -255,14 +243,14 @@ fn assert_same_request(direct: &Seen, through: &Seen, what: &str) {
 
 #[tokio::test]
 async fn every_exchange_is_through_the_proxy_what_it_is_without() {
-    for kind in UPSTREAMS {
-        let upstream = kind.start().await;
+    let upstream = Upstream::answering(answer).await;
+    for (kind, url) in UPSTREAMS.into_iter().zip([upstream.url(), upstream.h2c()]) {
         for mode in ["mode: enforce", "mode: off"] {
-            let proxy = Whole::start(&site(&upstream.url(), mode)).await;
+            let proxy = Whole::start(&site(&url, mode)).await;
             for speaks in VISITORS {
                 for (name, make) in EXCHANGES {
-                    let what = format!("{name}: {speaks:?} to {kind:?}, {mode}");
-                    let direct = Browser::clear(upstream.address, HOST).send(make()).await;
+                    let what = format!("{name}: {speaks:?} to an upstream of {kind:?}, {mode}");
+                    let direct = Browser::clear(upstream.address, HOST).speaking(kind).send(make()).await;
                     let through = proxy.visitor().speaking(speaks).send(make()).await;
                     assert_same_answer(&direct, &through, &what);
                     let seen = upstream.seen();
@@ -412,8 +400,9 @@ async fn an_answer_that_comes_before_the_upload_is_over_arrives() {
     };
     // An upstream that reads on gets the rest, and both connections serve the next.
     let (mut visitor, mut upstream) = begun().await;
-    visitor.write("ten bytes.GET /next HTTP/1.1\r\nHost: www.example.se\r\n\r\n").await;
+    visitor.write("ten bytes.").await;
     upstream.read_until("ten bytes.").await;
+    visitor.write("GET /next HTTP/1.1\r\nHost: www.example.se\r\n\r\n").await;
     assert!(upstream.read_head().await.starts_with("GET /next "));
     drop((visitor, upstream));
     // With one that closes, nobody can tell the rest of the upload from a request: the visitor's is closed too.
