@@ -231,13 +231,13 @@ impl Metrics {
 
     /// Has the words that alerts ask for from the start: a counter that appears at 1 has not increased.
     fn prepared(self) -> Self {
-        let cut_off = ["upstream-broke-off", "decoding", "rewriting", "encoding"];
+        let cut_off = ["upstream-broke-off", "decoding", "bomb", "rewriting", "encoding"];
         for (family, words) in [
             (&self.broken_off, &[&cut_off[..], &["connection-ended", "panic"]].concat()[..]),
             (&self.cut_off, &cut_off),
             (&self.pages, &["rewritten"]),
             (&self.gates, &["admitted", "shown", "held", "refused"]),
-            (&self.upstream_failures, &["connect", "protocol", "timed-out"]),
+            (&self.upstream_failures, &["connect", "protocol", "timed-out", "busy"]),
             (&self.decisions, &["choice", "refusal", "withdrawal", "acceptance"]),
             (&self.ledger_failures, &["store", "busy", "closed"]),
             (&self.reloads, &["applied", "partly", "refused"]),

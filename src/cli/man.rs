@@ -37,7 +37,11 @@ const SECTIONS: [(&str, &[(&str, &str)]); 4] = [
     (
         "SIGNALS",
         &[
-            ("SIGHUP", "Reads the settings again; with an error in them, the old ones stay in force."),
+            ("SIGHUP", "Reads the settings again; a file with an error leaves what it describes as it was."),
+            (
+                "SIGUSR2",
+                "Starts the program that now lies at this path on the same sockets, and ends when it serves.",
+            ),
             ("SIGTERM, SIGINT", "Takes no new connections, lets requests under way end, and stops."),
         ],
     ),
