@@ -71,9 +71,11 @@ impl Server {
             .map(|listener| listener::bind(listener, handed.next().flatten()))
             .collect::<Result<_, _>>()?;
         let admin = match settings.admin {
-            Some(address) => {
-                Some(admin::bind(address, handed.next().flatten()).await.context("the admin listener")?)
-            }
+            Some(address) => Some(
+                admin::bind(address, handed.next().flatten())
+                    .await
+                    .with_context(|| format!("the admin listener cannot listen on {address}"))?,
+            ),
             None => None,
         };
         let admin_socket = admin.as_ref().map(admin::Bound::socket).transpose()?;

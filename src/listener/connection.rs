@@ -157,13 +157,14 @@ impl<A: App> Attendant<A> {
             let under_way = activity.begin(request.version());
             let (version, activity) = (request.version(), Arc::clone(&activity));
             let answer = answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way);
-            async move {
+            // hyper keeps room for this while the connection is idle; in a box, it is given back.
+            Box::pin(async move {
                 let mut answer = answer.await?;
                 if activity.is_ending() {
                     say_that_it_is_the_last(version, &mut answer);
                 }
                 Ok::<_, Infallible>(answer)
-            }
+            })
         });
         let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(socket, service));
         let ended = tokio::select! {

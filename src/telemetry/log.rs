@@ -9,6 +9,7 @@ use std::io::IsTerminal;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{self, Format, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -28,10 +29,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts the log on standard error; `CONSENTRY_LOG` (such as `debug` or `consentry=trace`) sets how much.
+/// Starts the log on standard error; `CONSENTRY_LOG` (such as `debug` or `consentry=trace`) sets how much. What it
+/// says nothing of is logged from `info` on: a slip of the pen silences no error.
 pub fn start_log(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("CONSENTRY_LOG").unwrap_or_else(|_| EnvFilter::new("info,notify=error"));
+    let wanted = std::env::var("CONSENTRY_LOG").unwrap_or_default();
+    let (filter, slip) = filter(&wanted);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -41,6 +43,27 @@ pub fn start_log(format: LogFormat) {
         LogFormat::Text => log.event_format(text()).try_init(),
         LogFormat::Json => log.fmt_fields(JsonFields::new()).event_format(json()).try_init(),
     };
+    if let Some(part) = slip {
+        tracing::warn!(
+            part,
+            "CONSENTRY_LOG: no level; write off, error, warn, info, debug or trace, or access=off"
+        );
+    }
+}
+
+/// The filter that is wanted, and the first part of it that says nothing.
+fn filter(wanted: &str) -> (EnvFilter, Option<&str>) {
+    const USUAL: &str = "info,notify=error";
+    let parts = || wanted.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let says_something = |part: &str| match part.rsplit_once('=') {
+        Some((target, level)) => !target.is_empty() && !level.is_empty() && is_level(level),
+        None => is_level(part),
+    };
+    let words: Vec<&str> =
+        std::iter::once(USUAL).chain(parts().filter(|part| says_something(part))).collect();
+    let filter = EnvFilter::try_new(words.join(",")).unwrap_or_else(|_| EnvFilter::new(USUAL));
+    (filter, parts().find(|part| !says_something(part)))
 }
 
 fn text() -> Lines<Format> {
@@ -218,6 +241,11 @@ impl fmt::Write for Escaped<'_, '_> {
 /// What is written of the events that `tell` makes.
 #[cfg(test)]
 pub(super) fn written(format: LogFormat, tell: impl FnOnce()) -> String {
+    // While there is one subscriber alone, tracing asks that of whichever thread comes by a place first, and keeps
+    // the answer for all threads; of several, it asks all.
+    static ANOTHER: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    std::sync::LazyLock::force(&ANOTHER);
     let paper = tests::Paper::default();
     let writer = paper.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
@@ -237,6 +265,28 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_silences_no_error_and_is_told() {
+        for (wanted, expected, slip) in [
+            ("", "notify=error,info", None),
+            ("debug", "notify=error,debug", None),
+            ("access=off", "access=off,notify=error,info", None),
+            ("consentry=trace, access=off", "consentry=trace,access=off,notify=error,info", None),
+            ("inf,access=off", "access=off,notify=error,info", Some("inf")),
+            ("info,access=of", "notify=error,info", Some("access=of")),
+            ("nonsense=", "notify=error,info", Some("nonsense=")),
+            ("off", "notify=error,off", None),
+        ] {
+            let (filter, found) = filter(wanted);
+            let sorted = |text: String| {
+                let mut parts: Vec<_> = text.split(',').map(str::to_owned).collect();
+                parts.sort();
+                parts
+            };
+            assert_eq!((sorted(filter.to_string()), found), (sorted(expected.to_owned()), slip), "{wanted}");
+        }
+    }
 
     #[derive(Clone, Default)]
     pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);

@@ -77,18 +77,28 @@ fn with_cause(failure: &CertificateFailure) -> String {
     }
 }
 
+/// Fourteen days, in seconds: as the log of a running proxy counts.
+const SOON: i64 = 14 * 86_400;
+
 fn warn_of_dates(scope: &mut Scope<'_>, path: &[Step<'_>], validity: Option<Validity>, now: Timestamp) {
-    let Some(Validity { not_before, not_after }) = validity else { return };
+    if let Some((message, help)) = validity.and_then(|validity| doubt(validity, now)) {
+        scope.warn(path, message, help);
+    }
+}
+
+/// What is doubtful about these dates, and what to do.
+fn doubt(Validity { not_before, not_after }: Validity, now: Timestamp) -> Option<(String, &'static str)> {
     if not_after < now {
-        let help = "renew it: the files are read again at every reload";
-        scope.warn(path, format!("the certificate expired at {not_after}: browsers refuse it"), help);
+        let help = "renew it: the files are read again when they change";
+        Some((format!("the certificate expired at {not_after}: browsers refuse it"), help))
     } else if now < not_before {
         let help = "wait, set the clock, or use the one before it until then";
-        scope.warn(
-            path,
-            format!("the certificate is valid from {not_before} on: browsers refuse it before"),
-            help,
-        );
+        Some((format!("the certificate is valid from {not_before} on: browsers refuse it before"), help))
+    } else if not_after.as_second() - now.as_second() < SOON {
+        let help = "renew it: the files are read again when they change";
+        Some((format!("the certificate expires at {not_after}"), help))
+    } else {
+        None
     }
 }
 
@@ -152,6 +162,7 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a Box<str>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::{Timestamp, Validity, doubt};
     use std::os::unix::fs::PermissionsExt;
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -260,7 +271,7 @@ mod tests {
                     7,
                     26,
                     "the certificate expired at 2001-01-01T00:00:00Z: browsers refuse it; renew it: the \
-                     files are read again at every reload"
+                     files are read again when they change"
                 ),
                 at(
                     8,
@@ -282,6 +293,23 @@ mod tests {
                 ),
             ]
         );
+    }
+
+    #[test]
+    fn fourteen_days_before_its_end_a_certificate_is_spoken_of() {
+        let [not_before, not_after] =
+            ["2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z"].map(|at| at.parse::<Timestamp>().unwrap());
+        for (now, expected) in [
+            ("2025-12-31T23:59:59Z", Some("the certificate is valid from")),
+            ("2026-03-18T00:00:00Z", None),
+            ("2026-03-18T00:00:01Z", Some("the certificate expires at 2026-04-01T00:00:00Z")),
+            ("2026-04-01T00:00:01Z", Some("the certificate expired at")),
+        ] {
+            let told = doubt(Validity { not_before, not_after }, now.parse().unwrap());
+            let said = told.map(|(message, _)| message);
+            assert_eq!(said.is_some(), expected.is_some(), "{now}");
+            assert!(said.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{now}");
+        }
     }
 
     #[test]
