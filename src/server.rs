@@ -15,16 +15,24 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Health};
 use crate::clock::Clock;
 use crate::config;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::own::Own;
 use crate::proxy::Proxy;
-use crate::telemetry::Metrics;
+use crate::telemetry::{LogFormat, Metrics};
 use crate::upstream::Upstreams;
 use listeners::Listeners;
 use reload::Last;
 
 pub use reload::{Occasion, Outcome, Reload};
+
+/// What a reload cannot change.
+#[derive(Debug)]
+struct AtStart {
+    ledger: ledger::Settings,
+    admin: Option<SocketAddr>,
+    log_format: LogFormat,
+}
 
 /// A proxy that runs. Dropping it leaves its tasks running; [`Server::stop`] ends them.
 #[derive(Debug)]
@@ -41,6 +49,7 @@ pub struct Server {
     health: Health,
     clock: Clock,
     last: Last,
+    at_start: AtStart,
     admin_shutdown: CancellationToken,
 }
 
@@ -84,6 +93,11 @@ impl Server {
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let last = Last::of(&settings);
+        let at_start = AtStart {
+            ledger: settings.ledger.clone(),
+            admin: settings.admin,
+            log_format: settings.log_format,
+        };
         let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let proxy = Proxy::new(
@@ -114,6 +128,7 @@ impl Server {
             health,
             clock,
             last,
+            at_start,
             admin_shutdown,
         };
         server.note_settings();
@@ -145,13 +160,14 @@ impl Server {
     /// Puts settings in force. Must be called inside a Tokio runtime.
     fn apply(&self, settings: config::Settings) {
         let before = self.settings.load_full();
+        let AtStart { ledger, admin, log_format } = &self.at_start;
         for (what, same) in [
-            ("ledger", before.ledger == settings.ledger),
-            ("admin", before.admin == settings.admin),
-            ("log.format", before.log_format == settings.log_format),
+            ("ledger", *ledger == settings.ledger),
+            ("admin", *admin == settings.admin),
+            ("log.format", *log_format == settings.log_format),
         ] {
             if !same {
-                tracing::warn!(key = what, "changed, and waits for a restart");
+                tracing::warn!(key = what, "not as at the start, and waits for a restart");
             }
         }
         self.listeners.adapt(&settings.listeners);

@@ -70,8 +70,9 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + DAY, DAY);
         loop {
             let occasion = tokio::select! {
-                _ = hangup.recv() => Occasion::Asked,
-                () = watch.changed() => Occasion::FilesChanged,
+                // Not while a successor starts: it has the sockets of before, and reads the files itself.
+                _ = hangup.recv(), if successor.is_none() => Occasion::Asked,
+                () = watch.changed(), if successor.is_none() => Occasion::FilesChanged,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = daily.tick() => {

@@ -178,7 +178,7 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart, before: Option<
     let defaults = tree.take("defaults").unwrap_or_else(|| tree::Node::empty(tree.spot));
     let proxy = resolve::proxy(&mut Scope { files, tree: &tree }, &raw, first_start);
     let (proxy, to_write) = match before.filter(|_| files.has_errors()) {
-        // Only something beside the file can be wrong, such as a certificate, where it is as it was itself.
+        // Only something beside the file can be wrong, such as the file of secrets, where it is as it was itself.
         Some(before) if before.origin.main == main => (before.clone(), None),
         Some(_) => return None,
         None => without_sites(proxy, &raw, defaults, main),

@@ -71,10 +71,9 @@ impl Scope<'_> {
         self.files.folder(self.file(path)).to_owned()
     }
 
-    /// The same, for a certificate or a key, which must exist.
+    /// The same, for a file that must exist.
     fn existing(&mut self, path: &[Step<'_>], name: &str) -> PathBuf {
         let file = self.locate(path, name);
-        self.files.seen.note_certificate(&file);
         if !self.files.look(&file).is_content() {
             self.error(path, format!("the file `{name}` does not exist"), looked_for(&file));
         }

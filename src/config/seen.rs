@@ -26,7 +26,7 @@ pub(super) enum Fingerprint {
 }
 
 impl Seen {
-    /// Whether a certificate or a key is another than `before`. One that is gone is none.
+    /// Whether a certificate or a key for upstreams is another than `before`. One that is gone is none.
     pub fn has_other_certificates(&self, before: &Seen) -> bool {
         let is_other = |path: &PathBuf| {
             let now = self.file(path);
@@ -60,7 +60,7 @@ impl Seen {
         self.files.remove(path);
     }
 
-    /// Remembers that a file holds a certificate or a key.
+    /// Remembers that a file holds a certificate or a key for upstreams.
     pub(super) fn note_certificate(&mut self, path: &Path) {
         self.certificates.insert(path.to_owned());
     }

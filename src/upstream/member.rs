@@ -113,10 +113,7 @@ impl Member {
             let lease = self.lease(wanted).await?;
             let is_used = lease.is_used;
             let error = match self.send(lease, parts, upload).await? {
-                Ok((answer, held)) => {
-                    let answer = accept(answer, parts).map_err(|lie| self.garbled(lie.into()))?;
-                    return Ok(self.occupy(answer, counted, held));
-                }
+                Ok((answer, held)) => return Ok(self.occupy(answer, counted, held)),
                 Err(error) => error,
             };
             match Fate::of(error, upload) {
@@ -165,6 +162,17 @@ impl Member {
             sent = channel.send(request) => sent,
             () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
             () = upload.flooded() => return Err(self.garbled("interim answers without end".into())),
+        };
+        // Before anybody else gets the connection: what follows a lie on it is nobody's answer.
+        let sent = match sent.map(|answer| accept(answer, parts)) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(lie)) => {
+                if let Some(unwanted) = upload.answered() {
+                    unwanted.abandon();
+                }
+                return Err(self.garbled(lie.into()));
+            }
+            Err(error) => Err(error),
         };
         Ok(sent.map(|answer| match channel {
             // After a switch, what comes over the connection next is no HTTP.

@@ -225,8 +225,9 @@ impl Upstreams {
     /// only (RFC 9110 section 7.6.1) and writes the forwarding headers. A request for WebSocket is passed on, and
     /// after an answer 101 both connections are tied together: the caller sends that answer back as it is.
     ///
-    /// Where the visitor waits for `100 Continue`, nothing of the body is asked for before the upstream has said so
-    /// (RFC 9110 section 10.1.1): an upstream that refuses at once spares the visitor the upload.
+    /// Where the visitor waits for `100 Continue`, nothing of the body is asked for before an upstream of HTTP/1.1 has
+    /// said so, or has said nothing for a second (RFC 9110 section 10.1.1): one that refuses at once spares the
+    /// visitor the upload. Over HTTP/2 the body goes at once.
     pub async fn send(
         &self,
         to: &Settings,

@@ -135,9 +135,11 @@ impl Upload {
         self.shared.flooded.notified().await;
     }
 
-    /// Lets the body flow: over HTTP/2 it goes at once.
+    /// Lets the body flow: over HTTP/2 it goes at once. Until it is read, it is the upstream that lets nobody read
+    /// it, by the number of its streams.
     pub(super) fn expect_nothing(&self) {
         let mut state = self.state();
+        state.waits_for = WaitsFor::Upstream(Instant::now());
         if matches!(state.gate, Gate::Shut(_)) {
             state.gate = Gate::Open;
         }

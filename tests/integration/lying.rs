@@ -432,3 +432,19 @@ async fn garbage_under_a_coding_cuts_a_page_off() {
     }
     assert!(proxy.server.metrics().render().contains("consentry_cut_off_total{reason=\"decoding\"} 6"));
 }
+
+#[tokio::test]
+async fn a_connection_that_brought_a_lie_is_never_used_again() {
+    let script = Script::bind().await;
+    let proxy = Whole::start(&site(&script.url(), "")).await;
+    let mut visitor = Wire::connect(proxy.address()).await;
+    visitor.write("GET /first HTTP/1.1\r\nHost: www.example.se\r\n\r\n").await;
+    let mut liar = script.accept().await;
+    liar.read_head().await;
+    liar.write(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    )
+    .await;
+    assert!(visitor.read_head().await.starts_with("HTTP/1.1 502 "));
+    assert_eq!(liar.read_to_end().await, "", "it is closed at once");
+}

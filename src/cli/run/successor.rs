@@ -54,13 +54,15 @@ impl Successor {
         let numbered = sockets.into_iter().zip(3..);
         let mappings = numbered.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
         command.fd_mappings(mappings).context("the sockets cannot be handed over")?;
-        let mut child =
-            command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+        let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
         let (sender, says) = oneshot::channel();
-        if let Some(output) = child.stdout.take() {
+        // From here on, whatever fails ends the child, too.
+        let mut successor =
+            Successor { child, says, deadline: Instant::now() + PATIENCE, state: State::Starting };
+        if let Some(output) = successor.child.stdout.take() {
             std::thread::Builder::new().name("successor".into()).spawn(move || listen(output, sender))?;
         }
-        Ok(Successor { child, says, deadline: Instant::now() + PATIENCE, state: State::Starting })
+        Ok(successor)
     }
 
     /// Waits until it serves, and gives back its process id. May be dropped and called again.

@@ -1,6 +1,7 @@
 //! The application behind a site.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
@@ -114,8 +115,15 @@ fn tls(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawTarget) -> Tls {
     Tls { trust, identity: identity.map(|identity| client_certificate(scope, path, identity)) }
 }
 
+/// A certificate or a key, which connections are made with: where it changes, they are made anew.
+fn existing(scope: &mut Scope<'_>, path: &[Step<'_>], name: &str) -> PathBuf {
+    let file = scope.existing(path, name);
+    scope.files.seen.note_certificate(&file);
+    file
+}
+
 fn authority(scope: &mut Scope<'_>, path: &[Step<'_>], file: &str) -> Trust {
-    let file = scope.existing(path, file);
+    let file = existing(scope, path, file);
     let exists = file.is_file();
     let trust = Trust::Authority(file);
     if exists && let Err(error) = trust.check() {
@@ -129,8 +137,8 @@ fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawIdentit
     let whole = [path, at!["client_certificate"]].concat();
     let inner = |key| [whole.as_slice(), &[Step::Key(key)]].concat();
     let identity = Identity {
-        certificate: scope.existing(&inner("certificate"), &raw.certificate),
-        key: scope.existing(&inner("key"), &raw.key),
+        certificate: existing(scope, &inner("certificate"), &raw.certificate),
+        key: existing(scope, &inner("key"), &raw.key),
     };
     if identity.certificate.is_file()
         && identity.key.is_file()
