@@ -191,15 +191,16 @@ impl Server {
             settings.sites.iter().filter(|site| site.filter.banner == crate::filter::Banner::NothingToAsk);
         self.health.note_not_filled_in(silent.map(|site| site.name.clone()));
         self.metrics.settings_applied.set(self.clock.now().as_second());
-        self.note_certificates();
+        let expiries = self.listeners.expiries();
+        self.metrics.note_certificates(expiries.iter().map(|(name, at)| (&**name, at.as_second())));
     }
 
-    /// Tells operators when certificates end. Whoever runs it calls this once a day, so that the log says in time
-    /// which should be renewed; a start and a reload do by themselves.
-    pub fn note_certificates(&self) {
+    /// Says in the log which certificates should be renewed. For once a day: at a start and at a reload, the reading
+    /// of the settings has said it.
+    pub fn warn_of_certificates(&self) {
         let expiries = self.listeners.expiries();
         let expiries = expiries.iter().map(|(name, at)| (&**name, at.as_second()));
-        self.metrics.note_certificates(expiries, self.clock.now().as_second());
+        Metrics::warn_of_certificates(expiries, self.clock.now().as_second());
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.

@@ -270,15 +270,20 @@ impl Metrics {
         }
     }
 
-    /// Notes when certificates expire, by their names, in the place of what was noted before; and says in the log
-    /// which of them should be renewed now. Times are Unix times.
-    pub fn note_certificates<'a>(&self, certificates: impl IntoIterator<Item = (&'a str, i64)>, now: i64) {
-        const SOON: i64 = 14;
-        const DAY: i64 = 86_400;
+    /// Notes when certificates expire, by their names and in Unix time, in the place of what was noted before.
+    pub fn note_certificates<'a>(&self, certificates: impl IntoIterator<Item = (&'a str, i64)>) {
         self.certificate_expiry.clear();
         for (certificate, expires) in certificates {
             let name = Certificate { certificate: certificate.to_owned() };
             self.certificate_expiry.get_or_create(&name).set(expires);
+        }
+    }
+
+    /// Says in the log which of these certificates should be renewed now. Times are Unix times.
+    pub fn warn_of_certificates<'a>(certificates: impl IntoIterator<Item = (&'a str, i64)>, now: i64) {
+        const SOON: i64 = 14;
+        const DAY: i64 = 86_400;
+        for (certificate, expires) in certificates {
             let days = (expires - now).div_euclid(DAY);
             if expires <= now {
                 tracing::error!(certificate, days, "a certificate has expired");
@@ -332,8 +337,8 @@ mod tests {
     #[test]
     fn certificates_are_those_that_were_noted_last() {
         let metrics = Metrics::default();
-        metrics.note_certificates([("old.example", 5), ("kept.example", 6)], 0);
-        metrics.note_certificates([("kept.example", 1_900_000_000)], 0);
+        metrics.note_certificates([("old.example", 5), ("kept.example", 6)]);
+        metrics.note_certificates([("kept.example", 1_900_000_000)]);
         let text = metrics.render();
         let found: Vec<_> = text.lines().filter(|line| line.starts_with("consentry_certificate")).collect();
         let expected =
@@ -346,7 +351,7 @@ mod tests {
         const DAY: i64 = 86_400;
         let said = |expires: i64| {
             log::written(LogFormat::Json, || {
-                Metrics::default().note_certificates([("a.example", expires)], 100 * DAY);
+                Metrics::warn_of_certificates([("a.example", expires)], 100 * DAY);
             })
         };
         assert_eq!(said(114 * DAY), "");

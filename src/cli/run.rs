@@ -76,7 +76,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = daily.tick() => {
-                    server.note_certificates();
+                    server.warn_of_certificates();
                     continue;
                 }
                 _ = replace.recv() => {

@@ -163,18 +163,18 @@ impl Member {
             () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
             () = upload.flooded() => return Err(self.garbled("interim answers without end".into())),
         };
-        // Before anybody else gets the connection: what follows a lie on it is nobody's answer.
-        let sent = match sent.map(|answer| accept(answer, parts)) {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(lie)) => {
-                if let Some(unwanted) = upload.answered() {
-                    unwanted.abandon();
-                }
-                return Err(self.garbled(lie.into()));
-            }
-            Err(error) => Err(error),
+        let answer = match sent {
+            Ok(answer) => accept(answer, parts),
+            Err(error) => return Ok(Err(error)),
         };
-        Ok(sent.map(|answer| match channel {
+        // Before anybody else gets the connection: what follows a lie on it is nobody's answer.
+        let answer = answer.map_err(|lie| {
+            if let Some(unwanted) = upload.answered() {
+                unwanted.abandon();
+            }
+            self.garbled(lie.into())
+        })?;
+        Ok(Ok(match channel {
             // After a switch, what comes over the connection next is no HTTP.
             Channel::Http1(sender) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
                 self.pool.give_back(sender, made, held);

@@ -15,7 +15,7 @@ fn read(name: &str) -> String {
 fn told() -> BTreeSet<String> {
     let metrics = Metrics::default();
     // There is one for each certificate, and so none by itself.
-    metrics.note_certificates([("a.example", i64::MAX)], 0);
+    metrics.note_certificates([("a.example", i64::MAX)]);
     metrics.refused.get_or_create(&consentry::telemetry::Reason { reason: "no-host" }).inc();
     let text = metrics.render();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
