@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery};
 
 use super::{Scope, at};
-use crate::config::raw::site::{Health, Identity as RawIdentity, Site, Target as RawTarget};
+use crate::config::raw::site::Site;
+use crate::config::raw::upstream::{Health, Identity as RawIdentity, Target as RawTarget};
 use crate::config::tree::Step;
 use crate::upstream::{
     self, Check, Endpoint, Identity, Malformed, Protocol, Target, Thresholds, Tls, Trust, Weighted,

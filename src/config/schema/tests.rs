@@ -8,9 +8,9 @@ use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 
 use super::raw::site::{
-    Banner, Cookies, Document, Gate, Health, Hsts, Identity, Lifetime, OwnService, Party, Target, Theme,
-    ThirdParties,
+    Banner, Cookies, Document, Gate, Hsts, Lifetime, OwnService, Party, Theme, ThirdParties,
 };
+use super::raw::upstream::{Health, Identity, Target};
 use super::raw::words::{CategoryWord, Colour, CookieName, Host, Location, PathRule, Size, Time};
 use super::raw::{Admin, Certificate, Ledger, Limits, Listener, Log, Main, Timeouts, Tls};
 use super::*;
