@@ -70,7 +70,8 @@ impl Server {
             Giver::ServiceManager => Ledger::open,
             Giver::Predecessor => Ledger::inherit,
         };
-        let ledger = open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
+        let keys = ledger::seal::Keys::new(&settings.secrets);
+        let ledger = open(&settings.ledger, keys, clock.clone(), Arc::clone(&metrics))?;
         let wanted: Vec<_> =
             settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
         let mut handed = inherited.claim(&wanted).into_iter();
@@ -160,9 +161,9 @@ impl Server {
     /// Puts settings in force. Must be called inside a Tokio runtime.
     fn apply(&self, settings: config::Settings) {
         let before = self.settings.load_full();
-        let AtStart { ledger, admin, log_format } = &self.at_start;
+        let AtStart { ledger: place, admin, log_format } = &self.at_start;
         for (what, same) in [
-            ("ledger", *ledger == settings.ledger),
+            ("ledger", *place == settings.ledger),
             ("admin", *admin == settings.admin),
             ("log.format", *log_format == settings.log_format),
         ] {
@@ -179,6 +180,7 @@ impl Server {
         self.conditions.change(settings.timeouts, settings.limits);
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
+        self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
         self.note_settings();
     }
