@@ -282,7 +282,7 @@ impl Metrics {
             (&self.pages, &["rewritten"]),
             (&self.gates, &["admitted", "shown", "held", "refused"]),
             (&self.upstream_failures, &["connect", "protocol", "timed-out", "busy"]),
-            (&self.decisions, &["choice", "refusal", "withdrawal", "acceptance"]),
+            (&self.decisions, &["choice", "once", "refusal", "withdrawal", "acceptance"]),
             (&self.ledger_failures, &["store", "busy", "closed"]),
             (&self.reloads, &["applied", "partly", "refused"]),
         ] {
