@@ -46,6 +46,7 @@ fn bench(bencher: Bencher<'_, '_>, kib: usize, granted: Granted, undecided: bool
             return_to: "/bilder".into(),
             presumed: false,
         },
+        embeds: None,
         nonce: None,
     };
     bencher.counter(BytesCount::of_str(&html)).bench_local(|| rewritten(&settings, &page, html.as_bytes()));

@@ -12,16 +12,17 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Health};
+use crate::admin::{self, Health, Look};
 use crate::clock::Clock;
 use crate::config;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::own::Own;
 use crate::proxy::Proxy;
-use crate::telemetry::{LogFormat, Metrics};
+use crate::telemetry::{LogFormat, Metrics, UpstreamState};
 use crate::upstream::Upstreams;
 use listeners::Listeners;
+pub use listeners::TRY_AGAIN;
 use reload::Last;
 
 pub use reload::{Occasion, Outcome, Reload};
@@ -109,7 +110,7 @@ impl Server {
             Arc::clone(&metrics),
         );
         let shutdown = CancellationToken::new();
-        let health = Health::new(Arc::clone(&metrics), shutdown.clone());
+        let health = Health::new(Arc::clone(&metrics), shutdown.clone(), look_at(&upstreams));
         let listeners = Listeners::new(proxy, conditions.clone(), shutdown);
         listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
@@ -171,7 +172,7 @@ impl Server {
                 tracing::warn!(key = what, "not as at the start, and waits for a restart");
             }
         }
-        self.listeners.adapt(&settings.listeners);
+        self.adapt_listeners(&settings);
         // A renewed file of authorities is read when the next connection needs it; without one, those that stand
         // go on being used.
         if settings.seen().has_other_certificates(before.seen()) {
@@ -182,6 +183,24 @@ impl Server {
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
+        self.note_settings();
+    }
+
+    fn adapt_listeners(&self, settings: &config::Settings) {
+        let missing = self.listeners.adapt(&settings.listeners);
+        self.metrics.listeners_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
+    }
+
+    /// Whether an address of the settings in force could not be had: somebody else listens there, or it is no
+    /// address of this machine yet.
+    pub fn misses_listeners(&self) -> bool {
+        self.metrics.listeners_missing.get() > 0
+    }
+
+    /// Tries again to listen where that was not possible. Must be called inside a Tokio runtime.
+    pub fn complete_listeners(&self) {
+        let settings = self.settings.load();
+        self.adapt_listeners(&settings);
         self.note_settings();
     }
 
@@ -225,4 +244,18 @@ impl Server {
         self.ledger.close().await;
         self.listeners.ended().await;
     }
+}
+
+/// How the addresses of upstreams are doing, whenever the metrics are asked for.
+fn look_at(upstreams: &Arc<Upstreams>) -> Look {
+    let upstreams = Arc::clone(upstreams);
+    Look::new(move |metrics| {
+        let states = upstreams.states();
+        metrics.note_upstreams(states.iter().map(|state| UpstreamState {
+            address: &state.address,
+            is_healthy: state.is_healthy,
+            requests: state.requests,
+            connections: state.connections,
+        }));
+    })
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method};
 
 use crate::clock::Timestamp;
 use crate::consent::cookie::{self, Secrets};
+use crate::consent::once::{OnPage, Once};
 use crate::consent::signal::{self, GlobalPrivacyControl, Signal};
 use crate::consent::{Acceptance, Choices, Granted, Subject};
 use crate::web::language::Wishes;
@@ -126,8 +127,12 @@ pub struct Visit {
     pub purpose: Purpose,
     /// What the visitor chose, if their cookie is valid.
     pub choices: Option<Choices>,
-    /// What may act now: the choices, less what a signal takes back.
+    /// What may act now: the choices, less what a signal takes back, and what was agreed to once for this page.
     pub granted: Granted,
+    /// What the visitor loaded once, on any page, if their cookie is valid.
+    pub once: Option<Once>,
+    /// What of it is for this page.
+    pub once_here: OnPage,
     /// Whether the browser opted out for its user, and the site listens.
     pub signal: Signal,
     /// What the visitor accepted, if their cookie is valid.
@@ -156,6 +161,7 @@ impl Visit {
     pub fn read(settings: &Settings, parts: &Parts, arrival: Arrival) -> Self {
         let mut choices = None;
         let mut accepted = None;
+        let mut once = None;
         let mut cookies = Vec::new();
         for (name, value) in pairs(&parts.headers) {
             let open = |name| settings.secrets.verify(name, &settings.site, arrival.now, value);
@@ -168,6 +174,7 @@ impl Visit {
                     accepted =
                         accepted.or_else(|| cookie::acceptances_from_payload(&open(cookie::ACCEPTED)?));
                 }
+                cookie::ONCE => once = once.or_else(|| Once::from_payload(&open(cookie::ONCE)?)),
                 _ => cookies.push(name.into()),
             }
         }
@@ -175,13 +182,19 @@ impl Visit {
         let subject = choices
             .as_ref()
             .map(|choices| choices.subject)
-            .or(accepted.as_ref().map(|(subject, _)| *subject));
+            .or(accepted.as_ref().map(|(subject, _)| *subject))
+            .or(once.as_ref().map(|once| once.subject));
+        let once = once.map(|once| once.at(arrival.now));
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let once_here = OnPage::of(once.as_ref(), target);
         Visit {
             method: parts.method.clone(),
             path: CanonicalPath::of(parts.uri.path()),
-            target: parts.uri.path_and_query().map_or("/", |target| target.as_str()).into(),
+            target: target.into(),
             purpose: purpose(&parts.method, &parts.headers),
-            granted: signal::granted(choices.as_ref(), signal),
+            granted: once_here.add_to(signal::granted(choices.as_ref(), signal)),
+            once,
+            once_here,
             choices,
             signal,
             acceptances: accepted.map(|(_, acceptances)| acceptances).unwrap_or_default(),

@@ -60,6 +60,13 @@ impl Granted {
         Granted { categories, services }
     }
 
+    /// The same with one more service.
+    #[must_use]
+    pub fn with_service(mut self, service: &str) -> Self {
+        self.services.insert(service.into());
+        self
+    }
+
     /// Whether the visitor agreed to a service of this id and category.
     pub fn covers(&self, service: &str, category: Category) -> bool {
         self.categories.covers(category) || self.services.contains(service)

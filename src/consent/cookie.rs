@@ -1,4 +1,4 @@
-//! The two cookies of the proxy and the envelope that signs them.
+//! The cookies of the proxy and the envelope that signs them.
 //!
 //! An envelope is `base64url(key id, 4 bytes | expiry, 8 | payload | HMAC-SHA-256, 32)`. The code covers the
 //! cookie's name, the site, the expiry and the payload, so no cookie can be moved to another name or site,
@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::once::{Extent, Grant, Name, Once};
 use super::{Acceptance, Categories, Choices, Subject};
 use crate::clock::Timestamp;
 
@@ -17,6 +18,8 @@ use crate::clock::Timestamp;
 pub const CHOICES: &str = "consentry";
 /// The cookie with a visitor's acceptances.
 pub const ACCEPTED: &str = "consentry_accepted";
+/// The cookie with what a visitor loaded once.
+pub const ONCE: &str = "consentry_once";
 
 const KEY_ID: usize = 4;
 const EXPIRY: usize = 8;
@@ -180,6 +183,44 @@ impl Choices {
             services.insert(rest.text()?);
         }
         Some(Choices { subject, categories, services, made_at, receipt, under_signal })
+    }
+}
+
+impl Once {
+    /// The payload of the `consentry_once` cookie.
+    pub fn to_payload(&self) -> Vec<u8> {
+        let mut payload = vec![FORMAT];
+        payload.extend_from_slice(self.subject.0.as_bytes());
+        for grant in &self.grants {
+            push_text(&mut payload, &grant.service);
+            payload.extend_from_slice(grant.page.as_bytes());
+            let (kind, embed) = match grant.extent {
+                Extent::Page => (0, [0; 8]),
+                Extent::Embed(name) => (1, *name.as_bytes()),
+            };
+            payload.push(kind);
+            payload.extend_from_slice(&embed);
+            payload.extend_from_slice(&grant.until.as_second().to_be_bytes());
+        }
+        payload
+    }
+
+    /// What was loaded once, from a verified payload; nothing where it is of another format.
+    pub fn from_payload(payload: &[u8]) -> Option<Self> {
+        let mut rest = Reader(payload);
+        if rest.byte()? != FORMAT {
+            return None;
+        }
+        let subject = Subject(rest.uuid()?);
+        let mut grants = Vec::new();
+        while !rest.0.is_empty() {
+            let service = rest.text()?;
+            let page = Name::from_bytes(rest.take()?);
+            let (kind, embed) = (rest.byte()?, Name::from_bytes(rest.take()?));
+            let extent = if kind == 0 { Extent::Page } else { Extent::Embed(embed) };
+            grants.push(Grant { service, page, extent, until: rest.time()? });
+        }
+        Some(Once { subject, grants })
     }
 }
 

@@ -5,6 +5,7 @@
 mod category;
 mod choices;
 pub mod cookie;
+pub mod once;
 pub mod signal;
 
 pub use category::{Categories, Category};

@@ -64,6 +64,7 @@ impl Facts<'_> {
         let mut rows = vec![
             self.own(cookie::CHOICES, "own_choices_purpose", choices),
             self.own(cookie::ACCEPTED, "own_accepted_purpose", accepted),
+            self.necessary_row(cookie::ONCE.into(), "own_once_purpose", self.texts.lifetime("1h")),
         ];
         rows.extend(self.necessary.iter().map(|name| {
             let lifetime = self.texts.get("lifetime_site").to_owned();
@@ -197,7 +198,16 @@ pub(super) mod tests {
     #[test]
     fn our_own_cookies_and_the_necessary_ones_are_always_listed() {
         let [_, cookies] = tables(&Set::default(), "en");
-        for row in ["consentry", "consentry_accepted", "PHPSESSID", "180 days", "400 days", "Byrån AB"] {
+        for row in [
+            "consentry",
+            "consentry_accepted",
+            "consentry_once",
+            "PHPSESSID",
+            "180 days",
+            "400 days",
+            "1 hour",
+            "Byrån AB",
+        ] {
             assert!(cookies.contains(row), "{row}");
         }
     }

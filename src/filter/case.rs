@@ -57,7 +57,13 @@ impl<'a> Case<'a> {
         headers::rewritten(headers, to);
         caching::rewritten(headers, &self.epoch(), to);
         let nonce = self.enforce(headers);
-        html::Page { url: self.address, granted: self.visit.granted.clone(), inserts: self.inserts, nonce }
+        html::Page {
+            url: self.address,
+            granted: self.visit.granted.clone(),
+            inserts: self.inserts,
+            embeds: Some(page::embeds(self.settings, self.visit)),
+            nonce,
+        }
     }
 
     /// Writes the headers of a 304 that confirms a rewritten page.
@@ -82,6 +88,7 @@ impl<'a> Case<'a> {
             self.visit.arrival.scheme.as_str().as_bytes(),
             self.visit.arrival.authority.as_bytes(),
             inserts.as_bytes(),
+            self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
             self.scope.guard_source.as_bytes(),
             self.scope.policy.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
         ])
@@ -100,17 +107,17 @@ impl<'a> Case<'a> {
 
     fn inserted(&self) -> Inserted<'_> {
         let script = Some(&*self.scope.guard_source);
-        let [link, banner] = &self.scope.style_sources;
+        let [link, banner, embed] = &self.scope.style_sources;
         match &self.inserts {
             html::Inserts::Nothing => Inserted::default(),
             html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
-                Inserted { script, styles: [Some(link), Some(banner)], forms: Forms::ToItself }
+                Inserted { script, styles: [Some(link), Some(banner), Some(embed)], forms: Forms::ToItself }
             }
             html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
-                Inserted { script, styles: [Some(link), None], forms: Forms::None }
+                Inserted { script, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
             }
             html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
-                Inserted { script, ..Inserted::default() }
+                Inserted { script, styles: [None, None, Some(embed)], forms: Forms::ToItself }
             }
         }
     }

@@ -6,7 +6,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::judge::{Judgement, judge};
 use crate::clock::Timestamp;
-use crate::consent::cookie::{ACCEPTED, CHOICES};
+use crate::consent::cookie::{ACCEPTED, CHOICES, ONCE};
 use crate::consent::{Category, Granted};
 use crate::services::{NamePattern, Service, Set};
 
@@ -63,7 +63,7 @@ pub fn fate<'a>(
     name: &str,
     identify: impl Fn(&str) -> Option<&'a Service>,
 ) -> Fate<'a> {
-    if matches!(name, CHOICES | ACCEPTED) {
+    if matches!(name, CHOICES | ACCEPTED | ONCE) {
         return Fate::Drop(Cause::Own);
     }
     if settings.necessary.iter().any(|pattern| pattern.covers(name)) {

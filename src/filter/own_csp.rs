@@ -11,8 +11,8 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY,
 pub struct Inserted<'a> {
     /// The guard.
     pub script: Option<&'a str>,
-    /// The styles of banner and settings link.
-    pub styles: [Option<&'a str>; 2],
+    /// The styles of banner, settings link and placeholders.
+    pub styles: [Option<&'a str>; 3],
     /// Whether forms that lead to the site itself are inserted.
     pub forms: Forms,
 }
@@ -23,7 +23,7 @@ pub enum Forms {
     /// None.
     #[default]
     None,
-    /// The banner's.
+    /// The banner's, or those of placeholders.
     ToItself,
 }
 
@@ -213,8 +213,8 @@ mod tests {
 
     const GUARD: Option<&str> = Some("'sha256-GUARD='");
     const PAGE: Inserted<'static> =
-        Inserted { script: GUARD, styles: [Some("'sha256-STYLE='"), None], forms: Forms::ToItself };
-    const FRAME: Inserted<'static> = Inserted { script: GUARD, styles: [None, None], forms: Forms::None };
+        Inserted { script: GUARD, styles: [Some("'sha256-STYLE='"), None, None], forms: Forms::ToItself };
+    const FRAME: Inserted<'static> = Inserted { script: GUARD, styles: [None; 3], forms: Forms::None };
 
     fn admitted(policies: &[&str], inserted: Inserted<'_>) -> (Vec<String>, Option<String>) {
         let mut headers = HeaderMap::new();
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn both_styles_are_let_in_beside_each_other() {
-        let both = Inserted { styles: [Some("'sha256-LINK='"), Some("'sha256-STYLE='")], ..PAGE };
+        let both = Inserted { styles: [Some("'sha256-LINK='"), Some("'sha256-STYLE='"), None], ..PAGE };
         let amended =
             "default-src 'none'; script-src 'sha256-GUARD='; style-src 'sha256-LINK=' 'sha256-STYLE='";
         assert_eq!(admitted(&["default-src 'none'"], both).0, [amended]);

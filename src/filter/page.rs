@@ -141,6 +141,19 @@ pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::In
     }
 }
 
+/// What placeholders on a page of this visit must know.
+pub fn embeds(settings: &Settings, visit: &Visit) -> html::Embeds {
+    html::Embeds {
+        language: settings.look.language(&visit.wishes).clone(),
+        asks: match settings.banner {
+            Banner::NothingToAsk => html::Asks::Nobody,
+            Banner::Shown | Banner::Off => html::Asks::Yes,
+        },
+        page: return_to(visit).into(),
+        once: visit.once_here.clone(),
+    }
+}
+
 fn banner(settings: &Settings, crawler: Crawler) -> Banner {
     match (settings.banner, crawler, settings.crawlers) {
         (Banner::Shown, Crawler::Known, Crawlers::Pass) => Banner::Off,

@@ -28,8 +28,8 @@ pub struct Scope {
     pub guard: Arc<str>,
     /// Its hash, as a source of a policy.
     pub guard_source: Box<str>,
-    /// The hashes of the styles of settings link and banner, as sources of a policy.
-    pub style_sources: [Box<str>; 2],
+    /// The hashes of the styles of settings link, banner and placeholders, as sources of a policy.
+    pub style_sources: [Box<str>; 3],
     /// Hosts of services that may act, and of those that may not.
     acting: Hosts,
     held: Hosts,
@@ -53,13 +53,15 @@ struct Key {
     has_chosen: bool,
     categories: u8,
     services: Box<[Box<str>]>,
+    /// Services of which something was loaded once on this page.
+    once: Box<[Box<str>]>,
 }
 
 static SCOPES: LazyLock<moka::sync::Cache<Key, Arc<Scope>>> = LazyLock::new(|| {
     moka::sync::Cache::builder()
         .max_capacity(MEMORY)
         .weigher(|key: &Key, scope: &Arc<Scope>| {
-            let names: usize = key.services.iter().map(|name| name.len() + 16).sum();
+            let names: usize = key.services.iter().chain(&key.once).map(|name| name.len() + 16).sum();
             u32::try_from(names + key.site.len() + scope.weight()).unwrap_or(u32::MAX)
         })
         .build()
@@ -73,9 +75,19 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
         has_chosen: visit.choices.is_some(),
         categories: visit.granted.categories().bits(),
         services: visit.granted.services().map(Into::into).collect(),
+        once: visit.once_here.services().into_iter().map(Into::into).collect(),
     };
     let has_chosen = key.has_chosen;
-    SCOPES.get_with(key, || Arc::new(Scope::new(settings, &visit.granted, has_chosen)))
+    SCOPES.get_with(key, || {
+        let mut scope = Scope::new(settings, &visit.granted, has_chosen);
+        let once = visit.once_here.services();
+        if !once.is_empty() {
+            // The policy cannot tell one embed from another; rewriter and guard hold the others.
+            let granted = once.into_iter().fold(visit.granted.clone(), |all, one| all.with_service(one));
+            scope.policy = csp::policy(settings, &granted);
+        }
+        Arc::new(scope)
+    })
 }
 
 impl Scope {
@@ -93,7 +105,7 @@ impl Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
             guard,
-            style_sources: [web::Look::link_style(), settings.look.banner_style()]
+            style_sources: [web::Look::link_style(), settings.look.banner_style(), web::Look::embed_style()]
                 .map(|style| source(style).into()),
             acting,
             held,

@@ -20,8 +20,11 @@ pub enum Method {
     WithoutScripts,
     /// The settings page.
     Settings,
-    /// The placeholder of an embed.
+    /// A placeholder, for good: "always load from this service".
     Placeholder,
+    /// A placeholder, for one thing on one page and until `valid_until`: the choice stands beside the others of the
+    /// visitor and takes the place of none.
+    PlaceholderOnce,
     /// The document's page, after a gate or on its own.
     Document,
     /// A script of the site, or another program.

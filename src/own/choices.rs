@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::form::Form;
 use super::origin::{self, Sender};
-use super::{Call, answer, expire, settings};
+use super::{Call, answer, expire, once, settings};
 use crate::clock::Timestamp;
 use crate::consent::signal::{self, Signal};
 use crate::consent::{Categories, Category, Choices, Granted, cookie};
@@ -70,12 +70,14 @@ impl Change {
 }
 
 impl Wish {
-    /// Reads a form; nothing where it names a category or a service that does not exist.
-    fn read(form: &Form, services: &Set) -> Option<Self> {
+    /// Reads a form; nothing where it names a category or a service that does not exist. `granted` is what may act
+    /// now.
+    fn read(form: &Form, granted: &Granted, services: &Set) -> Option<Self> {
         let nothing = Wish { categories: Categories::NONE, services: BTreeSet::new() };
         match form.one("choice")? {
             "accept-all" => Some(Wish { categories: Categories::ALL, ..nothing }),
             "reject-all" => Some(nothing),
+            "add" => Wish::beyond(form, granted, services),
             "save" => {
                 let categories = form.all("category").map(|word| word.parse::<Category>().ok());
                 let categories: Categories = categories.collect::<Option<_>>()?;
@@ -87,6 +89,18 @@ impl Wish {
             }
             _ => None,
         }
+    }
+
+    /// What may act now, and the services that the form names. What a signal has taken back stays taken back, as the
+    /// visitor is asked about those services alone.
+    fn beyond(form: &Form, granted: &Granted, services: &Set) -> Option<Self> {
+        let categories = granted.categories();
+        let named: Vec<_> = form.all("service").map(|id| services.find(id)).collect::<Option<_>>()?;
+        let added = named.iter().filter(|service| !categories.covers(service.category));
+        let added = added.map(|service| service.id.clone());
+        let services: BTreeSet<_> = granted.services().map(Into::into).chain(added).collect();
+        let is_sound = !named.is_empty() && services.len() <= MOST_SERVICES;
+        is_sound.then_some(Wish { categories, services })
     }
 
     fn is_nothing(&self) -> bool {
@@ -139,7 +153,10 @@ pub(super) async fn make(call: &Call<'_>, body: Body) -> Response<Body> {
         Ok(form) => form,
         Err(why) => return call.unreadable(&why),
     };
-    let Some(wish) = Wish::read(&form, &call.site.filter.services) else {
+    if form.one("choice") == Some("once") {
+        return once::make(call, &form).await;
+    }
+    let Some(wish) = Wish::read(&form, &call.visit.granted, &call.site.filter.services) else {
         return call.message(StatusCode::BAD_REQUEST, Message::BadRequest);
     };
     let change = wish.change(call.visit.choices.as_ref(), &call.site.filter.services);
@@ -155,6 +172,10 @@ pub(super) async fn make(call: &Call<'_>, body: Body) -> Response<Body> {
     };
     let cookie = signed(call, &choices, expires);
     finish(call, &mut reply, &choices, &granted, change, cookie);
+    if form.one("choice") != Some("add") {
+        // Who chooses anew has chosen for what was loaded once, too.
+        once::end(call, &mut reply);
+    }
     reply
 }
 
@@ -225,13 +246,14 @@ fn shown(call: &Call<'_>, form: &Form) -> (Method, Shown) {
         }
         Some("banner") => (Method::Banner, call.look().banner(&language, "")),
         Some("settings") => (Method::Settings, settings::blank_form(call.site, &language)),
+        Some("placeholder") => (Method::Placeholder, once::shown(call, form, &language)),
         _ => (Method::Program, String::new()),
     };
     (method, Shown { content: Arc::from(content) })
 }
 
 /// The language in which the form was shown, which need not be that of the visitor's wishes.
-fn form_language(call: &Call<'_>, form: &Form) -> crate::web::language::Language {
+pub(super) fn form_language(call: &Call<'_>, form: &Form) -> crate::web::language::Language {
     super::language(call.site, call.visit, form.one("language"))
 }
 
@@ -292,7 +314,7 @@ mod tests {
     use crate::consent::Subject;
 
     fn wish(form: &str) -> Option<Wish> {
-        Wish::read(&Form::parse(form.as_bytes()), &services())
+        Wish::read(&Form::parse(form.as_bytes()), &Granted::default(), &services())
     }
 
     fn choices(wish: &Wish) -> Choices {
@@ -326,6 +348,28 @@ mod tests {
             let expected = expected.map(|(bits, services)| Wish {
                 categories: Categories::from_bits(bits),
                 services: services.iter().map(|id| Box::from(*id)).collect(),
+            });
+            assert_eq!(read, expected, "{form}");
+        }
+    }
+
+    // A signal that took marketing back must not be outranked by a choice about something else.
+    #[test]
+    fn a_service_is_added_to_what_may_act_now() {
+        let statistics = Categories::NONE.with(Category::Statistics);
+        let granted = Granted::new(statistics, BTreeSet::from(["meta-pixel".into()]));
+        for (form, expected) in [
+            ("choice=add&service=meta-pixel", Some(&["meta-pixel"][..])),
+            ("choice=add&service=youtube", Some(&["meta-pixel", "youtube"])),
+            ("choice=add&service=acme-stats", Some(&["meta-pixel"])),
+            ("choice=add&service=youtube&category=marketing", Some(&["meta-pixel", "youtube"])),
+            ("choice=add", None),
+            ("choice=add&service=no-such", None),
+        ] {
+            let read = Wish::read(&Form::parse(form.as_bytes()), &granted, &services());
+            let expected = expected.map(|ids| Wish {
+                categories: statistics,
+                services: ids.iter().map(|id| Box::from(*id)).collect(),
             });
             assert_eq!(read, expected, "{form}");
         }

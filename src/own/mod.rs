@@ -10,6 +10,7 @@ mod choices;
 mod documents;
 mod expire;
 mod form;
+mod once;
 mod origin;
 mod receipt;
 pub mod return_to;

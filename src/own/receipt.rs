@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::ledger::Entry;
-use crate::ledger::entry::{Action, Verb};
+use crate::ledger::entry::{Action, Method, Verb};
 use crate::ledger::export;
 use crate::site::Site;
 use crate::web::language::{Language, Wishes};
@@ -24,7 +24,16 @@ pub(super) fn sentence(entry: &Entry, site: &Site, texts: &Texts<'_>, language: 
             if names.is_empty() {
                 return texts.get("receipt_refusal").into();
             }
-            texts.fill("receipt_choice", &[("title", &names.join(", "))])
+            let key = match entry.decision.method {
+                Method::PlaceholderOnce => "receipt_once",
+                Method::Banner
+                | Method::WithoutScripts
+                | Method::Settings
+                | Method::Placeholder
+                | Method::Document
+                | Method::Program => "receipt_choice",
+            };
+            texts.fill(key, &[("title", &names.join(", "))])
         }
         Action::Acceptance { document, verb, version, .. } => {
             let key = match verb {
@@ -63,8 +72,8 @@ mod tests {
     use super::super::tests::site;
     use super::*;
     use crate::consent::{Categories, Subject};
+    use crate::ledger::Decision;
     use crate::ledger::record::{Record, Whose};
-    use crate::ledger::{Decision, Method};
 
     fn entry(action: Action) -> Entry {
         let decision = Decision {

@@ -6,6 +6,7 @@
 mod ascii;
 mod banner;
 mod contrast;
+mod embed;
 pub mod guard;
 pub mod language;
 pub mod page;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 
 pub use banner::Prepared;
 pub use contrast::contrast;
+pub use embed::{Embed, Offer};
 use language::{Language, Wishes};
 use texts::Texts;
 

@@ -13,6 +13,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_syntax(syntax.expect("the standard delimiters do not clash"));
     for (name, source) in [
         ("banner.html", include_str!("pages/banner.html")),
+        ("embed.html", include_str!("pages/embed.html")),
         ("link.html", include_str!("pages/link.html")),
         ("layout.html", include_str!("pages/layout.html")),
         ("settings.html", include_str!("pages/settings.html")),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use lol_html::html_content::ContentType;
 use url::Url;
 
+use super::embeds::{self, Standing};
 use super::scripts::{self, Reading};
 use super::{State, address, knows_host, locked, skim};
 use crate::filter::judge::{Judgement, judge};
@@ -121,8 +122,14 @@ fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> H
                 return Held::Yes;
             }
             Judgement::Hold | Judgement::Allow | Judgement::Anonymize => {
-                hold(element, name, &value, service);
-                held = Held::Yes;
+                match embeds::treat(state, element, tag, &value, service) {
+                    Standing::Loaded => {}
+                    Standing::Replaced => return Held::Yes,
+                    Standing::Held => {
+                        hold(element, name, &value, service);
+                        held = Held::Yes;
+                    }
+                }
             }
         }
     }
@@ -210,7 +217,7 @@ fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Servic
 }
 
 /// A value as the page wrote it, references and all, so it is put back without being escaped twice.
-fn set(element: &mut Element<'_, '_>, name: &str, value: &str) {
+pub(super) fn set(element: &mut Element<'_, '_>, name: &str, value: &str) {
     if let Err(error) = element.set_attribute(name, value) {
         // Names are made of the program's own words; if one were refused, the element must not run.
         tracing::error!(%error, name, "an element could not be marked and is taken out");

@@ -1,8 +1,8 @@
 //! Where guard and banner go: once a document, whatever tags its author left out. Pure.
 
-use super::{Inserts, Page, skim};
+use super::{Inserts, Page, embeds, skim};
 use crate::filter::{Banner, Settings};
-use crate::web::language::{Language, Wishes};
+use crate::web::language::Language;
 
 /// How far the insertion has come.
 #[derive(Debug, Default)]
@@ -49,6 +49,11 @@ impl Insertion {
             Inserts::Page { .. } => (Progress::Pending, Progress::Pending),
         };
         Insertion { guard, banner, ..Insertion::default() }
+    }
+
+    /// The page's own `lang`, once it is known.
+    pub(super) fn language(&self) -> Option<&Language> {
+        self.language.as_ref()
     }
 
     /// Whether nothing is left to be inserted.
@@ -123,10 +128,7 @@ fn guard(page: &Page, out: &mut Vec<u8>) {
 fn banner(page: &Page, settings: &Settings, own: Option<&Language>, out: &mut Vec<u8>) {
     let Inserts::Page { banner, undecided, language, return_to, .. } = &page.inserts else { return };
     let look = &settings.look;
-    // `sv-SE` of a page is met by the site's `sv`.
-    let wishes = own.map(|own| Wishes::default().led_by(own.clone()));
-    let language =
-        wishes.as_ref().and_then(|wishes| wishes.choose(look.languages.iter())).unwrap_or(language);
+    let language = embeds::language(look, own, language);
     match banner {
         Banner::NothingToAsk => return,
         Banner::Shown if *undecided => out.extend_from_slice(look.banner(language, return_to).as_bytes()),

@@ -5,7 +5,9 @@
 
 mod address;
 mod elements;
+mod embeds;
 mod insert;
+mod links;
 mod scripts;
 mod skim;
 
@@ -19,6 +21,8 @@ use super::Settings;
 use crate::consent::Granted;
 use crate::web::language::Language;
 
+pub use embeds::{Asks, Embeds};
+
 /// What the rewriter knows of the page and its visitor.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -28,6 +32,8 @@ pub struct Page {
     pub granted: Granted,
     /// What is inserted.
     pub inserts: Inserts,
+    /// What placeholders must know; none: embeds are held without one.
+    pub embeds: Option<Embeds>,
     /// The nonce of the page's own Content-Security-Policy, for the elements that are inserted.
     pub nonce: Option<Box<str>>,
 }
@@ -118,6 +124,8 @@ struct State {
     page: Page,
     /// What links resolve against, if not the page's own address: its `<base>`.
     base: Option<url::Url>,
+    /// The page's own `lang`.
+    language: Option<Language>,
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
@@ -152,6 +160,7 @@ impl Rewriter {
         let state = Arc::new(Mutex::new(State {
             settings: Arc::clone(settings),
             base: None,
+            language: None,
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_host_known: knows_host(settings, &page.url),
@@ -266,6 +275,9 @@ impl Rewriter {
             self.read(tag, reads, out)?;
         } else {
             let around = self.insertion.around(tag);
+            if let Some(language) = self.insertion.language() {
+                locked(&self.state).language.get_or_insert_with(|| language.clone());
+            }
             self.insert(around, insert::Side::Before, out);
             self.read(tag, reads, out)?;
             self.insert(around, insert::Side::After, out);

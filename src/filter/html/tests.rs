@@ -5,7 +5,7 @@ use crate::consent::{Categories, Category};
 use crate::filter::tests::{set, settings};
 
 fn page(granted: Granted, inserts: Inserts) -> Page {
-    Page { url: "https://www.example.se/a/".parse().unwrap(), granted, inserts, nonce: None }
+    Page { url: "https://www.example.se/a/".parse().unwrap(), granted, inserts, embeds: None, nonce: None }
 }
 
 fn rewrite_in(chunks: &[&[u8]], granted: &Granted, inserts: &Inserts) -> Vec<u8> {

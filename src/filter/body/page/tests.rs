@@ -17,6 +17,7 @@ fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
         url: url::Url::parse("https://www.example.se/").unwrap(),
         granted: crate::consent::Granted::default(),
         inserts: Inserts::Nothing,
+        embeds: None,
         nonce: None,
     };
     let report = Report { site: "example".into(), metrics: Arc::default(), fate: Fate::default() };

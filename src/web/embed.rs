@@ -1,0 +1,142 @@
+//! The placeholder of an embed: says who would receive what, and lets the visitor load it. ASCII but for what the
+//! page wrote itself, with a declarative shadow root, and complete without scripts.
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use super::language::Language;
+use super::texts::Texts;
+use super::{Look, ascii, templates};
+use crate::services::Service;
+
+static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("embed.css"), ""));
+
+/// One embed of a page. What the page wrote is escaped already, byte for byte as the page has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Embed<'a> {
+    /// The attributes of the element that it stands for, to be kept, with a blank before each.
+    pub attributes: &'a str,
+    /// What the page calls it; may be empty.
+    pub title: &'a str,
+    /// Where its provider shows it.
+    pub link: &'a str,
+    /// Whether and how it can be loaded.
+    pub offer: Offer<'a>,
+}
+
+/// Whether and how an embed can be loaded.
+#[derive(Clone, Copy, Debug)]
+pub enum Offer<'a> {
+    /// It cannot: the site asks nobody for anything.
+    None,
+    /// The form's address, and what it sends along.
+    Form {
+        /// The origin before the path; empty where the path alone leads to the site.
+        origin: &'a str,
+        /// The page, for the grant.
+        page: &'a str,
+        /// The embed, for the grant; none: all that the service shows on the page.
+        embed: Option<&'a str>,
+        /// Where the form leads back to.
+        return_to: &'a str,
+    },
+}
+
+impl Look {
+    /// The placeholder of an embed of `service` in one language.
+    pub fn embed(&self, service: &Service, language: &Language, embed: Embed<'_>) -> String {
+        let words =
+            ascii::markup(&templates::render("embed.html", &self.words(service, language, embed.offer)));
+        // What the page wrote has a letter for every byte, and goes in after our words have become references.
+        let mut out = String::with_capacity(words.len() + 512);
+        let mut rest = &*words;
+        while let Some((before, (name, after))) =
+            rest.split_once("{[").and_then(|(before, after)| Some((before, after.split_once("]}")?)))
+        {
+            out.push_str(before);
+            out.push_str(&self.filled(name, embed));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// The placeholder as it is shown, less what is one page's: what the ledger keeps of it.
+    pub fn embed_words(&self, service: &Service, language: &Language) -> String {
+        let offer = Offer::Form { origin: "", page: "", embed: Some(""), return_to: "" };
+        self.embed(service, language, Embed { attributes: "", title: "", link: "", offer })
+    }
+
+    fn filled(&self, name: &str, embed: Embed<'_>) -> String {
+        match (name, embed.offer) {
+            ("attributes", _) => embed.attributes.into(),
+            ("title", _) => embed.title.into(),
+            ("link", _) => embed.link.into(),
+            ("action", Offer::Form { origin, .. }) => {
+                ascii::text(&format!("{origin}{}choices", self.own_path))
+            }
+            ("fields", Offer::Form { page, embed, return_to, .. }) => {
+                let field = |name, value: &str| {
+                    format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", ascii::text(value))
+                };
+                let embed = embed.map(|embed| field("embed", embed)).unwrap_or_default();
+                format!("{}{embed}{}", field("page", page), field("return", return_to))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The text of a placeholder's only style element, the same for every site.
+    pub fn embed_style() -> &'static str {
+        &STYLE
+    }
+
+    fn words(&self, service: &Service, language: &Language, offer: Offer<'_>) -> Value {
+        let texts = self.texts(language);
+        let named = [("service", &*service.name)];
+        let purpose = match texts.language().split('-').next() {
+            Some("sv") if !service.purpose.sv.is_empty() => &service.purpose.sv,
+            _ => &service.purpose.en,
+        };
+        let purposes = [("purpose", &**purpose), ("category", texts.get(service.category.as_str()))];
+        let (asks, is_single) = match offer {
+            Offer::None => (false, true),
+            Offer::Form { embed, .. } => (true, embed.is_some()),
+        };
+        let provider = receiver(service, &texts);
+        let why = if asks { "embed_why" } else { "embed_unavailable" };
+        json!({
+            "lang": texts.language(),
+            "dir": texts.direction(),
+            "asked": language.as_str(),
+            "style": Look::embed_style(),
+            "service": service.id,
+            "category": service.category.as_str(),
+            "what": texts.fill("embed_from", &[("kind", texts.get(kind(service))), ("service", &service.name)]),
+            "why": texts.fill(why, &[("provider", &provider)]),
+            "purpose": texts.fill("embed_purpose", &purposes),
+            "asks": asks,
+            "once": texts.get(if is_single { "embed_once" } else { "embed_page_once" }),
+            "always": texts.fill("embed_always", &named),
+            "open": texts.fill("embed_open", &named),
+        })
+    }
+}
+
+fn kind(service: &Service) -> &'static str {
+    match &*service.id {
+        "youtube" | "vimeo" => "embed_video",
+        "google-maps" => "embed_map",
+        _ => "embed_other",
+    }
+}
+
+/// Who would learn of the visit, and from where.
+fn receiver(service: &Service, texts: &Texts<'_>) -> String {
+    let provider = if service.provider.is_empty() { &service.name } else { &service.provider };
+    if service.country.is_empty() {
+        return provider.to_string();
+    }
+    format!("{provider} ({})", texts.country(&service.country))
+}
