@@ -76,7 +76,8 @@ impl Server {
             Giver::ServiceManager => Ledger::open,
             Giver::Predecessor => Ledger::inherit,
         };
-        let ledger = open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
+        let keys = ledger::seal::Keys::new(&settings.secrets);
+        let ledger = open(&settings.ledger, keys, clock.clone(), Arc::clone(&metrics))?;
         let wanted: Vec<_> =
             settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
         let mut handed = inherited.claim(&wanted).into_iter();
@@ -171,9 +172,9 @@ impl Server {
     /// Puts settings in force. Must be called inside a Tokio runtime.
     fn apply(&self, settings: config::Settings) {
         let before = self.settings.load_full();
-        let AtStart { ledger, admin, log_format } = &self.at_start;
+        let AtStart { ledger: place, admin, log_format } = &self.at_start;
         for (what, same) in [
-            ("ledger", *ledger == settings.ledger),
+            ("ledger", *place == settings.ledger),
             ("admin", *admin == settings.admin),
             ("log.format", *log_format == settings.log_format),
         ] {
@@ -191,6 +192,7 @@ impl Server {
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         self.observed.adopt(seen(&settings));
+        self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
         self.note_settings();
     }
@@ -292,8 +294,8 @@ impl Drop for AbortOnDrop {
 
 /// What the traffic showed is kept beside the ledger.
 fn observed_file(ledger: &ledger::Settings) -> Option<PathBuf> {
-    match ledger {
-        ledger::Settings::Sqlite(path) => Some(path.with_file_name("observed.json")),
+    match &ledger.place {
+        ledger::Place::Sqlite(path) => Some(path.with_file_name("observed.json")),
     }
 }
 

@@ -180,8 +180,10 @@ impl Browser {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::default());
-        let settings = ledger::Settings::Sqlite(folder.path().join("ledger.sqlite"));
-        let ledger = Ledger::open(&settings, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
+        let place = ledger::Place::Sqlite(folder.path().join("ledger.sqlite"));
+        let keys = ledger::seal::Keys::new(&Secrets::parse(&"s".repeat(32)).unwrap());
+        let settings = ledger::Settings { place };
+        let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
         ledger.close().await;
         Browser { site: site(), own: Own { ledger, clock: Clock::fixed(NOW), metrics }, cookie: None }
     }
