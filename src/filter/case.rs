@@ -45,6 +45,7 @@ impl<'a> Case<'a> {
     /// What every answer undergoes, page or not.
     pub(super) fn filter(&self, headers: &mut HeaderMap) {
         let visit = self.visit;
+        cookies::observe(self.settings, headers, visit.arrival.now);
         cookies::filter_answer(headers, visit.arrival.now, |name| fate(self.settings, visit, name));
         let origins = headers::Origins {
             upstream: &self.settings.upstream_origins,
@@ -137,6 +138,7 @@ impl<'a> Case<'a> {
         match hint {
             Hint::Connect => Some(host) == self.address().host_str() || self.scope.may_connect(host),
             Hint::Load => services.identify_url(&address).is_none_or(|service| {
+                self.settings.observed.saw_service(&service.id);
                 match judge(services, service, &self.visit.granted) {
                     Judgement::Allow | Judgement::Anonymize => true,
                     Judgement::Hold | Judgement::Strip => false,
