@@ -5,6 +5,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +13,18 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Health};
-use crate::clock::Clock;
+use crate::admin::{self, Health, Look};
+use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
+use crate::observed::{self, Store};
 use crate::own::Own;
 use crate::proxy::Proxy;
-use crate::telemetry::{LogFormat, Metrics};
+use crate::telemetry::{LogFormat, Metrics, UpstreamState};
 use crate::upstream::Upstreams;
 use listeners::Listeners;
+pub use listeners::TRY_AGAIN;
 use reload::Last;
 
 pub use reload::{Occasion, Outcome, Reload};
@@ -48,6 +51,9 @@ pub struct Server {
     metrics: Arc<Metrics>,
     health: Health,
     clock: Clock,
+    observed: Arc<Store>,
+    /// Writes what was seen, now and then.
+    keeper: AbortOnDrop,
     last: Last,
     at_start: AtStart,
     admin_shutdown: CancellationToken,
@@ -70,7 +76,8 @@ impl Server {
             Giver::ServiceManager => Ledger::open,
             Giver::Predecessor => Ledger::inherit,
         };
-        let ledger = open(&settings.ledger, clock.clone(), Arc::clone(&metrics))?;
+        let keys = ledger::seal::Keys::new(&settings.secrets);
+        let ledger = open(&settings.ledger, keys, clock.clone(), Arc::clone(&metrics))?;
         let wanted: Vec<_> =
             settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
         let mut handed = inherited.claim(&wanted).into_iter();
@@ -91,6 +98,8 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
+        let observed = Arc::new(Store::new(observed_file(&settings.ledger)));
+        observed.adopt(seen(&settings));
         let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let last = Last::of(&settings);
         let at_start = AtStart {
@@ -100,6 +109,7 @@ impl Server {
         };
         let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let keeper = keep(&observed, &settings, &clock);
         let proxy = Proxy::new(
             Arc::clone(&settings),
             Arc::clone(&upstreams),
@@ -108,7 +118,7 @@ impl Server {
             Arc::clone(&metrics),
         );
         let shutdown = CancellationToken::new();
-        let health = Health::new(Arc::clone(&metrics), shutdown.clone());
+        let health = Health::new(Arc::clone(&metrics), shutdown.clone(), look_at(&upstreams));
         let listeners = Listeners::new(proxy, conditions.clone(), shutdown);
         listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
@@ -127,6 +137,8 @@ impl Server {
             metrics,
             health,
             clock,
+            observed,
+            keeper,
             last,
             at_start,
             admin_shutdown,
@@ -160,9 +172,9 @@ impl Server {
     /// Puts settings in force. Must be called inside a Tokio runtime.
     fn apply(&self, settings: config::Settings) {
         let before = self.settings.load_full();
-        let AtStart { ledger, admin, log_format } = &self.at_start;
+        let AtStart { ledger: place, admin, log_format } = &self.at_start;
         for (what, same) in [
-            ("ledger", *ledger == settings.ledger),
+            ("ledger", *place == settings.ledger),
             ("admin", *admin == settings.admin),
             ("log.format", *log_format == settings.log_format),
         ] {
@@ -170,7 +182,7 @@ impl Server {
                 tracing::warn!(key = what, "not as at the start, and waits for a restart");
             }
         }
-        self.listeners.adapt(&settings.listeners);
+        self.adapt_listeners(&settings);
         // A renewed file of authorities is read when the next connection needs it; without one, those that stand
         // go on being used.
         if settings.seen().has_other_certificates(before.seen()) {
@@ -179,7 +191,27 @@ impl Server {
         self.conditions.change(settings.timeouts, settings.limits);
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
+        self.observed.adopt(seen(&settings));
+        self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
+        self.note_settings();
+    }
+
+    fn adapt_listeners(&self, settings: &config::Settings) {
+        let missing = self.listeners.adapt(&settings.listeners);
+        self.metrics.listeners_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
+    }
+
+    /// Whether an address of the settings in force could not be had: somebody else listens there, or it is no
+    /// address of this machine yet.
+    pub fn misses_listeners(&self) -> bool {
+        self.metrics.listeners_missing.get() > 0
+    }
+
+    /// Tries again to listen where that was not possible. Must be called inside a Tokio runtime.
+    pub fn complete_listeners(&self) {
+        let settings = self.settings.load();
+        self.adapt_listeners(&settings);
         self.note_settings();
     }
 
@@ -208,6 +240,7 @@ impl Server {
         self.listeners.close();
         self.listeners.ended().await;
         self.ledger.close().await;
+        self.keep_what_was_seen().await;
         self.admin_shutdown.cancel();
     }
 
@@ -222,5 +255,67 @@ impl Server {
         let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.ended()).await;
         self.ledger.close().await;
         self.listeners.ended().await;
+        self.keep_what_was_seen().await;
     }
+
+    /// Writes what the traffic showed, for the last time.
+    async fn keep_what_was_seen(&self) {
+        self.keeper.0.abort();
+        save(&self.observed, &self.settings.load_full(), self.clock.now()).await;
+    }
+}
+
+/// How the addresses of upstreams are doing, whenever the metrics are asked for.
+fn look_at(upstreams: &Arc<Upstreams>) -> Look {
+    let upstreams = Arc::clone(upstreams);
+    Look::new(move |metrics| {
+        let states = upstreams.states();
+        metrics.note_upstreams(states.iter().map(|state| UpstreamState {
+            address: &state.address,
+            is_healthy: state.is_healthy,
+            requests: state.requests,
+            connections: state.connections,
+        }));
+    })
+}
+
+/// How often what the traffic showed is written, where it changed.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the traffic showed is kept beside the ledger.
+fn observed_file(ledger: &ledger::Settings) -> Option<PathBuf> {
+    match &ledger.place {
+        ledger::Place::Sqlite(path) => Some(path.with_file_name("observed.json")),
+    }
+}
+
+fn seen(settings: &config::Settings) -> impl Iterator<Item = (&str, &observed::Observed)> {
+    settings.sites.iter().map(|site| (&*site.name, &*site.filter.observed))
+}
+
+fn keep(store: &Arc<Store>, settings: &Arc<ArcSwap<config::Settings>>, clock: &Clock) -> AbortOnDrop {
+    let (store, settings, clock) = (Arc::clone(store), Arc::clone(settings), clock.clone());
+    AbortOnDrop(tokio::spawn(async move {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + KEPT_EVERY, KEPT_EVERY);
+        loop {
+            ticks.tick().await;
+            save(&store, &settings.load_full(), clock.now()).await;
+        }
+    }))
+}
+
+async fn save(store: &Arc<Store>, settings: &Arc<config::Settings>, now: Timestamp) {
+    let (store, settings) = (Arc::clone(store), Arc::clone(settings));
+    // It waits for a disk. A panic there would have been told already.
+    let _ = tokio::task::spawn_blocking(move || store.save(seen(&settings), observed::day(now))).await;
 }

@@ -55,6 +55,26 @@ pub struct Certificate {
     pub certificate: String,
 }
 
+/// One address of an upstream.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct UpstreamAddress {
+    /// `HOST:PORT` or `unix:PATH`: as many values as there are addresses in the settings.
+    pub address: String,
+}
+
+/// How one address of an upstream is doing, for [`Metrics::note_upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamState<'a> {
+    /// `HOST:PORT` or `unix:PATH`.
+    pub address: &'a str,
+    /// Whether requests go there.
+    pub is_healthy: bool,
+    /// Requests under way there.
+    pub requests: usize,
+    /// Connections that are open.
+    pub connections: usize,
+}
+
 /// All counters of the process, in one place so that names stay alike.
 pub struct Metrics {
     registry: Registry,
@@ -88,6 +108,12 @@ pub struct Metrics {
     pub upstream: Durations,
     /// Upstreams that gave no answer, by reason.
     pub upstream_failures: Reasons,
+    /// 1 for each address that requests go to, 0 for one that is left alone.
+    upstream_up: Family<UpstreamAddress, Gauge>,
+    /// Requests under way at each address.
+    upstream_requests: Family<UpstreamAddress, Gauge>,
+    /// Connections that are open to each address.
+    upstream_connections: Family<UpstreamAddress, Gauge>,
     /// Decisions recorded: `choice`, `refusal`, `withdrawal`, `acceptance`.
     pub decisions: Reasons,
     /// Decisions that could not be recorded, by reason.
@@ -102,6 +128,8 @@ pub struct Metrics {
     pub reloads: Reasons,
     /// 1 while the settings on disk are not those in force, because they have errors.
     pub settings_refused: Gauge,
+    /// Addresses that could not be listened on after a reload, and are tried again.
+    pub listeners_missing: Gauge,
     /// When the settings in force were read, in Unix time.
     pub settings_applied: Gauge,
     /// When each certificate expires, in Unix time; [`Metrics::note_certificates`] writes it.
@@ -137,6 +165,9 @@ impl Default for Metrics {
             gates: Reasons::default(),
             upstream: Durations::default(),
             upstream_failures: Reasons::default(),
+            upstream_up: Family::default(),
+            upstream_requests: Family::default(),
+            upstream_connections: Family::default(),
             decisions: Reasons::default(),
             ledger_failures: Reasons::default(),
             ledger_queue: Gauge::default(),
@@ -144,6 +175,7 @@ impl Default for Metrics {
             ledger_commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             reloads: Reasons::default(),
             settings_refused: Gauge::default(),
+            listeners_missing: Gauge::default(),
             settings_applied: Gauge::default(),
             certificate_expiry: Family::default(),
             sites_outdated: Gauge::default(),
@@ -181,6 +213,7 @@ impl Metrics {
                 &self.settings_applied,
             ),
             ("ledger_queue", "Entries that wait for the next commit", &self.ledger_queue),
+            ("listeners_missing", "Addresses that could not be listened on", &self.listeners_missing),
             ("settings_refused", "1 while the settings on disk have errors", &self.settings_refused),
             ("sites_outdated", "Sites that run on older settings than those on disk", &self.sites_outdated),
             ("sites", "Sites being served", &self.sites),
@@ -216,6 +249,17 @@ impl Metrics {
             ("received_bytes", "Bytes of requests' bodies", &self.received),
         ] {
             registry.register(name, help, bytes.clone());
+        }
+        for (name, help, addresses) in [
+            (
+                "upstream_up",
+                "1 for an address that requests go to, 0 while it is left alone",
+                &self.upstream_up,
+            ),
+            ("upstream_requests", "Requests under way at an address", &self.upstream_requests),
+            ("upstream_connections", "Connections open to an address", &self.upstream_connections),
+        ] {
+            registry.register(name, help, addresses.clone());
         }
         registry.register("ledger_commit_seconds", "Time of a commit", self.ledger_commit.clone());
         registry.register("panics", "Requests that ended in a panic", self.panics.clone());
@@ -276,6 +320,18 @@ impl Metrics {
         for (certificate, expires) in certificates {
             let name = Certificate { certificate: certificate.to_owned() };
             self.certificate_expiry.get_or_create(&name).set(expires);
+        }
+    }
+
+    /// Notes how the addresses of upstreams are doing, in the place of what was noted before.
+    pub fn note_upstreams<'a>(&self, states: impl IntoIterator<Item = UpstreamState<'a>>) {
+        let families = [&self.upstream_up, &self.upstream_requests, &self.upstream_connections];
+        families.iter().for_each(|family| family.clear());
+        for UpstreamState { address, is_healthy, requests, connections } in states {
+            let name = UpstreamAddress { address: address.to_owned() };
+            for (family, value) in families.iter().zip([usize::from(is_healthy), requests, connections]) {
+                family.get_or_create(&name).set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
         }
     }
 
@@ -344,6 +400,24 @@ mod tests {
         let expected =
             "consentry_certificate_expiry_timestamp_seconds{certificate=\"kept.example\"} 1900000000";
         assert_eq!(found, [expected]);
+    }
+
+    #[test]
+    fn addresses_of_upstreams_are_those_that_were_noted_last() {
+        let metrics = Metrics::default();
+        let state = UpstreamState { address: "10.0.0.1:80", is_healthy: true, requests: 2, connections: 3 };
+        metrics.note_upstreams([UpstreamState { address: "gone:80", ..state }]);
+        metrics.note_upstreams([state, UpstreamState { address: "10.0.0.2:80", is_healthy: false, ..state }]);
+        let text = metrics.render();
+        for line in [
+            "consentry_upstream_up{address=\"10.0.0.1:80\"} 1",
+            "consentry_upstream_up{address=\"10.0.0.2:80\"} 0",
+            "consentry_upstream_requests{address=\"10.0.0.1:80\"} 2",
+            "consentry_upstream_connections{address=\"10.0.0.1:80\"} 3",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("gone"));
     }
 
     #[test]

@@ -41,12 +41,30 @@ pub struct Health {
     metrics: Arc<Metrics>,
     draining: CancellationToken,
     not_filled_in: Arc<ArcSwap<Vec<Box<str>>>>,
+    look: Look,
+}
+
+/// Brings those figures up to date that are read only when somebody asks for the metrics.
+#[derive(Clone)]
+pub struct Look(Arc<dyn Fn(&Metrics) + Send + Sync>);
+
+impl Look {
+    /// One that is called before each telling of the metrics.
+    pub fn new(look: impl Fn(&Metrics) + Send + Sync + 'static) -> Self {
+        Look(Arc::new(look))
+    }
+}
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 impl Health {
     /// Health of a proxy that is ready until `draining` is cancelled.
-    pub fn new(metrics: Arc<Metrics>, draining: CancellationToken) -> Self {
-        Health { metrics, draining, not_filled_in: Arc::default() }
+    pub fn new(metrics: Arc<Metrics>, draining: CancellationToken, look: Look) -> Self {
+        Health { metrics, draining, not_filled_in: Arc::default(), look }
     }
 
     /// Notes which sites ask nobody for anything, because their privacy document is not filled in.
@@ -67,7 +85,10 @@ impl Health {
             _ if !is_read_only => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".to_owned()),
             "/healthz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
             "/readyz" => self.readiness(),
-            "/metrics" => (StatusCode::OK, format.content_type(), self.metrics.render_as(format)),
+            "/metrics" => {
+                (self.look.0)(&self.metrics);
+                (StatusCode::OK, format.content_type(), self.metrics.render_as(format))
+            }
             _ => (StatusCode::NOT_FOUND, TEXT, "/healthz, /readyz or /metrics\n".to_owned()),
         };
         let mut answer = Response::new(Full::new(Bytes::from(text)));
@@ -165,7 +186,7 @@ mod tests {
     #[test]
     fn it_is_ready_until_it_drains() {
         let draining = CancellationToken::new();
-        let health = Health::new(Arc::default(), draining.clone());
+        let health = Health::new(Arc::default(), draining.clone(), Look::new(|_| {}));
         assert_eq!(status(&health, "GET", "/readyz"), 200);
         draining.cancel();
         assert_eq!(status(&health, "GET", "/readyz"), 503);
@@ -177,7 +198,7 @@ mod tests {
     #[test]
     fn readiness_names_what_an_operator_should_look_at() {
         let metrics = Arc::<Metrics>::default();
-        let health = Health::new(Arc::clone(&metrics), CancellationToken::new());
+        let health = Health::new(Arc::clone(&metrics), CancellationToken::new(), Look::new(|_| {}));
         metrics.sites.set(40);
         metrics.sites_outdated.set(5);
         metrics.settings_refused.set(1);
@@ -200,7 +221,7 @@ mod tests {
 
     #[test]
     fn metrics_come_in_the_format_asked_for() {
-        let health = Health::new(Arc::default(), CancellationToken::new());
+        let health = Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}));
         for (accept, kind) in [
             ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
             ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),

@@ -9,10 +9,11 @@ use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 
 use crate::config::{self, FirstStart};
-use crate::ledger::Settings;
+use crate::ledger::Place;
 use crate::ledger::export::{FIELDS, csv, record};
-use crate::ledger::sqlite::Reader;
-use crate::ledger::verify::{Finding, verify};
+use crate::ledger::seal::Keys;
+use crate::ledger::store::{Filter, Read, StoreFailure, each};
+use crate::ledger::verify::{Damage, Finding, Intact, verify};
 
 /// What to do with the ledger.
 #[derive(Debug, clap::Args)]
@@ -59,23 +60,23 @@ pub(super) fn run(args: Args, config: &Path) -> ExitCode {
 }
 
 fn act(args: Args, config: &Path) -> anyhow::Result<ExitCode> {
-    let path = match args.ledger {
-        Some(path) => path,
+    let (place, keys) = match args.ledger {
+        Some(path) => (Place::Sqlite(path), None),
         None => named(config)?,
     };
-    let reader =
-        Reader::open(&path).with_context(|| format!("the ledger {} cannot be read", path.display()))?;
+    let reader = place.read().with_context(|| format!("the ledger {place} cannot be read"))?;
     match args.command {
-        Command::Export { format, site } => export(&reader, format, site.as_deref()),
-        Command::Verify => Ok(tell(&verify(&reader)?)),
+        Command::Export { format, site } => export(&*reader, format, site),
+        Command::Verify => Ok(tell(&verify(&*reader, keys.as_ref(), &[], |_| {})?)),
     }
 }
 
-fn named(config: &Path) -> anyhow::Result<PathBuf> {
+fn named(config: &Path) -> anyhow::Result<(Place, Option<Keys>)> {
     match config::load(config, FirstStart::ReadOnly) {
-        Ok(loaded) => match loaded.settings.ledger {
-            Settings::Sqlite(path) => Ok(path),
-        },
+        Ok(loaded) => {
+            let keys = Keys::new(&loaded.settings.secrets);
+            Ok((loaded.settings.ledger.place, Some(keys)))
+        }
         Err(problems) => {
             super::check::print(&problems);
             anyhow::bail!("the settings have errors; `--ledger FILE` works without them")
@@ -83,19 +84,25 @@ fn named(config: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn export(reader: &Reader, format: Format, site: Option<&str>) -> anyhow::Result<ExitCode> {
+fn export(reader: &dyn Read, format: Format, site: Option<String>) -> anyhow::Result<ExitCode> {
     let mut output = BufWriter::new(io::stdout().lock());
     let mut written = match format {
         Format::Csv => writeln!(output, "{}", FIELDS.join(",")),
         Format::Jsonl => Ok(()),
     };
-    reader.each(site, |sequence, entry| {
-        let record = record(Some(sequence), &entry);
+    each(reader, &Filter { site, ..Filter::default() }, |record_| {
+        let sequence = record_.sequence;
+        let entry = record_.read().ok_or(StoreFailure::Damaged(sequence))?;
+        let record = record(&entry);
         written = match format {
             Format::Jsonl => writeln!(output, "{record}"),
             Format::Csv => writeln!(output, "{}", csv(&record)),
         };
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        Ok::<_, StoreFailure>(if written.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        })
     })?;
     match written.and_then(|()| output.flush()) {
         // Whoever reads has seen enough, as `head` does.
@@ -105,23 +112,60 @@ fn export(reader: &Reader, format: Format, site: Option<&str>) -> anyhow::Result
 }
 
 fn tell(finding: &Finding) -> ExitCode {
-    match finding {
-        Finding::Intact { entries } => {
-            println!("intact: {entries} entries");
-            return ExitCode::SUCCESS;
+    let Finding::Broken { chain, sequence, id, damage } = finding else {
+        if let Finding::Intact(intact) = finding {
+            tell_intact(intact);
         }
-        Finding::Changed(sequence, id) => println!("not intact: entry {sequence} ({id}) was changed"),
-        Finding::Broken(sequence, id) => {
-            println!(
-                "not intact: before entry {sequence} ({id}) something was removed, inserted or reordered"
-            );
+        return ExitCode::SUCCESS;
+    };
+    let id = id.map(|id| format!(" ({id})")).unwrap_or_default();
+    let what = match damage {
+        Damage::Changed => format!("entry {sequence}{id} was changed"),
+        Damage::Forged => {
+            format!(
+                "entry {sequence}{id} was made by somebody without the secrets; so may be all that follow"
+            )
         }
-        Finding::WordingLost(sequence, id) => {
-            println!("not intact: the wording shown for entry {sequence} ({id}) is missing or changed");
+        Damage::Reordered => {
+            format!("before entry {sequence}{id} something was inserted, or the order changed")
         }
-        Finding::CutOff { expected, found } => {
-            println!("not intact: {found} entries where there were {expected}; the end was cut off");
+        Damage::Removed => format!("entry {sequence} was removed; the next is{id}"),
+        Damage::CutOff => format!("the end was cut off: there should be entries up to {sequence}"),
+        Damage::EndForged => format!("where the chain ends ({sequence}) was not written by this program"),
+        Damage::PersonChanged => {
+            format!("who made entry {sequence}{id} was changed or taken out, and not by `ledger erase`")
+        }
+        Damage::WordingLost => format!("the wording shown for entry {sequence}{id} is missing or changed"),
+        Damage::TombstoneForged => {
+            format!("entries from {sequence} on were removed, and not by `ledger purge`")
+        }
+        Damage::NotAsAtCheckpoint => format!("entry {sequence}{id} is not the one that a checkpoint names"),
+        Damage::SecretGone => format!(
+            "nothing proves the chain up to entry {sequence}: it was sealed with a secret that is not in the settings"
+        ),
+    };
+    println!("not intact: {what} (chain {chain})");
+    ExitCode::FAILURE
+}
+
+fn tell_intact(intact: &Intact) {
+    println!("intact: {} entries", intact.entries);
+    for (count, what) in [
+        (intact.erased, "do not say any more who decided (erased on request)"),
+        (
+            intact.erasures_unproven,
+            "of these were erased under a secret that is not in the settings any more",
+        ),
+        (intact.purged, "more were purged when their time was over"),
+        (intact.clock_set_back, "are older by the clock than the entry before: the clock was set back"),
+    ] {
+        if count > 0 {
+            println!("  {count} {what}");
         }
     }
-    ExitCode::FAILURE
+    if !intact.is_sealed {
+        println!(
+            "  seals were not checked, which takes the secrets: name the settings with --config, not --ledger"
+        );
+    }
 }

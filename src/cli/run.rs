@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem, Seen, Severity, Watch};
 use crate::listener::Inherited;
-use crate::server::{Occasion, Outcome, Reload, Server};
+use crate::server::{Occasion, Outcome, Reload, Server, TRY_AGAIN};
 use crate::telemetry;
 use successor::Successor;
 
@@ -67,6 +67,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         service_manager::ready();
         successor::tell_predecessor(giver);
         let mut successor = None;
+        let mut again = tokio::time::interval(TRY_AGAIN);
         let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + DAY, DAY);
         loop {
             let occasion = tokio::select! {
@@ -75,6 +76,11 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                 () = watch.changed(), if successor.is_none() => Occasion::FilesChanged,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                // Not while a successor starts: an address that it has would be missing here.
+                _ = again.tick(), if server.misses_listeners() && successor.is_none() => {
+                    server.complete_listeners();
+                    continue;
+                }
                 _ = daily.tick() => {
                     server.warn_of_certificates();
                     continue;
@@ -96,8 +102,11 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         }
         service_manager::stopping();
         tracing::info!("stopping: requests under way may end");
-        server.stop().await;
-        tracing::info!("stopped");
+        tokio::select! {
+            () = server.stop() => tracing::info!("stopped"),
+            _ = terminate.recv() => tracing::warn!("stopped at once: asked for a second time"),
+            _ = interrupt.recv() => tracing::warn!("stopped at once: asked for a second time"),
+        }
         Ok(())
     })
 }

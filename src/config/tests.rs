@@ -236,7 +236,7 @@ fn values_come_from_files_and_the_environment() {
     ];
     let loaded = loaded(&files);
     // Cargo sets this variable for every test.
-    assert_eq!(loaded.settings.ledger, crate::ledger::Settings::Sqlite(repository().to_owned()));
+    assert_eq!(loaded.settings.ledger.place, crate::ledger::Place::Sqlite(repository().to_owned()));
     assert_eq!(loaded.settings.trusted_proxies.len(), 2);
     assert_eq!(only_site(&loaded).upstream.targets[0].target.origin().unwrap(), "http://10.0.0.1");
 }

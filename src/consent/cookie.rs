@@ -94,6 +94,20 @@ impl Secrets {
         (now.as_second() < expires).then(|| payload.to_vec())
     }
 
+    /// Keys for another purpose, each with the id of its secret, in the order of the secrets. Who learns one of them
+    /// learns nothing of the secrets, nor of the keys for any other purpose.
+    pub fn derive(&self, purpose: &str) -> Vec<([u8; KEY_ID], [u8; CODE])> {
+        let derived = |key: &Key| {
+            let mut code = key.hmac.clone();
+            for part in [b"derive".as_slice(), purpose.as_bytes()] {
+                code.update(&(part.len() as u64).to_be_bytes());
+                code.update(part);
+            }
+            (key.id, code.finalize().into_bytes().into())
+        };
+        self.keys.iter().map(derived).collect()
+    }
+
     /// A keyed hash of `parts` under the newest secret: for form tokens that name what they are bound to.
     pub fn token(&self, parts: &[&str]) -> String {
         self.keys.first().map(|key| key.token(parts)).unwrap_or_default()

@@ -1,16 +1,23 @@
-//! One entry of the ledger: what was decided, and the hash that chains it to the entry before.
+//! What an entry of the ledger says: who decided what, how, and before which wording.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::hexadecimal;
+use super::record::{Record, Whose};
 use crate::clock::Timestamp;
 use crate::consent::{Categories, Subject};
 
 /// How a decision reached us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The banner.
+    /// The banner, whose script sent it.
     Banner,
+    /// The banner in a browser that ran no script: its form came as a navigation.
+    WithoutScripts,
     /// The settings page.
     Settings,
     /// A placeholder, for good: "always load from this service".
@@ -24,13 +31,26 @@ pub enum Method {
     Program,
 }
 
+/// Who decided, as far as the ledger knows: what an erasure takes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The random id from the visitor's cookie.
+    pub subject: Subject,
+    /// A keyed hash of who they are to the application, where the site ties acceptances to that.
+    pub identity: Option<[u8; 32]>,
+}
+
+impl From<Subject> for Person {
+    fn from(subject: Subject) -> Self {
+        Person { subject, identity: None }
+    }
+}
+
 /// What a visitor decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The site's name.
     pub site: Box<str>,
-    /// Who decided.
-    pub subject: Subject,
     /// What.
     pub action: Action,
     /// How it reached us.
@@ -43,12 +63,14 @@ pub struct Decision {
     pub valid_until: Option<Timestamp>,
 }
 
-/// A choice or an acceptance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A choice, an acceptance, or a decline. In the ledger it is JSON: a field more changes no table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Action {
     /// A choice: what is agreed to; nothing at all is a refusal.
     Choice {
         /// The categories agreed to.
+        #[serde(with = "words")]
         categories: Categories,
         /// The single services agreed to, by id, in order.
         services: Vec<Box<str>>,
@@ -66,12 +88,42 @@ pub enum Action {
         /// The version of the front matter.
         version: Box<str>,
         /// The SHA-256 of the Markdown source of the accepted text.
+        #[serde(with = "hexadecimal::hash")]
+        text: [u8; 32],
+    },
+    /// A document that was not accepted.
+    Decline {
+        /// The document's name in the YAML.
+        document: Box<str>,
+        /// The version of the front matter.
+        version: Box<str>,
+        /// The SHA-256 of the Markdown source of the declined text.
+        #[serde(with = "hexadecimal::hash")]
         text: [u8; 32],
     },
 }
 
+impl Action {
+    /// The word by which entries of this kind are found.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Action::Choice { .. } => "choice",
+            Action::Acceptance { .. } => "acceptance",
+            Action::Decline { .. } => "decline",
+        }
+    }
+
+    /// The document that it is about.
+    pub fn document(&self) -> Option<&str> {
+        match self {
+            Action::Choice { .. } => None,
+            Action::Acceptance { document, .. } | Action::Decline { document, .. } => Some(document),
+        }
+    }
+}
+
 /// What an acceptance says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// "I have read this notice."
@@ -84,7 +136,7 @@ pub enum Verb {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The text or markup; the ledger keeps it once, by its SHA-256.
-    pub content: std::sync::Arc<str>,
+    pub content: Arc<str>,
 }
 
 /// What the visitor gets for it.
@@ -96,19 +148,78 @@ pub struct Recorded {
     pub at: Timestamp,
 }
 
-/// An entry as it stands in the ledger.
+/// An entry as it stands in the ledger, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its id, a UUID of version 7.
-    pub id: Uuid,
-    /// When it was recorded, to the millisecond.
-    pub at: Timestamp,
     /// What was decided.
     pub decision: Decision,
-    /// The SHA-256 of what was shown.
-    pub shown: [u8; 32],
-    /// The hash of the entry before; zeros for the first.
-    pub previous: [u8; 32],
-    /// The hash of this entry, which covers all of the above.
-    pub hash: [u8; 32],
+    /// The row that says so.
+    pub record: Record,
+}
+
+impl Entry {
+    /// Its id, a UUID of version 7.
+    pub fn id(&self) -> Uuid {
+        self.record.id
+    }
+
+    /// When it was recorded, to the millisecond.
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.record.at).unwrap_or_default()
+    }
+
+    /// Who decided; nobody that anybody knows, after an erasure.
+    pub fn person(&self) -> Option<Person> {
+        match self.record.whose {
+            Whose::Known { person, .. } => Some(person),
+            Whose::Erased { .. } => None,
+        }
+    }
+}
+
+/// What a row says of a decision beside what it is searched by.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    #[serde(flatten)]
+    action: Action,
+    method: Method,
+    language: Box<str>,
+    #[serde(with = "hexadecimal::epoch")]
+    epoch: u64,
+}
+
+impl Decision {
+    /// The part of a decision that rows hold as JSON.
+    pub(super) fn to_body(&self) -> String {
+        let Decision { action, method, language, epoch, .. } = self.clone();
+        serde_json::to_string(&Body { action, method, language, epoch }).unwrap_or_default()
+    }
+}
+
+impl Record {
+    /// The entry that a row holds; nothing where this program cannot read it.
+    pub fn read(self) -> Option<Entry> {
+        let Body { action, method, language, epoch } = serde_json::from_str(&self.body).ok()?;
+        let valid_until = match self.valid_until {
+            Some(at) => Some(Timestamp::from_millisecond(at).ok()?),
+            None => None,
+        };
+        let decision = Decision { site: self.site.clone(), action, method, language, epoch, valid_until };
+        Some(Entry { decision, record: self })
+    }
+}
+
+/// Categories as a list of their words.
+mod words {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::consent::{Categories, Category};
+
+    pub(super) fn serialize<S: Serializer>(set: &Categories, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(set.iter())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Categories, D::Error> {
+        Ok(Vec::<Category>::deserialize(deserializer)?.into_iter().collect())
+    }
 }

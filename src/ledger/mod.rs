@@ -2,32 +2,86 @@
 //!
 //! An entry is acknowledged only when it is on disk; all that wait when a commit starts share its fsync.
 
+pub mod carry;
 pub mod chain;
 pub mod entry;
+pub mod erase;
 pub mod export;
-pub mod sqlite;
+pub mod hexadecimal;
+pub mod record;
+pub mod retention;
+pub mod seal;
+pub mod store;
 pub mod verify;
 mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::consent::Subject;
 use crate::telemetry::{Metrics, count};
-use sqlite::{Reader, Store, StoreFailure};
+use seal::Keys;
+use store::{Append, Mend, Read, StoreFailure, sqlite};
 use writer::Queue;
 
-pub use entry::{Decision, Entry, Method, Recorded, Shown};
+pub use entry::{Decision, Entry, Method, Person, Recorded, Shown};
 
-/// Where the ledger is kept.
+/// Where the ledger is kept, and what is told of it elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settings {
+pub struct Settings {
+    /// Where it is kept.
+    pub place: Place,
+}
+
+/// Where a ledger is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
     /// In a file of this machine.
     Sqlite(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Sqlite(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Place {
+    /// Opens it to add to it; it is made where there is none.
+    fn append(&self, keys: &Keys, clock: &Clock) -> Result<Box<dyn Append>, StoreFailure> {
+        match self {
+            Place::Sqlite(path) => Ok(Box::new(sqlite::Appender::open(path, keys, clock.now())?)),
+        }
+    }
+
+    /// Opens a ledger that exists, to read it.
+    pub fn read(&self) -> Result<Arc<dyn Read>, StoreFailure> {
+        match self {
+            Place::Sqlite(path) => Ok(Arc::new(sqlite::Access::read(path)?)),
+        }
+    }
+
+    /// Makes a new ledger to fill it from another, or opens one that may be empty.
+    fn create(&self, keys: &Keys) -> Result<Arc<dyn Mend>, StoreFailure> {
+        match self {
+            Place::Sqlite(path) => Ok(Arc::new(sqlite::Access::create(path, keys)?)),
+        }
+    }
+
+    /// Opens a ledger that exists, to erase and to purge.
+    pub fn mend(&self) -> Result<Arc<dyn Mend>, StoreFailure> {
+        match self {
+            Place::Sqlite(path) => Ok(Arc::new(sqlite::Access::mend(path)?)),
+        }
+    }
 }
 
 /// How long a decision waits for its commit before the visitor is told to try again. It may still be recorded
@@ -35,26 +89,30 @@ pub enum Settings {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A handle to the ledger; clones share one writer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Ledger {
-    path: PathBuf,
+    place: Place,
     queue: Arc<Queue>,
-    reader: Arc<Mutex<Reader>>,
+    reader: Arc<dyn Read>,
+    keys: Arc<ArcSwap<Keys>>,
     metrics: Arc<Metrics>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ledger({})", self.place)
+    }
 }
 
 /// Why the ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenFailure {
-    /// The file or its folder cannot be used.
-    #[error("the ledger {path} cannot be opened")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+#[error("the ledger {place} cannot be opened")]
+pub struct OpenFailure {
+    /// Where it is kept.
+    place: Place,
+    /// The cause.
+    #[source]
+    source: StoreFailure,
 }
 
 /// Why nothing was recorded.
@@ -73,13 +131,23 @@ pub enum Failure {
 
 impl Ledger {
     /// Opens the ledger, makes it where there is none, and starts its writer.
-    pub fn open(settings: &Settings, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, OpenFailure> {
-        Self::open_with(settings, clock, metrics, |path| Store::open(path).map(Some))
+    pub fn open(
+        settings: &Settings,
+        keys: Keys,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenFailure> {
+        Self::open_with(settings, keys, clock, metrics, |opened| opened.map(Some))
     }
 
     /// The same, where the process that this one replaces may still write: decisions wait until it has ended.
-    pub fn inherit(settings: &Settings, clock: Clock, metrics: Arc<Metrics>) -> Result<Self, OpenFailure> {
-        Self::open_with(settings, clock, metrics, |path| match Store::open(path) {
+    pub fn inherit(
+        settings: &Settings,
+        keys: Keys,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, OpenFailure> {
+        Self::open_with(settings, keys, clock, metrics, |opened| match opened {
             Err(StoreFailure::InUse) => Ok(None),
             other => other.map(Some),
         })
@@ -87,24 +155,37 @@ impl Ledger {
 
     fn open_with(
         settings: &Settings,
+        keys: Keys,
         clock: Clock,
         metrics: Arc<Metrics>,
-        open: impl FnOnce(&Path) -> Result<Option<Store>, StoreFailure>,
+        accept: impl FnOnce(
+            Result<Box<dyn Append>, StoreFailure>,
+        ) -> Result<Option<Box<dyn Append>>, StoreFailure>,
     ) -> Result<Self, OpenFailure> {
-        let Settings::Sqlite(path) = settings;
-        let failed = |source| OpenFailure::Open { path: path.clone(), source };
-        let store = open(path).map_err(|error| failed(error.into()))?;
-        let reader = Reader::open(path).map_err(|error| failed(error.into()))?;
-        let queue = Queue::start(store, path.clone(), clock, Arc::clone(&metrics))
+        let place = settings.place.clone();
+        let failed = |source| OpenFailure { place: place.clone(), source };
+        let store = accept(place.append(&keys, &clock)).map_err(failed)?;
+        let reader = place.read().map_err(failed)?;
+        let keys = Arc::new(ArcSwap::from_pointee(keys));
+        let queue = Queue::start(store, place.clone(), Arc::clone(&keys), clock, Arc::clone(&metrics))
             .map_err(|error| failed(error.into()))?;
-        let reader = Arc::new(Mutex::new(reader));
         metrics.ledger_works.set(1);
-        Ok(Ledger { path: path.clone(), queue: Arc::new(queue), reader, metrics })
+        Ok(Ledger { place, queue: Arc::new(queue), reader, keys, metrics })
     }
 
-    /// Records a decision and returns once it is on disk. `shown` is kept once for each wording.
-    pub async fn record(&self, decision: Decision, shown: Shown) -> Result<Recorded, Failure> {
-        let outcome = match self.queue.put(decision, shown) {
+    /// Seals with other keys from the next commit on.
+    pub fn change_keys(&self, keys: Keys) {
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// Records what somebody decided and returns once it is on disk. `shown` is kept once for each wording.
+    pub async fn record(
+        &self,
+        person: impl Into<Person>,
+        decision: Decision,
+        shown: Shown,
+    ) -> Result<Recorded, Failure> {
+        let outcome = match self.queue.put(person.into(), decision, shown) {
             Ok(answer) => match tokio::time::timeout(PATIENCE, answer).await {
                 // A writer that answers has counted its failure itself.
                 Ok(Ok(answer)) => return answer,
@@ -122,23 +203,41 @@ impl Ledger {
 
     /// What one visitor of one site decided, the newest first, at most 100.
     pub async fn receipts(&self, site: &str, subject: Subject) -> Result<Vec<Entry>, Failure> {
-        let (reader, site) = (Arc::clone(&self.reader), Box::<str>::from(site));
-        let read = move || reader.lock().unwrap_or_else(PoisonError::into_inner).of(&site, subject);
-        match tokio::task::spawn_blocking(read).await {
-            Ok(entries) => entries.map_err(|error| Failure::Store(error.into())),
-            Err(error) => Err(Failure::Store(error.into())),
-        }
+        let site = Box::<str>::from(site);
+        let read = move |reader: &dyn Read| {
+            let records = reader.of(&site, subject)?;
+            let entries = records.into_iter().map(|record| {
+                let sequence = record.sequence;
+                record.read().ok_or(StoreFailure::Damaged(sequence))
+            });
+            entries.collect()
+        };
+        self.reading(read).await
     }
 
     /// One entry, if it is this visitor's.
     pub async fn receipt(&self, site: &str, subject: Subject, id: Uuid) -> Result<Option<Entry>, Failure> {
         let receipts = self.receipts(site, subject).await?;
-        Ok(receipts.into_iter().find(|entry| entry.id == id))
+        Ok(receipts.into_iter().find(|entry| entry.id() == id))
+    }
+
+    /// Reads where blocking is allowed, and no longer than a visitor waits.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Read) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let reader = Arc::clone(&self.reader);
+        let reading = tokio::task::spawn_blocking(move || read(&*reader));
+        match tokio::time::timeout(PATIENCE, reading).await {
+            Ok(Ok(outcome)) => outcome.map_err(|error| Failure::Store(error.into())),
+            Ok(Err(error)) => Err(Failure::Store(error.into())),
+            Err(_) => Err(Failure::Busy),
+        }
     }
 
     /// Where it is kept.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Waits until all that was accepted for recording is on disk, and closes the store.

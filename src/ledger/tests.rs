@@ -2,14 +2,19 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::entry::{Action, Verb};
-use super::verify::{Finding, verify};
+use super::store::{Filter, each};
+use super::verify::{Finding, Intact, verify};
 use super::*;
 use crate::consent::Categories;
+use crate::consent::cookie::Secrets;
 
-fn decision(subject: u128) -> Decision {
+pub(super) fn keys() -> Keys {
+    Keys::new(&Secrets::parse(&"s".repeat(32)).unwrap())
+}
+
+pub(super) fn choice() -> Decision {
     Decision {
         site: "shop".into(),
-        subject: Subject(Uuid::from_u128(subject)),
         action: Action::Choice {
             categories: Categories::ALL,
             services: vec!["youtube".into()],
@@ -23,67 +28,72 @@ fn decision(subject: u128) -> Decision {
     }
 }
 
+fn subject(number: u128) -> Subject {
+    Subject(Uuid::from_u128(number))
+}
+
 fn shown(text: &str) -> Shown {
     Shown { content: text.into() }
 }
 
 fn open(folder: &TempDir) -> Ledger {
-    Ledger::open(&Settings::Sqlite(file(folder)), Clock::fixed(1_000), Arc::default()).unwrap()
+    Ledger::open(&settings(folder), keys(), Clock::fixed(1_000), Arc::default()).unwrap()
 }
 
 /// Opens the ledger as the process does that replaces the one which has it.
 fn inherit(folder: &TempDir) -> Ledger {
-    Ledger::inherit(&Settings::Sqlite(file(folder)), Clock::fixed(1_000), Arc::default()).unwrap()
+    Ledger::inherit(&settings(folder), keys(), Clock::fixed(1_000), Arc::default()).unwrap()
+}
+
+fn settings(folder: &TempDir) -> Settings {
+    Settings { place: place(folder) }
+}
+
+fn place(folder: &TempDir) -> Place {
+    Place::Sqlite(file(folder))
 }
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("new/ledger.sqlite")
 }
 
-async fn with_three_entries() -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let ledger = open(&folder);
-    for subject in 1..=3 {
-        ledger.record(decision(subject), shown("banner")).await.unwrap();
-    }
-    ledger.close().await;
-    folder
+fn found(folder: &TempDir) -> Finding {
+    verify(&*place(folder).read().unwrap(), Some(&keys()), &[], |_| {}).unwrap()
 }
 
-fn tampered(folder: &TempDir, sql: &str) -> Finding {
-    Connection::open(file(folder))
-        .unwrap()
-        .execute_batch(&format!("PRAGMA foreign_keys = off; {sql}"))
-        .unwrap();
-    verify(&Reader::open(&file(folder)).unwrap()).unwrap()
+#[track_caller]
+fn assert_intact(folder: &TempDir, entries: u64) {
+    let finding = found(folder);
+    assert!(
+        matches!(finding, Finding::Intact(Intact { entries: found, .. }) if found == entries),
+        "{finding:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_successor_writes_once_the_one_before_has_closed_and_the_chain_goes_on() {
     let folder = TempDir::new().unwrap();
     let before = open(&folder);
-    let refused = Ledger::open(&Settings::Sqlite(file(&folder)), Clock::fixed(1_000), Arc::default());
+    let refused = Ledger::open(&settings(&folder), keys(), Clock::fixed(1_000), Arc::default());
     assert!(refused.is_err(), "only a successor may wait");
     let after = inherit(&folder);
-    before.record(decision(1), shown("banner")).await.unwrap();
-    let mut waiting = Box::pin(after.record(decision(2), shown("banner")));
+    before.record(subject(1), choice(), shown("banner")).await.unwrap();
+    let mut waiting = Box::pin(after.record(subject(2), choice(), shown("banner")));
     let soon = tokio::time::timeout(Duration::from_millis(100), &mut waiting);
     assert!(soon.await.is_err(), "two writers would fork the chain");
-    before.record(decision(3), shown("banner")).await.unwrap();
+    before.record(subject(3), choice(), shown("banner")).await.unwrap();
     before.close().await;
     waiting.await.unwrap();
     after.close().await;
-    let order = [1, 3, 2].map(|subject| Subject(Uuid::from_u128(subject)));
+    let order = [1, 3, 2].map(subject);
     let mut subjects = Vec::new();
-    let reader = Reader::open(&file(&folder)).unwrap();
-    reader
-        .each(None, |_, entry| {
-            subjects.push(entry.decision.subject);
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
+    each(&*place(&folder).read().unwrap(), &Filter::default(), |record| {
+        subjects.push(record.read().unwrap().person().unwrap().subject);
+        Ok::<_, StoreFailure>(std::ops::ControlFlow::Continue(()))
+    })
+    .unwrap();
     assert_eq!(subjects, order);
-    assert_eq!(verify(&reader).unwrap(), Finding::Intact { entries: 3 });
+    assert_intact(&folder, 3);
 }
 
 #[tokio::test]
@@ -117,49 +127,33 @@ async fn what_was_recorded_comes_back_after_a_restart() {
             text: [7; 32],
         },
         valid_until: Some(crate::clock::Timestamp::from_second(9).unwrap()),
-        ..decision(1)
+        ..choice()
     };
-    let first = ledger.record(decision(1), shown("banner")).await.unwrap();
-    let second = ledger.record(acceptance.clone(), shown("text")).await.unwrap();
+    let first = ledger.record(subject(1), choice(), shown("banner")).await.unwrap();
+    let second = ledger.record(subject(1), acceptance.clone(), shown("text")).await.unwrap();
     ledger.close().await;
     let again = open(&folder);
-    let receipts = again.receipts("shop", Subject(Uuid::from_u128(1))).await.unwrap();
-    assert_eq!(receipts.iter().map(|entry| entry.id).collect::<Vec<_>>(), [second.id, first.id]);
+    let receipts = again.receipts("shop", subject(1)).await.unwrap();
+    assert_eq!(receipts.iter().map(Entry::id).collect::<Vec<_>>(), [second.id, first.id]);
     assert_eq!(receipts[0].decision, acceptance);
-    assert_eq!(receipts[1].decision, decision(1));
-    assert!(again.receipts("other", Subject(Uuid::from_u128(1))).await.unwrap().is_empty());
-    assert!(again.receipt("shop", Subject(Uuid::from_u128(2)), first.id).await.unwrap().is_none());
+    assert_eq!(receipts[1].decision, choice());
+    assert!(again.receipts("other", subject(1)).await.unwrap().is_empty());
+    assert!(again.receipt("shop", subject(2), first.id).await.unwrap().is_none());
     again.close().await;
-    assert_eq!(verify(&Reader::open(&file(&folder)).unwrap()).unwrap(), Finding::Intact { entries: 2 });
-}
-
-#[tokio::test]
-async fn every_way_of_tampering_is_named() {
-    assert_eq!(tampered(&with_three_entries().await, ""), Finding::Intact { entries: 3 });
-    let found = |sql| async move { tampered(&with_three_entries().await, sql) };
-    assert!(matches!(
-        found("UPDATE entries SET categories = 0 WHERE sequence = 2").await,
-        Finding::Changed(2, _)
-    ));
-    assert!(matches!(found("DELETE FROM entries WHERE sequence = 2").await, Finding::Broken(3, _)));
-    let swap = "UPDATE entries SET sequence = 9 WHERE sequence = 1";
-    assert!(matches!(found(swap).await, Finding::Broken(2, _)));
-    let cut = "DELETE FROM entries WHERE sequence = 3";
-    assert_eq!(found(cut).await, Finding::CutOff { expected: 3, found: 2 });
-    assert!(matches!(found("UPDATE shown SET content = 'other'").await, Finding::WordingLost(1, _)));
-    assert!(matches!(found("DELETE FROM shown").await, Finding::WordingLost(1, _)));
+    assert_intact(&folder, 2);
 }
 
 #[tokio::test]
 async fn entries_that_wait_together_share_a_commit() {
     let folder = TempDir::new().unwrap();
     let metrics = Arc::<Metrics>::default();
-    let ledger =
-        Ledger::open(&Settings::Sqlite(file(&folder)), Clock::fixed(1_000), Arc::clone(&metrics)).unwrap();
+    let ledger = Ledger::open(&settings(&folder), keys(), Clock::fixed(1_000), Arc::clone(&metrics)).unwrap();
     let mut tasks = tokio::task::JoinSet::new();
-    for subject in 0..300 {
+    for number in 0..300 {
         let ledger = ledger.clone();
-        tasks.spawn(async move { ledger.record(decision(subject), shown("banner")).await.unwrap().id });
+        tasks.spawn(
+            async move { ledger.record(subject(number), choice(), shown("banner")).await.unwrap().id },
+        );
     }
     let ids: std::collections::HashSet<_> = tasks.join_all().await.into_iter().collect();
     assert_eq!(ids.len(), 300);
@@ -179,38 +173,79 @@ async fn a_store_that_fails_says_so_and_works_again_once_it_is_mended() {
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     other.execute_batch(trigger).unwrap();
     assert_eq!(ledger.metrics.ledger_works.get(), 1);
-    assert!(matches!(ledger.record(decision(1), shown("banner")).await, Err(Failure::Store(_))));
+    assert!(matches!(ledger.record(subject(1), choice(), shown("banner")).await, Err(Failure::Store(_))));
     assert_eq!(ledger.metrics.ledger_works.get(), 0);
     other.execute_batch("DROP TRIGGER full").unwrap();
-    ledger.record(decision(1), shown("banner")).await.unwrap();
+    ledger.record(subject(1), choice(), shown("banner")).await.unwrap();
     ledger.close().await;
-    assert!(matches!(ledger.record(decision(1), shown("banner")).await, Err(Failure::Closed)));
-    assert_eq!(verify(&Reader::open(&file(&folder)).unwrap()).unwrap(), Finding::Intact { entries: 1 });
+    assert!(matches!(ledger.record(subject(1), choice(), shown("banner")).await, Err(Failure::Closed)));
+    assert_intact(&folder, 1);
 }
 
 #[tokio::test]
 async fn a_second_writer_is_refused_and_so_is_a_newer_schema() {
     let folder = TempDir::new().unwrap();
     let ledger = open(&folder);
-    let second = Ledger::open(&Settings::Sqlite(file(&folder)), Clock::system(), Arc::default());
+    let second = Ledger::open(&settings(&folder), keys(), Clock::system(), Arc::default());
     let error = second.unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("another process"));
     ledger.close().await;
     Connection::open(file(&folder)).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let newer = Ledger::open(&Settings::Sqlite(file(&folder)), Clock::system(), Arc::default()).unwrap_err();
+    let newer = Ledger::open(&settings(&folder), keys(), Clock::system(), Arc::default()).unwrap_err();
     assert!(std::error::Error::source(&newer).unwrap().to_string().contains("schema 99"));
 }
 
 #[tokio::test]
-async fn looking_up_a_visitor_uses_the_index() {
-    let folder = with_three_entries().await;
-    let connection = Connection::open(file(&folder)).unwrap();
-    let plan: String = connection
-        .query_row(
-            "EXPLAIN QUERY PLAN SELECT id FROM entries WHERE site = 'a' AND subject = x'00' ORDER BY sequence DESC",
-            [],
-            |row| row.get(3),
-        )
-        .unwrap();
-    assert!(plan.contains("of_subject"), "{plan}");
+async fn a_ledger_that_failed_is_known_to_work_again_before_anybody_decides() {
+    let folder = TempDir::new().unwrap();
+    let ledger = open(&folder);
+    let other = Connection::open(file(&folder)).unwrap();
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    other.execute_batch(trigger).unwrap();
+    ledger.record(subject(1), choice(), shown("banner")).await.unwrap_err();
+    other.execute_batch("DROP TRIGGER full").unwrap();
+    let works = async {
+        while ledger.metrics.ledger_works.get() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), works).await.unwrap();
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_loses_nothing_and_is_told_of() {
+    let folder = TempDir::new().unwrap();
+    let clock = Clock::fixed(1_000_000);
+    let ledger = Ledger::open(&settings(&folder), keys(), clock.clone(), Arc::default()).unwrap();
+    let first = ledger.record(subject(1), choice(), shown("banner")).await.unwrap();
+    clock.advance(-3_600);
+    let second = ledger.record(subject(1), choice(), shown("banner")).await.unwrap();
+    assert!(second.at < first.at && second.id != first.id);
+    ledger.close().await;
+    let finding = found(&folder);
+    assert!(matches!(finding, Finding::Intact(Intact { entries: 2, clock_set_back: 1, .. })), "{finding:?}");
+}
+
+#[tokio::test]
+async fn a_secret_put_first_seals_from_then_on_and_the_older_one_is_needed_no_more_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let (old, new) = ("o".repeat(32), "n".repeat(32));
+    let keys = |text: &str| Keys::new(&Secrets::parse(text).unwrap());
+    let opened = |text: &str| {
+        Ledger::open(&settings(&folder), keys(text), Clock::fixed(1_000), Arc::default()).unwrap()
+    };
+    let finding =
+        |text: &str| verify(&*place(&folder).read().unwrap(), Some(&keys(text)), &[], |_| {}).unwrap();
+    let ledger = opened(&old);
+    ledger.record(subject(1), choice(), shown("banner")).await.unwrap();
+    ledger.close().await;
+    assert!(matches!(finding(&new), Finding::Broken { damage: verify::Damage::SecretGone, .. }));
+    opened(&format!("{new}\n{old}")).close().await;
+    assert!(matches!(finding(&new), Finding::Intact(_)));
+    // And the chain goes on: no new one was begun.
+    let ledger = opened(&new);
+    ledger.record(subject(1), choice(), shown("banner")).await.unwrap();
+    ledger.close().await;
+    assert!(matches!(finding(&new), Finding::Intact(Intact { entries: 2, chains: 1, .. })));
 }

@@ -13,8 +13,7 @@ use crate::consent::{Acceptance, Subject, cookie};
 use crate::documents::{Document, Kind, Text};
 use crate::filter::Body;
 use crate::ledger::entry::{Action, Verb};
-use crate::ledger::export::hexadecimal;
-use crate::ledger::{Decision, Method, Recorded, Shown};
+use crate::ledger::{Decision, Method, Recorded, Shown, hexadecimal};
 use crate::telemetry;
 use crate::web::page::{Link, Message, Opens};
 
@@ -32,7 +31,7 @@ pub(super) fn token(call: &Call<'_>, document: &str, version: &str) -> String {
 
 /// How a wording is named in forms: by the first 128 bits of its hash.
 pub(super) fn version(text: &Text) -> String {
-    hexadecimal(&short(text))
+    hexadecimal::of(&short(text))
 }
 
 fn short(text: &Text) -> [u8; 16] {
@@ -87,7 +86,6 @@ fn stale(call: &Call<'_>, form: &Form, return_to: &str) -> Response<Body> {
 async fn record(call: &Call<'_>, subject: Subject, document: &Document, text: &Text) -> Option<Recorded> {
     let decision = Decision {
         site: call.site.name.clone(),
-        subject,
         action: Action::Acceptance {
             document: document.id.clone(),
             verb: match document.kind {
@@ -103,7 +101,7 @@ async fn record(call: &Call<'_>, subject: Subject, document: &Document, text: &T
         valid_until: None,
     };
     let shown = Shown { content: documents::html(call.site, text) };
-    match call.own.ledger.record(decision, shown).await {
+    match call.own.ledger.record(subject, decision, shown).await {
         Ok(recorded) => {
             telemetry::count(&call.own.metrics.decisions, "acceptance");
             Some(recorded)

@@ -188,7 +188,6 @@ async fn decide(call: &Call<'_>, form: &Form, wish: Wish, change: Change) -> Opt
     let (method, shown) = shown(call, form);
     let decision = Decision {
         site: call.site.name.clone(),
-        subject,
         action: Action::Choice {
             categories: wish.categories,
             services: wish.services.iter().cloned().collect(),
@@ -200,7 +199,7 @@ async fn decide(call: &Call<'_>, form: &Form, wish: Wish, change: Change) -> Opt
         epoch: call.site.filter.epoch,
         valid_until: Some(expires),
     };
-    let recorded = match call.own.ledger.record(decision, shown).await {
+    let recorded = match call.own.ledger.record(subject, decision, shown).await {
         Ok(recorded) => {
             telemetry::count(&call.own.metrics.decisions, change.reason());
             Some(recorded)
@@ -242,6 +241,9 @@ fn choices(
 fn shown(call: &Call<'_>, form: &Form) -> (Method, Shown) {
     let language = form_language(call, form);
     let (method, content) = match form.one("from") {
+        Some("banner") if !answer::wants_json(&call.head.headers) => {
+            (Method::WithoutScripts, call.look().banner(&language, ""))
+        }
         Some("banner") => (Method::Banner, call.look().banner(&language, "")),
         Some("settings") => (Method::Settings, settings::blank_form(call.site, &language)),
         Some("placeholder") => (Method::Placeholder, once::shown(call, form, &language)),

@@ -67,7 +67,6 @@ async fn record(call: &Call<'_>, form: &Form, grant: Grant) -> Option<(Once, Rec
     let language = choices::form_language(call, form);
     let decision = Decision {
         site: call.site.name.clone(),
-        subject,
         action: Action::Choice {
             categories: Categories::NONE,
             services: vec![grant.service.clone()],
@@ -80,7 +79,7 @@ async fn record(call: &Call<'_>, form: &Form, grant: Grant) -> Option<(Once, Rec
         valid_until: Some(grant.until),
     };
     let content = Arc::from(shown(call, form, &language));
-    match call.own.ledger.record(decision, Shown { content }).await {
+    match call.own.ledger.record(subject, decision, Shown { content }).await {
         Ok(recorded) => {
             telemetry::count(&call.own.metrics.decisions, "once");
             let before = call.visit.once.clone().unwrap_or(Once { subject, grants: Vec::new() });

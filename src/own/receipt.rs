@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::Entry;
 use crate::ledger::entry::{Action, Method, Verb};
-use crate::ledger::export::hexadecimal;
+use crate::ledger::export;
 use crate::site::Site;
 use crate::web::language::{Language, Wishes};
 use crate::web::texts::Texts;
@@ -27,6 +27,7 @@ pub(super) fn sentence(entry: &Entry, site: &Site, texts: &Texts<'_>, language: 
             let key = match entry.decision.method {
                 Method::PlaceholderOnce => "receipt_once",
                 Method::Banner
+                | Method::WithoutScripts
                 | Method::Settings
                 | Method::Placeholder
                 | Method::Document
@@ -35,55 +36,33 @@ pub(super) fn sentence(entry: &Entry, site: &Site, texts: &Texts<'_>, language: 
             texts.fill(key, &[("title", &names.join(", "))])
         }
         Action::Acceptance { document, verb, version, .. } => {
-            let text = site.documents.find(document);
-            let text = text.and_then(|document| document.text(Some(language), &Wishes::default()));
-            let title = text.map_or(&**document, |text| &text.title);
             let key = match verb {
                 Verb::Acknowledged => "receipt_acknowledged",
                 Verb::Accepted => "receipt_accepted",
             };
-            texts.fill(key, &[("title", title), ("version", version)])
+            texts.fill(key, &[("title", title(document, site, language)), ("version", version)])
         }
+        Action::Decline { document, version, .. } => texts
+            .fill("receipt_declined", &[("title", title(document, site, language)), ("version", version)]),
     }
 }
 
-/// The whole entry, for the visitor to keep.
+/// The title of a document, or its name where it is not there any more.
+fn title<'a>(document: &'a str, site: &'a Site, language: &Language) -> &'a str {
+    let text = site.documents.find(document);
+    let text = text.and_then(|document| document.text(Some(language), &Wishes::default()));
+    text.map_or(document, |text| &text.title)
+}
+
+/// The whole entry, for the visitor to keep. With it, they can prove that an entry is theirs also when the ledger
+/// does not know it any more.
 pub(super) fn file(entry: &Entry, site: &Site) -> Value {
-    let decision = &entry.decision;
-    json!({
-        "receipt": entry.id,
-        "recorded_at": entry.at.to_string(),
-        "site": decision.site,
-        "controller": site.controller,
-        "processor": site.processor,
-        "subject": decision.subject.to_string(),
-        "decision": action(&decision.action),
-        "method": decision.method,
-        "language": decision.language,
-        "valid_until": decision.valid_until.map(|until| until.to_string()),
-        "shown_sha256": hexadecimal(&entry.shown),
-        "previous_sha256": hexadecimal(&entry.previous),
-        "entry_sha256": hexadecimal(&entry.hash),
-    })
-}
-
-fn action(action: &Action) -> Value {
-    match action {
-        Action::Choice { categories, services, withdraws, under_signal } => json!({
-            "kind": "choice",
-            "categories": categories.iter().map(|category| category.as_str()).collect::<Vec<_>>(),
-            "services": services,
-            "withdraws": withdraws,
-            "global_privacy_control": under_signal,
-        }),
-        Action::Acceptance { document, verb, version, text } => json!({
-            "kind": "acceptance",
-            "document": document,
-            "verb": verb,
-            "version": version,
-            "text_sha256": hexadecimal(text),
-        }),
+    let mut receipt = export::record(entry);
+    if let Value::Object(fields) = &mut receipt {
+        fields.insert("controller".into(), json!(site.controller));
+        fields.insert("processor".into(), json!(site.processor));
     }
+    receipt
 }
 
 #[cfg(test)]
@@ -92,27 +71,37 @@ mod tests {
 
     use super::super::tests::site;
     use super::*;
-    use crate::clock::Timestamp;
     use crate::consent::{Categories, Subject};
     use crate::ledger::Decision;
+    use crate::ledger::record::{Record, Whose};
 
     fn entry(action: Action) -> Entry {
-        Entry {
+        let decision = Decision {
+            site: "shop".into(),
+            action,
+            method: Method::Banner,
+            language: "sv".into(),
+            epoch: 1,
+            valid_until: None,
+        };
+        let record = Record {
+            chain: Uuid::from_u128(9),
+            sequence: 1,
             id: Uuid::from_u128(1),
-            at: Timestamp::UNIX_EPOCH,
-            decision: Decision {
-                site: "shop".into(),
-                subject: Subject(Uuid::from_u128(2)),
-                action,
-                method: Method::Banner,
-                language: "sv".into(),
-                epoch: 1,
-                valid_until: None,
-            },
+            at: 0,
+            site: "shop".into(),
+            kind: decision.action.kind().into(),
+            document: None,
+            valid_until: None,
+            body: "{}".into(),
+            whose: Whose::Known { person: Subject(Uuid::from_u128(2)).into(), salt: [3; 16] },
+            digest: [4; 32],
             shown: [1; 32],
             previous: [0; 32],
             hash: [2; 32],
-        }
+            seal: [5; 20],
+        };
+        Entry { decision, record }
     }
 
     fn choice(bits: u8, services: &[&str]) -> Action {
@@ -141,6 +130,10 @@ mod tests {
                 "You confirmed that you have read “Cookies and privacy”, version 2",
             ),
             (acceptance(Verb::Accepted), "You accepted “Cookies and privacy”, version 2"),
+            (
+                Action::Decline { document: "privacy".into(), version: "2".into(), text: [7; 32] },
+                "You did not accept “Cookies and privacy”, version 2",
+            ),
         ] {
             assert_eq!(sentence(&entry(action), &site, &texts, &language), expected);
         }
@@ -149,9 +142,9 @@ mod tests {
     #[test]
     fn the_file_says_who_what_when_and_to_which_wording() {
         let file = file(&entry(acceptance(Verb::Acknowledged)), &site());
-        assert_eq!(file["decision"]["verb"], "acknowledged");
-        assert_eq!(file["decision"]["text_sha256"], "07".repeat(32));
+        assert_eq!(file["event_state"], "acknowledged");
+        assert_eq!(file["text_sha256"], "07".repeat(32));
         assert_eq!(file["controller"]["name"], "Exempelbyrån AB");
-        assert_eq!(file["recorded_at"], "1970-01-01T00:00:00Z");
+        assert_eq!(file["event_time"], "1970-01-01T00:00:00Z");
     }
 }

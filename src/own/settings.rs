@@ -97,8 +97,8 @@ async fn receipts(call: &Call<'_>, texts: &Texts<'_>) -> Option<Vec<Value>> {
                 .iter()
                 .map(|entry| {
                     json!({
-                        "id": entry.id,
-                        "at": shown(entry.at),
+                        "id": entry.id(),
+                        "at": shown(entry.at()),
                         "what": receipt::sentence(entry, call.site, texts, &call.language),
                     })
                 })

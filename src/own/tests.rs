@@ -63,6 +63,9 @@ fn text(tag: &str, title: &str, markdown: &str, hash: u8) -> Text {
         version: "2018-05-25".into(),
         hash: [hash; 32],
         reacceptance: true,
+        effective: None,
+        grace: None,
+        changes: None,
         markdown: markdown.into(),
     }
 }
@@ -112,6 +115,7 @@ pub(super) fn site() -> Site {
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
+        observed: Arc::default(),
         site: "shop".into(),
         services: services(),
         hosts: Vec::new(),
@@ -176,8 +180,10 @@ impl Browser {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::default());
-        let settings = ledger::Settings::Sqlite(folder.path().join("ledger.sqlite"));
-        let ledger = Ledger::open(&settings, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
+        let place = ledger::Place::Sqlite(folder.path().join("ledger.sqlite"));
+        let keys = ledger::seal::Keys::new(&Secrets::parse(&"s".repeat(32)).unwrap());
+        let settings = ledger::Settings { place };
+        let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
         ledger.close().await;
         Browser { site: site(), own: Own { ledger, clock: Clock::fixed(NOW), metrics }, cookie: None }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,9 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Timestamp;
 use crate::listener::{self, Bound, Conditions, Settings, Transport, certificates::Certificates};
 use crate::proxy::Proxy;
+
+/// How soon an address that could not be had is tried again.
+pub const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// The listeners of a run, in the order of the YAML.
 #[derive(Debug)]
@@ -67,21 +71,36 @@ impl Listeners {
             .collect()
     }
 
-    /// Makes them those of new settings. What cannot be done is told, and leaves the rest as it should be.
-    pub(super) fn adapt(&self, wanted: &[Settings]) {
+    /// Makes them those of new settings. Where an address cannot be had, it is told, and the listeners that are no
+    /// longer wanted stay until it can, so that a site is never without any. Gives back how many are missing.
+    pub(super) fn adapt(&self, wanted: &[Settings]) -> usize {
         let mut running = self.running();
         let mut before = std::mem::take(&mut *running);
+        let mut missing = 0;
         for settings in wanted {
             let same = before.iter().position(|old| old.settings.address == settings.address);
             match same.map(|index| before.remove(index)) {
                 Some(old) => running.push(self.change(old, settings)),
-                None => running.extend(self.add(settings)),
+                None => match self.bind(settings, None) {
+                    Ok(new) => {
+                        tracing::info!(address = %new.local_address, "listening");
+                        running.push(new);
+                    }
+                    Err(error) => {
+                        tracing::error!("{error:#}: tried again every {} seconds", TRY_AGAIN.as_secs());
+                        missing += 1;
+                    }
+                },
             }
+        }
+        if missing > 0 {
+            running.append(&mut before);
         }
         for old in before {
             tracing::info!(address = %old.local_address, "no longer listening: connections under way may end");
             old.shutdown.cancel();
         }
+        missing
     }
 
     /// Takes nothing new.
@@ -108,19 +127,6 @@ impl Listeners {
         };
         self.tasks.spawn(bound.serve(self.proxy.clone(), self.conditions.clone(), shutdown));
         Ok(running)
-    }
-
-    fn add(&self, settings: &Settings) -> Option<Running> {
-        match self.bind(settings, None) {
-            Ok(running) => {
-                tracing::info!(address = %running.local_address, "listening");
-                Some(running)
-            }
-            Err(error) => {
-                tracing::error!("{error:#}: the next reload tries again");
-                None
-            }
-        }
     }
 
     fn change(&self, mut old: Running, settings: &Settings) -> Running {

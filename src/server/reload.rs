@@ -25,7 +25,7 @@ pub enum Outcome {
     Unchanged,
     /// The settings on disk are in force, all of them.
     Applied,
-    /// They are, but for what has errors: that stays as it was.
+    /// They are, but for what has errors, which stays as it was, or for an address that could not be listened on.
     Partly,
     /// Everything stays as it was.
     Refused,
@@ -78,7 +78,7 @@ impl Server {
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         let (outcome, word) = match errors {
             _ if is_refused => (Outcome::Refused, "refused"),
-            0 => (Outcome::Applied, "applied"),
+            0 if !self.misses_listeners() => (Outcome::Applied, "applied"),
             _ => (Outcome::Partly, "partly"),
         };
         count(&self.metrics.reloads, word);

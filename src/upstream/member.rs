@@ -134,13 +134,13 @@ impl Member {
         match self.pool.take(wanted).await {
             Ok(lease) => {
                 if !lease.is_used {
-                    self.health.note(Health::connected);
+                    self.health.note(Health::connected, None);
                 }
                 Ok(lease)
             }
             Err(Missing::Busy) => Err(Failure::Busy { address: (*self.address).into() }),
             Err(Missing::Unreachable(source)) => {
-                self.health.note(|health| health.failed(Instant::now()));
+                self.health.note(|health| health.failed(Instant::now()), Some(&*source));
                 Err(self.unreachable(source))
             }
         }
@@ -185,7 +185,7 @@ impl Member {
     }
 
     fn occupy(&self, answer: Response<Incoming>, counted: Counted, held: Held) -> Response<Answer> {
-        self.health.note(Health::connected);
+        self.health.note(Health::connected, None);
         let occupied = Occupied { _counted: counted, _held: held };
         let of = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => Answer::switched,
@@ -272,13 +272,21 @@ impl Record {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down what was learnt, and says so where that changes things.
-    pub(super) fn note(&self, learnt: impl FnOnce(&mut Health) -> Turn) {
+    /// Writes down what was learnt, and says so where that changes things; `why` is what was wrong, if anything.
+    pub(super) fn note(
+        &self,
+        learnt: impl FnOnce(&mut Health) -> Turn,
+        why: Option<&(dyn std::error::Error + 'static)>,
+    ) {
         let turn = learnt(&mut self.lock());
         match turn {
             Turn::Same => {}
             Turn::WentDown => {
-                tracing::warn!(address = &*self.address, "the upstream's address is left alone for now")
+                tracing::warn!(
+                    address = &*self.address,
+                    error = why,
+                    "the upstream's address is left alone for now"
+                )
             }
             Turn::CameUp => tracing::info!(address = &*self.address, "the upstream's address is back"),
         }

@@ -39,16 +39,21 @@ pub(super) async fn watch(connector: Connector, check: Check, health: Arc<Record
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match tokio::time::timeout(check.timeout, ask(&connector, &check)).await {
+        let why: Cause = match tokio::time::timeout(check.timeout, ask(&connector, &check)).await {
             Ok(Ok(status)) if status.is_success() || status.is_redirection() => {
-                health.note(|health| health.passed(check.thresholds));
+                health.note(|health| health.passed(check.thresholds), None);
                 continue;
             }
-            Ok(Ok(status)) => tracing::debug!(address = &*health.address, %status, "a check failed"),
-            Ok(Err(error)) => tracing::debug!(address = &*health.address, error, "a check failed"),
-            Err(_) => tracing::debug!(address = &*health.address, "a check took too long"),
-        }
-        health.note(|health| health.missed(check.thresholds));
+            Ok(Ok(status)) => format!("the check of {} was answered with {status}", check.path).into(),
+            Ok(Err(error)) => error,
+            Err(_) => format!("no answer to the check of {} within {:?}", check.path, check.timeout).into(),
+        };
+        tracing::debug!(
+            address = &*health.address,
+            error = &*why as &dyn std::error::Error,
+            "a check failed"
+        );
+        health.note(|health| health.missed(check.thresholds), Some(&*why));
     }
 }
 

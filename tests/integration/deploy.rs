@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use consentry::telemetry::Metrics;
+use consentry::telemetry::{Metrics, UpstreamState};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -14,8 +14,14 @@ fn read(name: &str) -> String {
 /// The names of all samples that a running proxy tells.
 fn told() -> BTreeSet<String> {
     let metrics = Metrics::default();
-    // There is one for each certificate, and so none by itself.
+    // There is one for each certificate and address, and so none by itself.
     metrics.note_certificates([("a.example", i64::MAX)]);
+    metrics.note_upstreams([UpstreamState {
+        address: "127.0.0.1:3000",
+        is_healthy: true,
+        requests: 0,
+        connections: 0,
+    }]);
     metrics.refused.get_or_create(&consentry::telemetry::Reason { reason: "no-host" }).inc();
     let text = metrics.render();
     let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -96,3 +96,22 @@ async fn an_address_that_is_taken_is_tried_again_and_holds_up_nothing_else() {
     assert_eq!((asked(first).await, asked(second).await), ("hello".into(), "hello".into()));
     whole.server.stop().await;
 }
+
+#[tokio::test]
+async fn the_old_address_stays_until_the_new_one_can_be_had() {
+    let (whole, _upstream) = whole("listen: [{ address: 127.0.0.1:0 }]").await;
+    let first = whole.address();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = taken.local_addr().unwrap();
+    let moved = format!("listen: [{{ address: {second} }}]");
+    whole.listen(&moved);
+    assert_eq!(whole.server.reload(&whole.settings(), Occasion::Asked).outcome, Outcome::Partly);
+    assert_eq!((asked(first).await.as_str(), whole.server.misses_listeners()), ("hello", true));
+    whole.server.complete_listeners();
+    assert!(whole.server.metrics().render().contains("consentry_listeners_missing 1"));
+    drop(taken);
+    whole.server.complete_listeners();
+    assert_eq!((whole.server.addresses(), whole.server.misses_listeners()), (vec![second], false));
+    assert_eq!(asked(second).await, "hello");
+    whole.server.stop().await;
+}

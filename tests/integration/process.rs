@@ -12,6 +12,7 @@ use crate::support::browser::{Browser, Speaks};
 use crate::support::certificates::Authority;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
+use crate::support::wire::{Script, Wire};
 
 /// A folder of settings: JSON in the log, so that tests read what operators' programs read.
 pub fn folder(listen: &str, site: &str) -> TempDir {
@@ -181,6 +182,36 @@ async fn a_hangup_reads_the_settings_again_and_a_termination_ends_it_well() {
 
     run.signal("-TERM");
     assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_termination_does_not_wait_for_what_is_under_way() {
+    let silent = Script::bind().await;
+    let folder = folder("127.0.0.1:0", &site(&silent.url(), ""));
+    let mut run = Run::start(&folder);
+    let mut visitor = Wire::connect(run.address).await;
+    visitor.write("GET / HTTP/1.1\r\nHost: www.example.se\r\n\r\n").await;
+    let _waiting = silent.accept().await;
+    run.signal("-TERM");
+    run.said("stopping");
+    run.signal("-TERM");
+    let (status, said) = run.last_words();
+    assert!(status.success() && said.iter().any(|line| line.contains("stopped at once")), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_left_alone_is_told_with_its_reason_and_counted() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = folder("127.0.0.1:0", &site(&format!("http://{closed}"), ""));
+    let mut run = Run::start(&folder);
+    let up = |value| format!("consentry_upstream_up{{address=\"{closed}\"}} {value}");
+    assert!(run.metrics().await.contains(&up(1)));
+    for _ in 0..3 {
+        assert_eq!(Browser::clear(run.address, HOST).get("/").await.status, http::StatusCode::BAD_GATEWAY);
+    }
+    let told = run.said("the upstream's address is left alone");
+    assert!(told["error"].as_str().unwrap().contains("refused"), "{told}");
+    assert!(run.metrics().await.contains(&up(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

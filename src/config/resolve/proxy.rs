@@ -38,7 +38,7 @@ pub(in crate::config) fn proxy(scope: &mut Scope<'_>, raw: &Main, first_start: F
         admin: admin(scope, raw, &listeners),
         trusted_proxies: trusted_proxies(scope, &raw.trusted_proxies),
         keys: secrets::resolve(scope, raw.secrets.as_deref(), first_start),
-        ledger: ledger::Settings::Sqlite(ledger(scope, &raw.ledger)),
+        ledger: ledger::Settings { place: ledger::Place::Sqlite(ledger(scope, &raw.ledger)) },
         log_client_address: raw.log.client_address.unwrap_or(ClientAddress::Anonymized),
         timeouts: timeouts(scope, &raw.timeouts),
         upstream_timeouts: upstream_timeouts(scope, &raw.timeouts),

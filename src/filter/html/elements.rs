@@ -194,6 +194,7 @@ fn worst<'s>(state: &'s State, value: &str, holds: Holds) -> Option<(Judgement, 
     let services = &state.settings.services;
     let look = |url: Url| {
         let service = services.identify_url(&url)?;
+        state.settings.observed.saw_service(&service.id);
         let judgement = judge(services, service, &state.page.granted);
         matches!(judgement, Judgement::Hold | Judgement::Strip).then_some((judgement, service))
     };

@@ -60,6 +60,7 @@ fn script(state: &State, text: String, module: bool) -> String {
     let worst = services
         .identify_script(text.as_bytes())
         .into_iter()
+        .inspect(|service| state.settings.observed.saw_service(&service.id))
         .map(|service| (judge(services, service, &state.page.granted), service))
         .filter(|(judgement, _)| matches!(judgement, Judgement::Hold | Judgement::Strip))
         // Held rather than stripped: the site's own code in it comes back with agreement.
