@@ -8,6 +8,7 @@ pub mod answer;
 mod assets;
 mod choices;
 mod documents;
+mod embed;
 mod expire;
 mod form;
 mod once;
@@ -48,6 +49,8 @@ pub enum Endpoint<'a> {
     Acceptances,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/embed`
+    Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
     Asset(&'a str),
     /// A document, at its own path.
@@ -75,6 +78,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "choices" => Endpoint::Choices,
         "acceptances" => Endpoint::Acceptances,
         "settings" => Endpoint::Settings,
+        "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
 }
@@ -145,6 +149,7 @@ impl Own {
             Endpoint::Unknown => call.message(StatusCode::NOT_FOUND, Message::NotFound),
             _ if !reads => call.wrong_method("GET, HEAD"),
             Endpoint::Settings => settings::show(&call).await,
+            Endpoint::Embed => embed::show(&call),
             Endpoint::Asset(name) => assets::send(&call, name),
             Endpoint::Document(document) => documents::show(&call, document),
             Endpoint::GlobalPrivacyControl => assets::global_privacy_control(),

@@ -122,7 +122,7 @@ fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> H
                 return Held::Yes;
             }
             Judgement::Hold | Judgement::Allow | Judgement::Anonymize => {
-                match embeds::treat(state, element, tag, &value, service) {
+                match embeds::treat(state, element, tag, name, &value, service) {
                     Standing::Loaded => {}
                     Standing::Replaced => return Held::Yes,
                     Standing::Held => {
@@ -210,7 +210,7 @@ fn worst<'s>(state: &'s State, value: &str, holds: Holds) -> Option<(Judgement, 
 }
 
 /// Moves an address to where no browser looks, and marks the element.
-fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
+pub(super) fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
     element.remove_attribute(name);
     set(element, &format!("data-consentry-{}", name.replace(':', "-")), value);
     set(element, "data-consentry-service", &service.id);

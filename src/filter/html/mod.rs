@@ -126,6 +126,8 @@ struct State {
     base: Option<url::Url>,
     /// The page's own `lang`.
     language: Option<Language>,
+    /// Whether a placeholder has brought the script of all of them.
+    has_embed_script: std::cell::Cell<bool>,
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
@@ -161,6 +163,7 @@ impl Rewriter {
             settings: Arc::clone(settings),
             base: None,
             language: None,
+            has_embed_script: std::cell::Cell::default(),
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_host_known: knows_host(settings, &page.url),
