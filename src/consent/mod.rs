@@ -5,6 +5,7 @@
 mod category;
 mod choices;
 pub mod cookie;
+mod seal;
 pub mod once;
 pub mod signal;
 
