@@ -18,6 +18,7 @@ use crate::config;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::own::Own;
+use crate::own::held::Desk;
 use crate::proxy::Proxy;
 use crate::telemetry::{LogFormat, Metrics, UpstreamState};
 use crate::upstream::Upstreams;
@@ -93,7 +94,12 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
-        let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let own = Own {
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            desk: Desk::default(),
+        };
         let last = Last::of(&settings);
         let at_start = AtStart {
             ledger: settings.ledger.clone(),

@@ -5,8 +5,8 @@
 mod category;
 mod choices;
 pub mod cookie;
-mod seal;
 pub mod once;
+mod seal;
 pub mod signal;
 
 pub use category::{Categories, Category};
