@@ -5,6 +5,7 @@ mod reload;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Health, Look};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
+use crate::observed::{self, Store};
 use crate::own::Own;
 use crate::own::held::Desk;
 use crate::proxy::Proxy;
@@ -50,6 +52,9 @@ pub struct Server {
     metrics: Arc<Metrics>,
     health: Health,
     clock: Clock,
+    observed: Arc<Store>,
+    /// Writes what was seen, now and then.
+    keeper: AbortOnDrop,
     last: Last,
     at_start: AtStart,
     admin_shutdown: CancellationToken,
@@ -100,6 +105,8 @@ impl Server {
             metrics: Arc::clone(&metrics),
             desk: Desk::default(),
         };
+        let observed = Arc::new(Store::new(observed_file(&settings.ledger)));
+        observed.adopt(seen(&settings));
         let last = Last::of(&settings);
         let at_start = AtStart {
             ledger: settings.ledger.clone(),
@@ -108,6 +115,7 @@ impl Server {
         };
         let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let keeper = keep(&observed, &settings, &clock);
         let proxy = Proxy::new(
             Arc::clone(&settings),
             Arc::clone(&upstreams),
@@ -135,6 +143,8 @@ impl Server {
             metrics,
             health,
             clock,
+            observed,
+            keeper,
             last,
             at_start,
             admin_shutdown,
@@ -187,6 +197,7 @@ impl Server {
         self.conditions.change(settings.timeouts, settings.limits);
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
+        self.observed.adopt(seen(&settings));
         self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
         self.note_settings();
@@ -235,6 +246,7 @@ impl Server {
         self.listeners.close();
         self.listeners.ended().await;
         self.ledger.close().await;
+        self.keep_what_was_seen().await;
         self.admin_shutdown.cancel();
     }
 
@@ -249,6 +261,13 @@ impl Server {
         let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.ended()).await;
         self.ledger.close().await;
         self.listeners.ended().await;
+        self.keep_what_was_seen().await;
+    }
+
+    /// Writes what the traffic showed, for the last time.
+    async fn keep_what_was_seen(&self) {
+        self.keeper.0.abort();
+        save(&self.observed, &self.settings.load_full(), self.clock.now()).await;
     }
 }
 
@@ -264,4 +283,45 @@ fn look_at(upstreams: &Arc<Upstreams>) -> Look {
             connections: state.connections,
         }));
     })
+}
+
+/// How often what the traffic showed is written, where it changed.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the traffic showed is kept beside the ledger.
+fn observed_file(ledger: &ledger::Settings) -> Option<PathBuf> {
+    match &ledger.place {
+        ledger::Place::Sqlite(path) => Some(path.with_file_name("observed.json")),
+    }
+}
+
+fn seen(settings: &config::Settings) -> impl Iterator<Item = (&str, &observed::Observed)> {
+    settings.sites.iter().map(|site| (&*site.name, &*site.filter.observed))
+}
+
+fn keep(store: &Arc<Store>, settings: &Arc<ArcSwap<config::Settings>>, clock: &Clock) -> AbortOnDrop {
+    let (store, settings, clock) = (Arc::clone(store), Arc::clone(settings), clock.clone());
+    AbortOnDrop(tokio::spawn(async move {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + KEPT_EVERY, KEPT_EVERY);
+        loop {
+            ticks.tick().await;
+            save(&store, &settings.load_full(), clock.now()).await;
+        }
+    }))
+}
+
+async fn save(store: &Arc<Store>, settings: &Arc<config::Settings>, now: Timestamp) {
+    let (store, settings) = (Arc::clone(store), Arc::clone(settings));
+    // It waits for a disk. A panic there would have been told already.
+    let _ = tokio::task::spawn_blocking(move || store.save(seen(&settings), observed::day(now))).await;
 }

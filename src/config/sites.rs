@@ -155,7 +155,10 @@ impl Reading<'_> {
         let mut tree = resolve::with_defaults(tree, &self.common.defaults);
         let raw = super::decode::decode(files, &mut tree)?;
         let Common { secrets, listeners, html_token, .. } = &**self.common;
-        let shared = Shared { secrets, listeners, html_token: *html_token };
+        // It was learnt from traffic, not from files: a reload keeps it.
+        let known = self.before.and_then(|known| known.find(path));
+        let observed = &known.map(|entry| Arc::clone(&entry.site.filter.observed)).unwrap_or_default();
+        let shared = Shared { secrets, listeners, html_token: *html_token, observed };
         let mut scope = Scope { files, tree: &tree };
         let resolved = resolve::site(&mut scope, &raw, name, &shared, &mut self.library);
         let spot = |spot| {

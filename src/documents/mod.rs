@@ -6,7 +6,11 @@ pub(crate) mod tables;
 mod variables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::civil::Date;
+
+use crate::clock::Timestamp;
 use crate::visit::path::CanonicalPath;
 use crate::web::language::{Language, Wishes};
 
@@ -36,8 +40,21 @@ pub struct Text {
     pub hash: [u8; 32],
     /// Whether acceptances of earlier wordings are void (`reacceptance`, default true).
     pub reacceptance: bool,
+    /// From which day it holds (`effective`); none: since it was published.
+    pub effective: Option<Date>,
+    /// How long after that day earlier acceptances still do (`grace`).
+    pub grace: Option<Duration>,
+    /// What changed since the version before (`changes`), for its readers.
+    pub changes: Option<Box<str>>,
     /// The Markdown below the front matter, with its `{{ … }}` not yet filled.
     pub markdown: Arc<str>,
+}
+
+impl Text {
+    /// The moment from which it holds: the beginning of its day, in UTC.
+    pub fn effective_at(&self) -> Option<Timestamp> {
+        jiff::tz::TimeZone::UTC.to_timestamp(self.effective?.at(0, 0, 0, 0)).ok()
+    }
 }
 
 /// A document of one site, in the languages in which it is filled in.

@@ -139,6 +139,9 @@ mod tests {
             version: "1".into(),
             hash: [0; 32],
             reacceptance: true,
+            effective: None,
+            grace: None,
+            changes: None,
             markdown: markdown.into(),
         };
         let variables = json!({"controller": {"name": "A & B <i>*x*</i>", "email": "a@b.se"}});

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
+use crate::observed::Observed;
 use crate::services;
 use crate::telemetry::Metrics;
 use crate::visit::{Purpose, Visit};
@@ -52,6 +53,8 @@ pub struct Settings {
     pub upstream_origins: Vec<Box<str>>,
     /// The most that the rewriter may keep in memory of one page, in bytes (`limits.html_token`).
     pub html_token: usize,
+    /// What the site's traffic showed; the filters write it.
+    pub observed: Arc<Observed>,
     /// A hash of all settings that shape the rewritten page: part of every ETag.
     pub epoch: u64,
 }

@@ -78,6 +78,7 @@ pub(crate) fn settings(services: Set) -> Settings {
         crawlers: crate::gate::Crawlers::Pass,
         upstream_origins: vec!["http://127.0.0.1:3000".into()],
         html_token: 4 << 20,
+        observed: Arc::default(),
         epoch: 7,
     }
 }
@@ -335,4 +336,29 @@ async fn filtering_headers_twice_equals_once() {
         apply(&shop.settings, &visit, plan, again.body(Script::of(&[b"<p>"])).unwrap(), &shop.metrics);
     assert_eq!(once.headers(), twice.headers());
     assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
+}
+
+#[tokio::test]
+async fn what_a_page_loads_and_which_cookies_it_sets_is_observed_whatever_becomes_of_them() {
+    let shop = shop();
+    let observed = Arc::clone(&shop.settings.observed);
+    let visit = visit("/", &[]);
+    observed.note_time(visit.arrival.now);
+    let headers = [
+        ("content-type", "text/html"),
+        ("set-cookie", "cart_81723=1; Max-Age=2592000"),
+        ("set-cookie", "_ga=1; Max-Age=63072000"),
+        ("set-cookie", "old=; Max-Age=0"),
+        ("set-cookie", "consentry=x"),
+    ];
+    let (_, plan) = shop.prepared(&visit, &[]);
+    let page = b"<!doctype html><body><script src=//t.acme.example/t.js></script>";
+    bytes(shop.answer(&visit, plan, &headers, page)).await;
+    let snapshot = observed.snapshot();
+    let services: Vec<_> = snapshot.services().map(|seen| seen.name.to_owned()).collect();
+    assert_eq!(services, ["acme", "google-analytics"]);
+    let cookies: Vec<_> = snapshot.cookies().collect();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    assert_eq!((cookies[0].name, cookies[0].lifetime.unwrap().written()), ("cart_*", "30d".to_owned()));
+    assert_eq!(cookies[0].first, crate::observed::day(visit.arrival.now));
 }

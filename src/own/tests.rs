@@ -63,6 +63,9 @@ fn text(tag: &str, title: &str, markdown: &str, hash: u8) -> Text {
         version: "2018-05-25".into(),
         hash: [hash; 32],
         reacceptance: true,
+        effective: None,
+        grace: None,
+        changes: None,
         markdown: markdown.into(),
     }
 }
@@ -113,6 +116,7 @@ pub(super) fn site() -> Site {
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
+        observed: Arc::default(),
         site: "shop".into(),
         services: services(),
         hosts: Vec::new(),

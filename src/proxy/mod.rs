@@ -103,6 +103,7 @@ impl Proxy {
         let visit = Visit::read(&site.visit, &parts, arrival);
         let request = Request::from_parts(parts, body);
         line.visit(site, &visit);
+        site.filter.observed.note_time(visit.arrival.now);
         if settings.is_counted_by_site {
             line.count_for(site);
         }

@@ -217,6 +217,9 @@ fn text(
         version: read.version.clone(),
         hash: read.hash,
         reacceptance: read.reacceptance,
+        effective: read.effective,
+        grace: read.grace,
+        changes: read.changes.clone(),
         markdown: Arc::clone(&read.markdown),
     })
 }

@@ -13,6 +13,7 @@ use crate::config::raw::site::{Mode, Party, Site as Raw};
 use crate::config::tree::{Node, Value};
 use crate::consent::cookie::Secrets;
 use crate::filter::{self, Banner};
+use crate::observed::Observed;
 use crate::site::{self, HostPattern, Site};
 use crate::visit;
 use crate::visit::path::{CanonicalPath, Clarity};
@@ -32,6 +33,8 @@ pub(in crate::config) struct Shared<'a> {
     pub(in crate::config) secrets: &'a Arc<Secrets>,
     pub(in crate::config) listeners: &'a [SocketAddr],
     pub(in crate::config) html_token: usize,
+    /// What the site's traffic has shown so far.
+    pub(in crate::config) observed: &'a Arc<Observed>,
 }
 
 /// Resolves one site.
@@ -230,6 +233,7 @@ fn filter(
         crawlers: gates::crawlers(raw),
         upstream_origins: origins.collect(),
         html_token: shared.html_token,
+        observed: Arc::clone(shared.observed),
         epoch: epoch(scope.tree, documents, shared.html_token),
     }
 }

@@ -2,7 +2,7 @@
 
 use lol_html::html_content::{ContentType, TextChunk};
 
-use super::{Inserts, Page, Rewriter, State};
+use super::{Embeds, Inserts, Page, Rewriter, State, locked};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::Service;
 
@@ -60,6 +60,7 @@ fn script(state: &State, text: String, module: bool) -> String {
     let worst = services
         .identify_script(text.as_bytes())
         .into_iter()
+        .inspect(|service| state.settings.observed.saw_service(&service.id))
         .map(|service| (judge(services, service, &state.page.granted), service))
         .filter(|(judgement, _)| matches!(judgement, Judgement::Hold | Judgement::Strip))
         // Held rather than stripped: the site's own code in it comes back with agreement.
@@ -90,15 +91,17 @@ pub(super) fn marks(service: &Service) -> String {
 
 /// The markup inside `noscript`, in a pass of its own.
 fn noscript(state: &State, text: &str) -> Result<String, super::Failure> {
-    nested(state, text)
+    nested(state, text, state.page.embeds.clone())
 }
 
-/// Rewrites markup that stands inside of something else; nothing is inserted into it.
-pub(super) fn nested(state: &State, markup: &str) -> Result<String, super::Failure> {
+/// Rewrites markup that stands inside of something else; nothing is inserted into it but placeholders, where
+/// `embeds` says so: from a page within an attribute, forms would lead into its frame.
+pub(super) fn nested(state: &State, markup: &str, embeds: Option<Embeds>) -> Result<String, super::Failure> {
     let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(markup);
     let url = state.base.as_ref().unwrap_or(&state.page.url).clone();
-    let page = Page { inserts: Inserts::Nothing, url, ..state.page.clone() };
+    let page = Page { inserts: Inserts::Nothing, embeds, url, ..state.page.clone() };
     let mut rewriter = Rewriter::new(&state.settings, page);
+    locked(&rewriter.state).language.clone_from(&state.language);
     let mut out = Vec::with_capacity(bytes.len());
     rewriter.write(&bytes, &mut out)?;
     rewriter.end(&mut out)?;
