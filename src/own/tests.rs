@@ -105,6 +105,7 @@ pub(super) fn site() -> Site {
         cookie: NamePattern::parse("PHPSESSID"),
         paths: Vec::new(),
         except: Vec::new(),
+        logout: None,
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
@@ -178,7 +179,11 @@ impl Browser {
         let settings = ledger::Settings { place };
         let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
         ledger.close().await;
-        Browser { site: site(), own: Own { ledger, clock: Clock::fixed(NOW), metrics }, cookie: None }
+        Browser {
+            site: site(),
+            own: Own { ledger, clock: Clock::fixed(NOW), metrics, desk: held::Desk::default() },
+            cookie: None,
+        }
     }
 
     async fn send(&self, request: http::request::Builder, body: &str) -> Answer {
@@ -384,7 +389,7 @@ async fn a_wrong_method_is_told_the_right_one() {
     let browser = Browser::new().await;
     for (path, allowed) in [
         ("/_consent/choices", "GET, HEAD, POST"),
-        ("/_consent/acceptances", "POST"),
+        ("/_consent/acceptances", "GET, HEAD, POST"),
         ("/_consent/settings", "GET, HEAD"),
         ("/cldoc/privacy.htm", "GET, HEAD"),
         ("/.well-known/gpc.json", "GET, HEAD"),
