@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::language::Language;
 use super::texts::Texts;
 use super::{Look, ascii, pack, templates, texts};
-use crate::services::Service;
+use crate::services::{EmbedKind, Service};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("embed.css"), ""));
 
@@ -187,10 +187,15 @@ impl Look {
 }
 
 fn kind(service: &Service) -> &'static str {
-    match &*service.id {
-        "youtube" | "vimeo" => "embed_video",
-        "google-maps" => "embed_map",
-        _ => "embed_other",
+    match service.embed.as_ref().map(|embed| embed.kind) {
+        Some(EmbedKind::Video) => "embed_video",
+        Some(EmbedKind::Audio) => "embed_audio",
+        Some(EmbedKind::Map) => "embed_map",
+        Some(EmbedKind::Post) => "embed_post",
+        Some(EmbedKind::Comments) => "embed_comments",
+        Some(EmbedKind::Chat) => "embed_chat",
+        Some(EmbedKind::Form) => "embed_form",
+        Some(EmbedKind::Other) | None => "embed_other",
     }
 }
 
