@@ -106,7 +106,6 @@ impl Scope {
             hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
         }
         let guard: Arc<str> = guard_script(settings, granted, has_chosen).into();
-        let waits = settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all();
         Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
@@ -115,7 +114,7 @@ impl Scope {
                 .map(|style| source(style).into()),
             acting,
             held,
-            unknown: if waits { Unknown::Waits } else { Unknown::Connects },
+            unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
         }
     }
 
@@ -168,13 +167,16 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
     let held = || judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
-    let cookies: Vec<String> = judged
-        .iter()
-        .filter(|(_, judgement)| *judgement != Judgement::Allow)
-        .flat_map(|(service, _)| &service.cookies)
+    // Who acts without identifiers keeps none.
+    let nameless =
+        || judged.iter().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
+    let cookies: Vec<String> = nameless()
+        .flat_map(|service| &service.cookies)
         .filter(|cookie| !is_necessary(settings, &cookie.name))
-        .map(|cookie| format!("{}{}", cookie.name.start, if cookie.name.whole { "" } else { "*" }))
+        .map(|cookie| cookie.name.to_string())
         .collect();
+    let storage: Vec<String> =
+        nameless().flat_map(|service| &service.storage).map(NamePattern::to_string).collect();
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
@@ -183,17 +185,27 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
             serde_json::json!({ "categories": categories, "services": services })
         }),
         refused_cookies: cookies.iter().map(String::as_str).collect(),
-        refused_urls: held()
-            .flat_map(|service| &service.urls)
-            .map(|url| format!("{}{}", url.host, url.path))
-            .collect(),
+        refused_storage: storage.iter().map(String::as_str).collect(),
+        refused_addresses: guard::addresses(
+            held().flat_map(|service| &service.urls),
+            judged
+                .iter()
+                .filter(|(_, judgement)| !is_held(*judgement))
+                .flat_map(|(service, _)| &service.urls),
+        ),
+        hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
         globals: held().flat_map(|service| &service.globals).map(AsRef::as_ref).collect(),
         anonymize: judged
             .iter()
             .filter(|(_, judgement)| *judgement == Judgement::Anonymize)
-            .filter_map(|(service, _)| service.anonymize.as_deref())
+            .filter_map(|(service, _)| service.anonymize.as_ref()?.script.as_deref())
             .collect(),
     })
+}
+
+/// Whether third parties that nobody knows wait for agreement to all.
+fn waits(settings: &Settings, granted: &Granted) -> bool {
+    settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all()
 }
 
 fn is_held(judgement: Judgement) -> bool {

@@ -114,7 +114,7 @@ fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Elemen
 fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
     let Some(value) = element.get_attribute("srcdoc") else { return Ok(()) };
     let markup = references::decode_markup(&value);
-    match scripts::nested(state, &markup)? {
+    match scripts::nested(state, &markup, None)? {
         Kept::Whole => {}
         Kept::Changed(rewritten) => {
             element.set_attribute("srcdoc", &references::encode_markup(&rewritten))?

@@ -9,7 +9,7 @@ use lol_html::html_content::{ContentType, TextChunk};
 use super::code::{self, Kind, Verdict, Why};
 use super::elements::Lookup;
 use super::unjudged::Reason;
-use super::{Inserts, Page, Rewriter, State, references};
+use super::{Embeds, Inserts, Page, Rewriter, State, references};
 use crate::filter::judge::Judgement;
 use crate::services::{Service, Set};
 
@@ -77,7 +77,7 @@ fn put_back(state: &mut State, whole: String) -> Result<String, super::Failure> 
     match state.reading {
         Reading::Script { kind } => Ok(script(state, whole, kind)),
         Reading::Style => Ok(style(state, whole)),
-        Reading::NoScript => Ok(match nested(state, &whole)? {
+        Reading::NoScript => Ok(match nested(state, &whole, state.page.embeds.clone())? {
             Kept::Whole => whole,
             Kept::Changed(rewritten) => rewritten,
             Kept::Nothing(_) => String::new(),
@@ -183,8 +183,13 @@ pub(super) fn marks(service: &Service) -> String {
     )
 }
 
-/// Markup that stands inside of something else; nothing is inserted into it.
-pub(super) fn nested(state: &mut State, markup: &str) -> Result<Kept, super::Failure> {
+/// Markup that stands inside of something else; nothing is inserted into it but placeholders, where `embeds` says so:
+/// from a page within an attribute, forms would lead into its frame.
+pub(super) fn nested(
+    state: &mut State,
+    markup: &str,
+    embeds: Option<Embeds>,
+) -> Result<Kept, super::Failure> {
     /// Nobody writes pages deeper within pages; the stack has its end.
     const DEEPEST: u8 = 8;
     if state.depth >= DEEPEST {
@@ -192,7 +197,7 @@ pub(super) fn nested(state: &mut State, markup: &str) -> Result<Kept, super::Fai
         return Ok(Kept::Nothing(Reason::TooDeep));
     }
     let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(markup);
-    let page = Page { inserts: Inserts::Nothing, ..state.page.clone() };
+    let page = Page { inserts: Inserts::Nothing, embeds, ..state.page.clone() };
     let mut rewriter = Rewriter::within(state, page);
     let mut out = Vec::with_capacity(bytes.len());
     rewriter.write(&bytes, &mut out)?;
@@ -250,7 +255,7 @@ fn data<'s>(
     };
     let text = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes).0.into_owned();
     if kind.contains("html") || kind.contains("xml") {
-        return match nested(state, &text) {
+        return match nested(state, &text, None) {
             Ok(Kept::Whole) => None,
             Ok(Kept::Changed(_)) => {
                 let id = state.held_for.clone()?;
