@@ -9,6 +9,7 @@ use pulldown_cmark::{Options, Parser, html};
 
 use super::tables::Facts;
 use super::{Shelf, Text, variables};
+use crate::observed::Snapshot;
 use crate::services::{NamePattern, Set};
 use crate::web::Look;
 
@@ -30,6 +31,8 @@ pub struct Wording<'a> {
     pub services: &'a Set,
     /// The cookies that the site cannot do without, for the tables.
     pub necessary: &'a [NamePattern],
+    /// What the site's traffic showed, for the tables.
+    pub seen: &'a Snapshot,
     /// How the site's pages look and speak.
     pub look: &'a Look,
     /// How many days choices and acceptances are remembered, for the tables.
@@ -46,6 +49,7 @@ static PAGES: LazyLock<Cache<Key, Arc<str>>> = LazyLock::new(|| {
 
 static SANITIZER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     let mut sanitizer = ammonia::Builder::default();
+    sanitizer.add_tag_attributes("td", ["data-label"]);
     sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
     // Narrow windows show tables as lists; the roles keep them tables for those who listen.
     for (tag, roles) in [
@@ -67,6 +71,7 @@ impl Wording<'_> {
         let mut hasher = DefaultHasher::new();
         self.shelf.variables.to_string().hash(&mut hasher);
         self.own_lifetimes.hash(&mut hasher);
+        self.seen.generation().hash(&mut hasher);
         let language = self.text.language.as_str().into();
         let key = (self.site.into(), self.epoch, hasher.finish(), self.text.hash, language);
         PAGES.get_with(key, || self.render().into())
@@ -76,6 +81,7 @@ impl Wording<'_> {
         let tables = Facts {
             services: self.services,
             necessary: self.necessary,
+            seen: self.seen,
             controller: &self.look.controller,
             texts: self.look.texts(&self.text.language),
             own_lifetimes: self.own_lifetimes,
@@ -153,6 +159,7 @@ mod tests {
             text: &text,
             services: &services(Rule::CONSENT),
             necessary: &[],
+            seen: &Snapshot::default(),
             look: &look(),
             own_lifetimes: [180, 400],
         }

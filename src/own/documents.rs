@@ -31,6 +31,7 @@ pub(super) fn html(site: &Site, text: &Text) -> Arc<str> {
         text,
         services: &site.filter.services,
         necessary: &site.filter.cookies.necessary,
+        seen: &site.filter.observed.snapshot(),
         look: &site.filter.look,
         own_lifetimes: [days(site.lifetime.agreed.max(site.lifetime.refused)), acceptances::DAYS],
     }
