@@ -151,7 +151,7 @@ mod tests {
             markdown: markdown.into(),
         };
         let variables = json!({"controller": {"name": "A & B <i>*x*</i>", "email": "a@b.se"}});
-        let shelf = Shelf { documents: Vec::new(), variables: Arc::new(variables) };
+        let shelf = Shelf { variables: Arc::new(variables), ..Shelf::default() };
         Wording {
             site: "shop",
             epoch: 1,
