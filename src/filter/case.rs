@@ -1,5 +1,6 @@
 //! One answer for one visitor: its headers, filtered with all that is known of the site and the visit.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -20,7 +21,8 @@ pub(super) struct Case<'a> {
     visit: &'a Visit,
     scope: Arc<Scope>,
     inserts: html::Inserts,
-    address: url::Url,
+    /// The page's own, read where it is asked for: most answers are no pages.
+    address: OnceCell<url::Url>,
 }
 
 /// The fate of a cookie of this name, on a request or an answer of this visit.
@@ -33,7 +35,11 @@ impl<'a> Case<'a> {
     pub(super) fn new(settings: &'a Settings, visit: &'a Visit) -> Self {
         let scope = scope::of(settings, visit);
         let inserts = page::inserts(settings, visit, &scope.guard);
-        Case { settings, visit, scope, inserts, address: page::address(visit) }
+        Case { settings, visit, scope, inserts, address: OnceCell::new() }
+    }
+
+    fn address(&self) -> &url::Url {
+        self.address.get_or_init(|| page::address(self.visit))
     }
 
     /// What every answer undergoes, page or not.
@@ -59,7 +65,7 @@ impl<'a> Case<'a> {
         caching::rewritten(headers, &self.epoch(), to);
         let nonce = self.enforce(headers);
         html::Page {
-            url: self.address,
+            url: self.address().clone(),
             granted: self.visit.granted.clone(),
             inserts: self.inserts,
             embeds: Some(page::embeds(self.settings, self.visit)),
@@ -126,11 +132,11 @@ impl<'a> Case<'a> {
     /// Whether a hint of a `Link:` header may be followed.
     fn may(&self, hint: Hint, target: &str) -> bool {
         // What is no address leads nowhere.
-        let Ok(address) = self.address.join(target) else { return true };
+        let Ok(address) = self.address().join(target) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
         match hint {
-            Hint::Connect => Some(host) == self.address.host_str() || self.scope.may_connect(host),
+            Hint::Connect => Some(host) == self.address().host_str() || self.scope.may_connect(host),
             Hint::Load => services.identify_url(&address).is_none_or(|service| {
                 self.settings.observed.saw_service(&service.id);
                 match judge(services, service, &self.visit.granted) {

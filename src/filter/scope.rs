@@ -100,7 +100,6 @@ impl Scope {
             hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
         }
         let guard: Arc<str> = guard_script(settings, granted, has_chosen).into();
-        let waits = settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all();
         Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
@@ -109,7 +108,7 @@ impl Scope {
                 .map(|style| source(style).into()),
             acting,
             held,
-            unknown: if waits { Unknown::Waits } else { Unknown::Connects },
+            unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
         }
     }
 
@@ -159,10 +158,15 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
             serde_json::json!({ "categories": categories, "services": services })
         }),
         refused_cookies: cookies.iter().map(String::as_str).collect(),
-        refused_urls: held()
-            .flat_map(|service| &service.urls)
-            .map(|url| format!("{}{}", url.host, url.path))
-            .collect(),
+        refused_storage: Vec::new(),
+        refused_addresses: guard::addresses(
+            held().flat_map(|service| &service.urls),
+            judged
+                .iter()
+                .filter(|(_, judgement)| !is_held(*judgement))
+                .flat_map(|(service, _)| &service.urls),
+        ),
+        hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
         globals: held().flat_map(|service| &service.globals).map(AsRef::as_ref).collect(),
         anonymize: judged
             .iter()
@@ -170,6 +174,11 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
             .filter_map(|(service, _)| service.anonymize.as_deref())
             .collect(),
     })
+}
+
+/// Whether third parties that nobody knows wait for agreement to all.
+fn waits(settings: &Settings, granted: &Granted) -> bool {
+    settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all()
 }
 
 fn is_held(judgement: Judgement) -> bool {

@@ -9,6 +9,7 @@ mod contrast;
 mod embed;
 pub mod guard;
 pub mod language;
+mod pack;
 pub mod page;
 pub(crate) mod templates;
 pub mod texts;

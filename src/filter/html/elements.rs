@@ -70,7 +70,7 @@ fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Elemen
 fn srcdoc(state: &State, element: &mut Element<'_, '_>) -> Outcome {
     let Some(value) = element.get_attribute("srcdoc") else { return Ok(()) };
     let markup = address::decode(&value);
-    let rewritten = scripts::nested(state, &markup)?;
+    let rewritten = scripts::nested(state, &markup, None)?;
     if rewritten != markup {
         element.set_attribute("srcdoc", &rewritten.replace('&', "&amp;").replace('"', "&quot;"))?;
     }

@@ -170,13 +170,15 @@ fn size(width: Option<Length>, height: Option<Length>) -> String {
         (Some(Pixels(width)), Some(Pixels(height))) => {
             format!("width:{width}px;height:auto;aspect-ratio:{width}/{height};")
         }
+        (None, None) => String::new(),
         (width, height) => {
             let rule = |name, length| match length {
                 None => String::new(),
                 Some(Pixels(pixels)) => format!("{name}:{pixels}px;"),
                 Some(Percent(percent)) => format!("{name}:{percent}%;"),
             };
-            rule("width", width) + &rule("height", height)
+            // What a frame has that says nothing of it (CSS 2.2, section 10.3.2).
+            rule("width", width.or(Some(Pixels(300)))) + &rule("height", height.or(Some(Pixels(150))))
         }
     }
 }
@@ -216,4 +218,129 @@ fn raw(text: &str) -> Cow<'_, str> {
         return text.replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;").into();
     }
     text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::consent::Granted;
+    use crate::filter::html::{Inserts, Page, Rewriter};
+    use crate::filter::tests::{set, settings};
+
+    fn embeds(asks: Asks) -> Embeds {
+        let language = Language::parse("sv").unwrap();
+        Embeds { language, asks, page: "/a?b&c".into(), once: OnPage::default() }
+    }
+
+    fn rewritten(html: &str, embeds: Option<Embeds>) -> String {
+        let settings = Arc::new(settings(set(Vec::new(), &[])));
+        let url = "https://www.example.se/a".parse().unwrap();
+        let page = Page { url, granted: Granted::default(), inserts: Inserts::Nothing, embeds, nonce: None };
+        let mut rewriter = Rewriter::new(&settings, page);
+        let mut out = Vec::new();
+        // A letter a byte, as the rewriter reads it: what is not ours comes out as it went in.
+        rewriter.write(html.as_bytes(), &mut out).unwrap();
+        rewriter.end(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn placeholder(attributes: &str) -> String {
+        let html = format!("a<iframe {attributes} src=//www.youtube.com/embed/x>b</iframe>c");
+        rewritten(&html, Some(embeds(Asks::Yes)))
+    }
+
+    fn start_tag(page: &str) -> &str {
+        page.strip_prefix('a').unwrap().split_once('>').unwrap().0
+    }
+
+    #[test]
+    fn a_placeholder_has_the_size_and_the_names_of_what_it_stands_for() {
+        for (attributes, expected) in [
+            ("width=560 height=315", " style=\"width:560px;height:auto;aspect-ratio:560/315;\""),
+            ("width='100%' height=\"400px\"", " style=\"width:100%;height:400px;\""),
+            ("height=200", " style=\"width:300px;height:200px;\""),
+            ("width=50%", " style=\"width:50%;height:150px;\""),
+            (
+                "width=560 height=315 style=\"width:9em;border:0\"",
+                " style=\"width:560px;height:auto;aspect-ratio:560/315;width:9em;border:0\"",
+            ),
+            ("align=RIGHT", " style=\"float:right;\""),
+            ("class='a b' id=film", " id=\"film\" class=\"a b\""),
+            ("id=\"\"", " id=\"consentry-embed-"),
+        ] {
+            let page = placeholder(attributes);
+            assert!(start_tag(&page).contains(expected), "{attributes}: {page}");
+            assert!(page.ends_with("</consentry-embed>c"), "{page}");
+        }
+        assert!(!start_tag(&placeholder("")).contains(" style="));
+    }
+
+    #[test]
+    fn what_nobody_sees_gets_no_placeholder() {
+        for attributes in [
+            "width=0 height=0",
+            "width=1 height=1",
+            "height=0",
+            "hidden",
+            "style=\"display: none\"",
+            "style='VISIBILITY:hidden'",
+            "style=width:0;height:0",
+        ] {
+            let page = placeholder(attributes);
+            assert!(page.starts_with("a<iframe ") && page.contains("data-consentry-src"), "{page}");
+        }
+    }
+
+    #[test]
+    fn the_pages_own_letters_stay_its_own_and_ours_are_ascii() {
+        let page = placeholder("title='Så \"här\" &amp; där <b>' class=å");
+        assert!(page.contains("lang=\"\">Så &quot;här&quot; &amp; där &lt;b&gt;</p>"), "{page}");
+        assert!(page.contains("class=\"å\"") && page.contains("Visa alltid fr&#229;n YouTube"));
+    }
+
+    #[test]
+    fn every_element_that_shows_something_is_replaced_wherever_it_stands() {
+        for html in [
+            "<iframe src=https://www.youtube.com/embed/x></iframe>",
+            "<iframe class=lazy data-src=https://www.youtube.com/embed/x></iframe>",
+            "<embed src=https://www.youtube.com/v/x type=application/x-shockwave-flash>",
+            "<object data=https://www.youtube.com/v/x><param name=a><p>no Flash</p></object>",
+            "<object><param name=movie value=x><embed src=https://www.youtube.com/v/x></object>",
+            "<noscript><iframe src=https://www.youtube.com/embed/x></iframe></noscript>",
+            "<IFRAME SRC=' https://www.YouTube.com/embed/x '></IFRAME>",
+        ] {
+            let page = rewritten(&format!("{html}<p>after"), Some(embeds(Asks::Yes)));
+            assert_eq!(page.matches("<consentry-embed ").count(), 1, "{page}");
+            assert!(
+                page.contains("https://www.youtube.com/watch?v=x") && page.ends_with("<p>after"),
+                "{page}"
+            );
+            assert!(!page.to_lowercase().contains("<iframe") && !page.contains("<embed"), "{page}");
+        }
+    }
+
+    #[test]
+    fn the_form_leads_to_this_site_and_back_to_the_placeholder() {
+        let page = placeholder("id=film");
+        assert!(page.contains("action=\"/_consent/choices\""), "{page}");
+        assert!(page.contains("name=\"return\" value=\"/a?b&amp;c#film\""), "{page}");
+        let html = "<base href=//cdn.example/><iframe src=//www.youtube.com/embed/x></iframe>";
+        let page = rewritten(html, Some(embeds(Asks::Yes)));
+        assert!(page.contains("action=\"https://www.example.se/_consent/choices\""), "{page}");
+    }
+
+    #[test]
+    fn where_nobody_may_be_asked_there_is_no_form() {
+        let page = rewritten("<iframe src=//www.youtube.com/embed/x></iframe>", Some(embeds(Asks::Nobody)));
+        assert!(page.contains("<consentry-embed ") && !page.contains("<form") && !page.contains("<button"));
+    }
+
+    #[test]
+    fn a_page_in_a_frame_of_its_own_holds_its_embeds_without_placeholder() {
+        let html = "<iframe srcdoc='<iframe src=https://www.youtube.com/embed/x></iframe>'></iframe>";
+        let page = rewritten(html, Some(embeds(Asks::Yes)));
+        assert!(!page.contains("consentry-embed") && page.contains("data-consentry-src"), "{page}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use lol_html::html_content::{ContentType, TextChunk};
 
-use super::{Inserts, Page, Rewriter, State};
+use super::{Embeds, Inserts, Page, Rewriter, State, locked};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::Service;
 
@@ -91,15 +91,17 @@ pub(super) fn marks(service: &Service) -> String {
 
 /// The markup inside `noscript`, in a pass of its own.
 fn noscript(state: &State, text: &str) -> Result<String, super::Failure> {
-    nested(state, text)
+    nested(state, text, state.page.embeds.clone())
 }
 
-/// Rewrites markup that stands inside of something else; nothing is inserted into it.
-pub(super) fn nested(state: &State, markup: &str) -> Result<String, super::Failure> {
+/// Rewrites markup that stands inside of something else; nothing is inserted into it but placeholders, where
+/// `embeds` says so: from a page within an attribute, forms would lead into its frame.
+pub(super) fn nested(state: &State, markup: &str, embeds: Option<Embeds>) -> Result<String, super::Failure> {
     let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(markup);
     let url = state.base.as_ref().unwrap_or(&state.page.url).clone();
-    let page = Page { inserts: Inserts::Nothing, url, ..state.page.clone() };
+    let page = Page { inserts: Inserts::Nothing, embeds, url, ..state.page.clone() };
     let mut rewriter = Rewriter::new(&state.settings, page);
+    locked(&rewriter.state).language.clone_from(&state.language);
     let mut out = Vec::with_capacity(bytes.len());
     rewriter.write(&bytes, &mut out)?;
     rewriter.end(&mut out)?;
