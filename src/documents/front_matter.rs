@@ -256,7 +256,8 @@ impl Fields<'_> {
 
 fn of_parser(error: &saphyr::ScanError) -> Problem {
     let at = error.marker();
-    const HELP: &str = "look here and above for an open quote or bracket, a tab, or a colon in a text without quotes";
+    const HELP: &str =
+        "look here and above for an open quote or bracket, a tab, or a colon in a text without quotes";
     Problem::new(at.line() + 1, at.col() + 1, format!("not YAML: {}", error.info())).help(HELP)
 }
 

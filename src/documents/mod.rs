@@ -16,7 +16,7 @@ use crate::visit::path::CanonicalPath;
 use crate::web::language::{Language, Wishes};
 
 pub use front_matter::{Problem, Read, read, unknown_variables};
-pub use render::Wording;
+pub use render::{Tables, Wording};
 
 /// Whether a document is acknowledged or accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]

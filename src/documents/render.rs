@@ -27,6 +27,8 @@ pub struct Wording<'a> {
     pub shelf: &'a Shelf,
     /// The text.
     pub text: &'a Text,
+    /// What becomes of the tables.
+    pub tables: Tables,
     /// The site's services, for the tables.
     pub services: &'a Set,
     /// The cookies that the site cannot do without, for the tables.
@@ -37,6 +39,15 @@ pub struct Wording<'a> {
     pub look: &'a Look,
     /// How many days choices and acceptances are remembered, for the tables.
     pub own_lifetimes: [u64; 2],
+}
+
+/// What becomes of `{{ services }}` and `{{ cookies }}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tables {
+    /// They list what the site uses.
+    Filled,
+    /// A sentence stands in their place: what is used today says nothing of an earlier version.
+    Left,
 }
 
 /// The hash of the variables stands for a reload that changes nothing else.
@@ -72,6 +83,7 @@ impl Wording<'_> {
         self.shelf.variables.to_string().hash(&mut hasher);
         self.own_lifetimes.hash(&mut hasher);
         self.seen.generation().hash(&mut hasher);
+        self.tables.hash(&mut hasher);
         let language = self.text.language.as_str().into();
         let key = (self.site.into(), self.epoch, hasher.finish(), self.text.hash, language);
         PAGES.get_with(key, || self.render().into())
@@ -87,6 +99,9 @@ impl Wording<'_> {
             own_lifetimes: self.own_lifetimes,
         };
         let markdown = variables::substitute(&self.text.markdown, |name| match name {
+            "services" | "cookies" if self.tables == Tables::Left => {
+                format!("\n\n*{}*\n\n", tables.texts.get("table_in_present"))
+            }
             "services" => format!("\n\n{}\n\n", tables.services_table()),
             "cookies" => format!("\n\n{}\n\n", tables.cookies_table()),
             _ => self.value(name),
@@ -157,6 +172,7 @@ mod tests {
             epoch: 1,
             shelf: &shelf,
             text: &text,
+            tables: Tables::Filled,
             services: &services(Rule::CONSENT),
             necessary: &[],
             seen: &Snapshot::default(),

@@ -10,6 +10,7 @@ mod choices;
 mod documents;
 mod expire;
 mod form;
+mod history;
 mod once;
 mod origin;
 mod receipt;

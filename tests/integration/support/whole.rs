@@ -59,6 +59,15 @@ impl Whole {
         Whole { server, folder }
     }
 
+    /// Stops the proxy, and starts another on the same files.
+    pub async fn restarted(self) -> Self {
+        let Whole { server, folder } = self;
+        server.stop().await;
+        let loaded = config::load(&path_of(&folder), FirstStart::MakeSecrets).unwrap();
+        let server = Server::start(loaded.settings, Clock::system()).await.unwrap();
+        Whole { server, folder }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.addresses()[0]
