@@ -13,6 +13,7 @@ mod embed;
 mod expire;
 mod form;
 pub mod held;
+mod history;
 mod once;
 mod origin;
 mod receipt;
