@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Call, acceptances, answer, shown};
+use super::{Call, acceptances, answer};
 use crate::documents::{Document, Kind, Text, Wording};
 use crate::filter::Body;
 use crate::site::Site;
@@ -51,7 +51,7 @@ pub(super) fn show(call: &Call<'_>, document: &Document) -> Response<Body> {
             Kind::Notice => "acknowledged_at",
             Kind::Agreement => "accepted_at",
         };
-        texts.fill(key, &[("date", &shown(at))])
+        texts.fill(key, &[("date", &texts.moment(at))])
     });
     let values = json!({
         "html": &*html(call.site, text),
