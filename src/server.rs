@@ -20,6 +20,7 @@ use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::observed::{self, Store};
 use crate::own::Own;
+use crate::own::held::Desk;
 use crate::proxy::Proxy;
 use crate::telemetry::{LogFormat, Metrics, UpstreamState};
 use crate::upstream::Upstreams;
@@ -98,9 +99,14 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
+        let own = Own {
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            desk: Desk::default(),
+        };
         let observed = Arc::new(Store::new(observed_file(&settings.ledger)));
         observed.adopt(seen(&settings));
-        let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
         let last = Last::of(&settings);
         let at_start = AtStart {
             ledger: settings.ledger.clone(),

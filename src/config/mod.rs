@@ -61,6 +61,8 @@ pub struct Settings {
     pub upstream_timeouts: upstream::Timeouts,
     /// How much clients may take.
     pub limits: listener::Limits,
+    /// The largest form that is kept while a document is read, in bytes.
+    pub held_form: usize,
     /// The sites.
     pub sites: Sites,
     /// What all this was made from.
@@ -228,6 +230,7 @@ fn without_sites(
         timeouts: proxy.timeouts,
         upstream_timeouts: proxy.upstream_timeouts,
         limits: proxy.limits,
+        held_form: proxy.held_form,
         sites: Sites::default(),
         origin: Origin { main, common, known: Arc::default(), seen: Arc::default(), warnings: Vec::new() },
     };

@@ -68,11 +68,11 @@ impl Facts<'_> {
         ];
         rows.extend(self.necessary.iter().map(|name| {
             let lifetime = self.texts.get("lifetime_site").to_owned();
-            self.necessary_row(written(name), "site_cookie_purpose", lifetime)
+            self.necessary_row(name.to_string(), "site_cookie_purpose", lifetime)
         }));
         rows.extend(used(self.services).flat_map(|service| {
             service.cookies.iter().map(|cookie| Row {
-                name: written(&cookie.name),
+                name: cookie.name.to_string(),
                 cells: vec![
                     self.texts.get(service.category.as_str()).into(),
                     in_language(&cookie.purpose, &self.texts).into(),
@@ -121,10 +121,6 @@ impl Facts<'_> {
     }
 }
 
-fn written(name: &NamePattern) -> String {
-    if name.whole { name.start.to_string() } else { format!("{}*", name.start) }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::HashMap;
@@ -137,23 +133,16 @@ pub(super) mod tests {
     pub(in crate::documents) fn services(rule: Rule) -> Set {
         let texts = |en: &str, sv: &str| services::Texts { en: en.into(), sv: sv.into() };
         let service = Service {
-            id: "acme-stats".into(),
             name: "Acme <Stats>".into(),
             provider: "Acme Inc.".into(),
             country: "US".into(),
-            category: Category::Statistics,
             purpose: texts("Counts visits", "Räknar besök"),
-            urls: Vec::new(),
-            inline: Vec::new(),
             cookies: vec![CookieInfo {
                 name: NamePattern { start: "_acme".into(), whole: false },
                 lifetime: "2y".into(),
                 purpose: texts("Tells visitors apart", "Skiljer besökare åt"),
             }],
-            default: Rule::CONSENT,
-            anonymize: None,
-            globals: Vec::new(),
-            dead_since: None,
+            ..Service::new("acme-stats", Category::Statistics)
         };
         Set::new(vec![service], HashMap::new(), HashMap::from([("acme-stats".into(), rule)]))
     }

@@ -206,13 +206,13 @@ mod tests {
     use super::*;
     use crate::consent::Categories;
     use crate::filter::tests::{service, set};
-    use crate::services::Rule;
+    use crate::services::{Anonymize, Rule};
 
     const NOW: &str = "2026-11-24T12:00:00Z";
 
     fn services() -> Set {
         let mut ga = service("google-analytics", Category::Statistics, &[], &["_ga", "_ga_*"]);
-        ga.anonymize = Some("window.x=1".into());
+        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), urls: Vec::new() });
         let pixel = service("meta-pixel", Category::Marketing, &[], &["_fbp"]);
         set(vec![ga, pixel], &[("google-analytics", Rule::CONSENT)])
     }
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_service_without_identifiers_has_no_cookies() {
         let mut ga = service("google-analytics", Category::Statistics, &[], &["_ga"]);
-        ga.anonymize = Some("window.x=1".into());
+        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), urls: Vec::new() });
         let services = set(vec![ga], &[("google-analytics", Rule::ANONYMIZE)]);
         let dropped = Fate::Drop(Cause::Service("google-analytics"));
         assert_eq!(fate_of(Unknown::Allow, &services, &Granted::all(), "_ga"), dropped);

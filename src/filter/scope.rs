@@ -143,13 +143,16 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
     let held = || judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
-    let cookies: Vec<String> = judged
-        .iter()
-        .filter(|(_, judgement)| *judgement != Judgement::Allow)
-        .flat_map(|(service, _)| &service.cookies)
+    // Who acts without identifiers keeps none.
+    let nameless =
+        || judged.iter().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
+    let cookies: Vec<String> = nameless()
+        .flat_map(|service| &service.cookies)
         .filter(|cookie| !is_necessary(settings, &cookie.name))
-        .map(|cookie| format!("{}{}", cookie.name.start, if cookie.name.whole { "" } else { "*" }))
+        .map(|cookie| cookie.name.to_string())
         .collect();
+    let storage: Vec<String> =
+        nameless().flat_map(|service| &service.storage).map(NamePattern::to_string).collect();
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
@@ -158,7 +161,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
             serde_json::json!({ "categories": categories, "services": services })
         }),
         refused_cookies: cookies.iter().map(String::as_str).collect(),
-        refused_storage: Vec::new(),
+        refused_storage: storage.iter().map(String::as_str).collect(),
         refused_addresses: guard::addresses(
             held().flat_map(|service| &service.urls),
             judged
@@ -171,7 +174,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         anonymize: judged
             .iter()
             .filter(|(_, judgement)| *judgement == Judgement::Anonymize)
-            .filter_map(|(service, _)| service.anonymize.as_deref())
+            .filter_map(|(service, _)| service.anonymize.as_ref()?.script.as_deref())
             .collect(),
     })
 }

@@ -22,12 +22,6 @@ use crate::web::language::Language;
 /// A service, held until agreed to unless it is necessary. Addresses are written `host/path`.
 pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&str]) -> Service {
     Service {
-        id: id.into(),
-        name: id.into(),
-        provider: "".into(),
-        country: "".into(),
-        category,
-        purpose: Texts::default(),
         urls: urls
             .iter()
             .map(|url| {
@@ -35,7 +29,6 @@ pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&s
                 UrlPattern { host: host.into(), path: format!("/{path}").into() }
             })
             .collect(),
-        inline: Vec::new(),
         cookies: cookies
             .iter()
             .map(|name| CookieInfo {
@@ -45,9 +38,7 @@ pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&s
             })
             .collect(),
         default: Rule::CONSENT,
-        anonymize: None,
-        globals: Vec::new(),
-        dead_since: None,
+        ..Service::new(id, category)
     }
 }
 

@@ -6,6 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::held::Held;
 use super::{Call, acceptances, answer};
 use crate::documents::{Document, Kind, Text, Wording};
 use crate::filter::Body;
@@ -18,7 +19,7 @@ use crate::web::texts::direction;
 ///
 /// There is no `form-action`: Chromium holds it against every redirect that follows a form, so a visitor whose
 /// way back leads on to another host, such as a login, would be stuck here. The sanitizer leaves no forms.
-const POLICY: &str =
+pub(super) const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'";
 
 /// The sanitized HTML of one wording, without its page.
@@ -44,8 +45,54 @@ pub(super) fn show(call: &Call<'_>, document: &Document) -> Response<Body> {
         return call.message(StatusCode::NOT_FOUND, Message::NotFound);
     };
     let return_to = call.return_to(call.query.one("return"));
+    page_of(call, document, text, Way::Back(&return_to))
+}
+
+/// The same, with a form that was posted into a gate kept in its page.
+pub(super) fn show_held(call: &Call<'_>, document: &Document, held: &Held<'_>) -> Response<Body> {
+    let Some(text) = document.text(Some(&call.language), &call.visit.wishes) else {
+        return call.message(StatusCode::NOT_FOUND, Message::NotFound);
+    };
+    let mut page = page_of(call, document, text, Way::Held(held));
+    // Programs beside the page are told, too, that nothing has been done.
+    page.headers_mut().insert(CACHE_CONTROL, answer::NO_STORE);
+    page
+}
+
+/// A page that keeps a form which the application could not be given.
+pub(super) fn undelivered(call: &Call<'_>, target: &str, sealed: &str) -> String {
+    let texts = call.look().texts(&call.language);
+    let values = json!({ "target": target, "sealed": sealed });
+    page::held(call.look(), &call.language, texts.get("held_undelivered_title"), values)
+}
+
+/// How one gets on from a document.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// Back to where one came from.
+    Back(&'a str),
+    /// With the form that waits.
+    Held(&'a Held<'a>),
+}
+
+fn page_of(call: &Call<'_>, document: &Document, text: &Text, way: Way<'_>) -> Response<Body> {
     let texts = call.look().texts(&text.language);
-    let asks = asks(call, document);
+    let asks = match way {
+        Way::Back(_) => asks(call, document),
+        Way::Held(_) => Asks::Now,
+    };
+    let return_to = match way {
+        Way::Back(return_to) => return_to,
+        Way::Held(_) => "/",
+    };
+    let held = match way {
+        Way::Back(_) => None,
+        Way::Held(held) => Some(json!({
+            "target": held.target,
+            "sealed": held.sealed,
+            "text": texts.get(held.notice.key()),
+        })),
+    };
     let accepted = acceptances::accepted_at(call, document).filter(|_| asks == Asks::NoMore).map(|at| {
         let key = match document.kind {
             Kind::Notice => "acknowledged_at",
@@ -58,9 +105,10 @@ pub(super) fn show(call: &Call<'_>, document: &Document) -> Response<Body> {
         "version": text.version,
         "text_lang": text.language.as_str(),
         "text_dir": direction(text.language.as_str()),
-        "languages": languages(document, text, &return_to),
+        "languages": languages(document, text, return_to),
         "accepted": accepted,
-        "form": (asks == Asks::Now).then(|| form(call, document, text, &return_to)),
+        "form": (asks == Asks::Now).then(|| form(call, document, text, return_to)),
+        "held": held,
         "contact": contact(call.site),
     });
     let page = page::document(call.look(), &text.language, &text.title, values);
@@ -93,15 +141,16 @@ fn asks(call: &Call<'_>, document: &Document) -> Asks {
 
 fn form(call: &Call<'_>, document: &Document, text: &Text, return_to: &str) -> Value {
     let texts = call.look().texts(&text.language);
-    let [heading, explanation, button] = match document.kind {
-        Kind::Notice => ["acknowledge_heading", "acknowledge_text", "acknowledge"],
-        Kind::Agreement => ["accept_heading", "accept_text", "accept"],
+    let [heading, explanation, button, decline] = match document.kind {
+        Kind::Notice => ["acknowledge_heading", "acknowledge_text", "acknowledge", "acknowledge_not"],
+        Kind::Agreement => ["accept_heading", "accept_text", "accept", "accept_not"],
     };
     let version = acceptances::version(text);
     json!({
         "heading": texts.get(heading),
         "text": texts.get(explanation),
         "button": texts.get(button),
+        "decline": texts.get(decline),
         "document": document.id,
         "token": acceptances::token(call, &document.id, &version),
         "version": version,
@@ -124,7 +173,7 @@ fn languages(document: &Document, present: &Text, return_to: &str) -> Vec<Value>
     document.texts.iter().map(entry).collect()
 }
 
-fn contact(site: &Site) -> String {
+pub(super) fn contact(site: &Site) -> String {
     let party = &site.controller;
     [Some(&party.name), party.address.as_ref(), party.email.as_ref()]
         .into_iter()

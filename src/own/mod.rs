@@ -7,9 +7,11 @@ mod acceptances;
 pub mod answer;
 mod assets;
 mod choices;
+mod declined;
 mod documents;
 mod expire;
 mod form;
+pub mod held;
 mod once;
 mod origin;
 mod receipt;
@@ -46,6 +48,8 @@ pub enum Endpoint<'a> {
     Choices,
     /// `/_consent/acceptances`
     Acceptances,
+    /// `/_consent/declined`
+    Declined,
     /// `/_consent/settings`
     Settings,
     /// `/_consent/assets/NAME.HASH.EXT`
@@ -74,6 +78,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
     Some(match rest {
         "choices" => Endpoint::Choices,
         "acceptances" => Endpoint::Acceptances,
+        "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
@@ -109,6 +114,8 @@ pub struct Own {
     pub clock: Clock,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where forms are held.
+    pub desk: held::Desk,
 }
 
 /// One request to one of the proxy's own addresses.
@@ -140,10 +147,12 @@ impl Own {
             Endpoint::Choices if posts => choices::make(&call, body).await,
             Endpoint::Choices if reads => choices::tell(&call),
             Endpoint::Choices => call.wrong_method("GET, HEAD, POST"),
-            Endpoint::Acceptances if posts => acceptances::accept(&call, body).await,
-            Endpoint::Acceptances => call.wrong_method("POST"),
+            Endpoint::Acceptances if posts => acceptances::answer(&call, body).await,
+            Endpoint::Acceptances if reads => acceptances::look(&call),
+            Endpoint::Acceptances => call.wrong_method("GET, HEAD, POST"),
             Endpoint::Unknown => call.message(StatusCode::NOT_FOUND, Message::NotFound),
             _ if !reads => call.wrong_method("GET, HEAD"),
+            Endpoint::Declined => declined::show(&call),
             Endpoint::Settings => settings::show(&call).await,
             Endpoint::Asset(name) => assets::send(&call, name),
             Endpoint::Document(document) => documents::show(&call, document),

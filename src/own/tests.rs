@@ -16,7 +16,7 @@ use crate::documents::{Kind, Shelf, Text};
 use crate::filter::{self, Banner, body};
 use crate::gate::{self, Crawlers, Gate, Rules, Valid};
 use crate::ledger;
-use crate::services::{CookieInfo, NamePattern, Rule, Service, Set};
+use crate::services::{CookieInfo, NamePattern, Service, Set};
 use crate::site::{Lifetime, Mode, Party};
 use crate::visit::{self, Arrival, ClientAddress, Scheme};
 use crate::web::{Look, Position, Prepared, Theme};
@@ -32,23 +32,16 @@ fn texts(en: &str, sv: &str) -> crate::services::Texts {
 /// One service of the site's own, with a cookie.
 pub(super) fn services() -> Set {
     let service = Service {
-        id: "acme-stats".into(),
         name: "Acme Stats".into(),
         provider: "Acme Inc.".into(),
         country: "US".into(),
-        category: Category::Statistics,
         purpose: texts("Counts visits and pages", "Räknar besök och sidor"),
-        urls: Vec::new(),
-        inline: Vec::new(),
         cookies: vec![CookieInfo {
             name: NamePattern::parse("_acme*").unwrap(),
             lifetime: "2y".into(),
             purpose: texts("Tells visitors apart", "Skiljer besökare åt"),
         }],
-        default: Rule::CONSENT,
-        anonymize: None,
-        globals: Vec::new(),
-        dead_since: None,
+        ..Service::new("acme-stats", Category::Statistics)
     };
     Set::new(vec![service], HashMap::new(), HashMap::new())
 }
@@ -112,6 +105,7 @@ pub(super) fn site() -> Site {
         cookie: NamePattern::parse("PHPSESSID"),
         paths: Vec::new(),
         except: Vec::new(),
+        logout: None,
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
@@ -185,7 +179,11 @@ impl Browser {
         let settings = ledger::Settings { place };
         let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
         ledger.close().await;
-        Browser { site: site(), own: Own { ledger, clock: Clock::fixed(NOW), metrics }, cookie: None }
+        Browser {
+            site: site(),
+            own: Own { ledger, clock: Clock::fixed(NOW), metrics, desk: held::Desk::default() },
+            cookie: None,
+        }
     }
 
     async fn send(&self, request: http::request::Builder, body: &str) -> Answer {
@@ -391,7 +389,7 @@ async fn a_wrong_method_is_told_the_right_one() {
     let browser = Browser::new().await;
     for (path, allowed) in [
         ("/_consent/choices", "GET, HEAD, POST"),
-        ("/_consent/acceptances", "POST"),
+        ("/_consent/acceptances", "GET, HEAD, POST"),
         ("/_consent/settings", "GET, HEAD"),
         ("/cldoc/privacy.htm", "GET, HEAD"),
         ("/.well-known/gpc.json", "GET, HEAD"),

@@ -1,6 +1,7 @@
 //! The path of one request, on one page.
 
 mod access_log;
+mod held;
 pub mod refuse;
 mod reply;
 
@@ -16,6 +17,7 @@ use crate::config;
 use crate::filter::{self, Body};
 use crate::gate::{self, Verdict};
 use crate::listener::{self, Peer, client_address};
+use crate::own::held::Sorted;
 use crate::own::{self, Own};
 use crate::site::{Mode, Site};
 use crate::telemetry::Metrics;
@@ -33,6 +35,7 @@ pub struct Proxy {
     own: Own,
     clock: Clock,
     metrics: Arc<Metrics>,
+    sent: held::Sent,
 }
 
 impl listener::App for Proxy {
@@ -64,7 +67,7 @@ impl Proxy {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Proxy { settings, upstreams, own, clock, metrics }
+        Proxy { settings, upstreams, own, clock, metrics, sent: held::Sent::default() }
     }
 
     fn line(
@@ -105,7 +108,7 @@ impl Proxy {
             line.count_for(site);
         }
         let mut answer = match site.mode {
-            Mode::Enforce => self.enforce(site, &visit, request, line).await,
+            Mode::Enforce => self.enforce(settings, site, &visit, request, line).await,
             Mode::Observe => {
                 observe(site, &visit);
                 self.pass(site, &visit, request, line).await
@@ -118,9 +121,10 @@ impl Proxy {
 
     async fn enforce(
         &self,
-        site: &Site,
+        settings: &config::Settings,
+        site: &Arc<Site>,
         visit: &Visit,
-        mut request: Request<Body>,
+        request: Request<Body>,
         line: &mut Line,
     ) -> Response<Body> {
         // Before the gate: documents and choices must be reachable without any acceptance.
@@ -128,12 +132,18 @@ impl Proxy {
             line.hand_to(By::Own);
             return self.own.answer(endpoint, site, visit, request).await;
         }
+        let most = settings.held_form;
+        let mut request = match own::held::sort(visit, request, most).await {
+            Sorted::Request(request) => request,
+            Sorted::Carrier(carrier) => return self.deliver(site, visit, carrier, line).await,
+            Sorted::Broken => return reply::broken_form(site, visit),
+        };
         let verdict = gate::decide(&site.gate, visit);
         line.gate(verdict.reason());
         let permit = match verdict {
             Verdict::Admit(permit) => permit,
             Verdict::ShowDocument(gate) => return reply::see_document(visit, gate),
-            Verdict::HoldForm(gate) => return reply::form_held(site, visit, gate),
+            Verdict::HoldForm(gate) => return self.own.hold(site, visit, gate, request, most).await,
             Verdict::Refuse(gate) => return reply::acceptance_missing(gate),
         };
         let plan = filter::prepare(&site.filter, visit, request.headers_mut());

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::matcher::Matcher;
-use super::{CookieInfo, NamePattern, Rule, Service, Texts, UrlPattern};
+use super::{Anonymize, CookieInfo, Embed, EmbedKind, NamePattern, Rule, Service, Texts, UrlPattern};
 use crate::consent::Category;
 
 /// Services, and the matchers that find them in time that does not grow with their number.
@@ -89,6 +89,8 @@ struct RawService {
     #[serde(default)]
     anonymize: Option<Box<str>>,
     #[serde(default)]
+    embed: Option<EmbedKind>,
+    #[serde(default)]
     dead_since: Option<Box<str>>,
 }
 
@@ -130,9 +132,11 @@ impl From<RawService> for Service {
             inline: raw.inline,
             cookies: raw.cookies.into_iter().filter_map(cookie).collect(),
             default,
-            anonymize: raw.anonymize,
+            anonymize: raw.anonymize.map(|script| Anonymize { script: Some(script), urls: Vec::new() }),
+            embed: raw.embed.map(|kind| Embed { kind, marks: Vec::new() }),
             globals: raw.globals,
             dead_since: raw.dead_since,
+            ..Service::new("", raw.category)
         }
     }
 }

@@ -19,6 +19,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("settings.html", include_str!("pages/settings.html")),
         ("choices_form.html", include_str!("pages/choices_form.html")),
         ("document.html", include_str!("pages/document.html")),
+        ("held.html", include_str!("pages/held.html")),
+        ("declined.html", include_str!("pages/declined.html")),
         ("message.html", include_str!("pages/message.html")),
         ("tables.html", include_str!("pages/tables.html")),
     ] {

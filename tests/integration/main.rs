@@ -22,6 +22,7 @@ mod embeds;
 mod floods;
 mod forwarding;
 mod fragments;
+mod held;
 mod hsts;
 mod kit;
 mod listeners;

@@ -143,6 +143,9 @@ pub(in crate::config) struct Gate {
     /// The paths that it leaves open.
     #[serde(default)]
     pub(in crate::config) except: Vec<PathRule>,
+    /// Where who declines the document can log out, such as /logout; `except` must leave it open.
+    #[schemars(regex(pattern = "^/"))]
+    pub(in crate::config) logout: Option<String>,
 }
 
 /// The question for agreement, and the pages that look like it.

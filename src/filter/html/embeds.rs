@@ -91,7 +91,7 @@ pub(super) fn treat(
 
 /// Whether a service shows something to the visitor.
 fn shows(service: &Service) -> bool {
-    matches!(&*service.id, "youtube" | "vimeo" | "google-maps")
+    service.embed.is_some()
 }
 
 /// What differs between the placeholders of a page.
