@@ -12,6 +12,7 @@ mod documents;
 mod expire;
 mod form;
 pub mod held;
+mod history;
 mod once;
 mod origin;
 mod receipt;

@@ -50,9 +50,9 @@ pub(super) fn blank_form(site: &Site, language: &Language) -> String {
 
 /// The optional categories, each with the services of the site that agreeing to it lets act.
 fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
-    let services = &site.filter.services;
+    let (services, seen) = (&site.filter.services, &site.filter.observed.snapshot());
     let of = |category: Category| {
-        let optional = tables::used(services)
+        let optional = tables::used(services, seen)
             .filter(move |service| service.category == category && tables::is_optional(services, service));
         optional.map(move |service| {
             json!({

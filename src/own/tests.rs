@@ -67,6 +67,7 @@ fn shelf() -> Shelf {
     let privacy = Document {
         id: "privacy".into(),
         kind: Kind::Notice,
+        earlier: Vec::new(),
         path: CanonicalPath::of("/cldoc/privacy.htm"),
         texts: vec![
             text("sv", "Cookies och integritetsinformation", SWEDISH, 1),
@@ -74,13 +75,14 @@ fn shelf() -> Shelf {
         ],
     };
     let draft = Document {
+        earlier: Vec::new(),
         id: "draft".into(),
         kind: Kind::Agreement,
         path: CanonicalPath::of("/draft"),
         texts: Vec::new(),
     };
     let variables = json!({"controller": {"name": "Exempelbyrån AB", "email": "dataskydd@example.se"}});
-    Shelf { documents: vec![privacy, draft], variables: Arc::new(variables) }
+    Shelf { documents: vec![privacy, draft], variables: Arc::new(variables), gaps: Vec::new() }
 }
 
 fn look() -> Look {
