@@ -198,8 +198,3 @@ fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
     site.filter.look.language(&wishes).clone()
 }
-
-/// A moment as our pages show it.
-fn shown(at: crate::clock::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}

@@ -7,6 +7,7 @@ mod ascii;
 mod banner;
 mod contrast;
 mod embed;
+mod grammar;
 pub mod guard;
 pub mod language;
 mod pack;

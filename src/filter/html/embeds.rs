@@ -56,7 +56,7 @@ pub(super) fn treat(
     if !shows(service) || !matches!(tag, "iframe" | "embed" | "object") || !is_visible(element) {
         return Standing::Held;
     }
-    let Some(url) = address::resolve(value, state.base.as_ref().unwrap_or(&state.page.url)) else {
+    let Some(url) = address::resolve(value, state.base().unwrap_or(&state.page.url)) else {
         return Standing::Held;
     };
     let embed = Name::of_embed(&service.id, url.as_str());
@@ -109,7 +109,7 @@ fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'
     let page = Name::of_page(&embeds.page).to_string();
     let return_to = format!("{}#{}", embeds.page, shape.anchor);
     // A `<base>` would lead the form elsewhere.
-    let origin = state.base.as_ref().map(|_| state.page.url.origin().ascii_serialization());
+    let origin = state.base().map(|_| state.page.url.origin().ascii_serialization());
     let offer = match embeds.asks {
         Asks::Nobody => Offer::None,
         Asks::Yes => Offer::Form {
@@ -237,7 +237,9 @@ mod tests {
     fn rewritten(html: &str, embeds: Option<Embeds>) -> String {
         let settings = Arc::new(settings(set(Vec::new(), &[])));
         let url = "https://www.example.se/a".parse().unwrap();
-        let page = Page { url, granted: Granted::default(), inserts: Inserts::Nothing, embeds, nonce: None };
+        let granted = Granted::default();
+        let scope = crate::filter::scope::Scope::of_granted(&settings, &granted);
+        let page = Page { url, granted, inserts: Inserts::Nothing, embeds, nonce: None, scope };
         let mut rewriter = Rewriter::new(&settings, page);
         let mut out = Vec::new();
         // A letter a byte, as the rewriter reads it: what is not ours comes out as it went in.
