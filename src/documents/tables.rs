@@ -71,7 +71,7 @@ impl Facts<'_> {
             self.necessary_row(name.to_string(), "site_cookie_purpose", lifetime)
         }));
         rows.extend(used(self.services).flat_map(|service| {
-            service.cookies.iter().map(|cookie| Row {
+            service.cookies.iter().chain(&service.foreign_cookies).map(|cookie| Row {
                 name: cookie.name.to_string(),
                 cells: vec![
                     self.texts.get(service.category.as_str()).into(),
