@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::claims::{self, Candidate, Origin, Spot};
-use super::files::Files;
+use super::files::{Files, Listing};
 use super::problem::Problem;
 use super::resolve::{self, Library, Scope, Shared, at};
 use super::seen::Fingerprint;
@@ -24,6 +24,7 @@ pub(super) struct Entry {
     pub(super) start: Spot,
     is_filled_in: bool,
     files: Vec<(PathBuf, Fingerprint)>,
+    listings: Vec<Listing>,
     common: Arc<Common>,
     warnings: Vec<Problem>,
 }
@@ -125,6 +126,7 @@ impl Reading<'_> {
             return Some(Candidate { path, entry, origin: Origin::Unchanged });
         }
         let (problems, looks) = (self.files.problems.len(), self.files.looks.len());
+        self.files.listings.clear();
         let entry = self.read(&path);
         let mut noted = self.files.problems.split_off(problems);
         if let Some(before) = self.before
@@ -138,13 +140,18 @@ impl Reading<'_> {
         let warnings = noted.clone();
         self.files.problems.append(&mut noted);
         let files = self.files.looks.split_off(looks);
-        let entry = Arc::new(Entry { warnings, files, ..entry? });
+        let listings = std::mem::take(&mut self.files.listings);
+        let entry = Arc::new(Entry { warnings, files, listings, ..entry? });
         Some(Candidate { path, entry, origin: Origin::Read })
     }
 
     fn is_current(&mut self, entry: &Entry) -> bool {
         (Arc::ptr_eq(&entry.common, self.common) || entry.common == *self.common)
             && entry.files.iter().all(|(path, found)| self.files.look(path) == *found)
+            && entry
+                .listings
+                .iter()
+                .all(|before| self.files.list(&before.folder, &before.start, before.end) == before.found)
     }
 
     fn read(&mut self, path: &Path) -> Option<Entry> {
@@ -171,6 +178,7 @@ impl Reading<'_> {
             start: spot(tree.spot),
             is_filled_in: resolved.is_filled_in,
             files: Vec::new(),
+            listings: Vec::new(),
             common: Arc::clone(self.common),
             warnings: Vec::new(),
         })

@@ -256,7 +256,9 @@ impl Fields<'_> {
 
 fn of_parser(error: &saphyr::ScanError) -> Problem {
     let at = error.marker();
-    Problem::new(at.line() + 1, at.col() + 1, error.info())
+    const HELP: &str =
+        "look here and above for an open quote or bracket, a tab, or a colon in a text without quotes";
+    Problem::new(at.line() + 1, at.col() + 1, format!("not YAML: {}", error.info())).help(HELP)
 }
 
 /// The line and the column of a byte offset, both from 1.

@@ -5,6 +5,7 @@ mod render;
 pub(crate) mod tables;
 mod variables;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::visit::path::CanonicalPath;
 use crate::web::language::{Language, Wishes};
 
 pub use front_matter::{Problem, Read, read, unknown_variables};
-pub use render::Wording;
+pub use render::{Tables, Wording};
 
 /// Whether a document is acknowledged or accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -68,6 +69,19 @@ pub struct Document {
     pub path: CanonicalPath,
     /// The texts that are filled in, the site's fallback language first; empty: nothing is published.
     pub texts: Vec<Text>,
+    /// Texts of earlier versions, which stay readable; those of one version stand together, the newest first.
+    pub earlier: Vec<Text>,
+}
+
+/// A text that is missing: who reads this language gets the document in another, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The document's name.
+    pub document: Box<str>,
+    /// The language.
+    pub language: Language,
+    /// The file that should be filled in; none: the site names no file for this language.
+    pub file: Option<PathBuf>,
 }
 
 /// The documents of one site, and the settings that their `{{ … }}` may name.
@@ -75,6 +89,8 @@ pub struct Document {
 pub struct Shelf {
     /// In the order of the YAML.
     pub documents: Vec<Document>,
+    /// What of them is not filled in.
+    pub gaps: Vec<Gap>,
     /// `controller`, `processor`, `site`, `hosts`. The tables `services` and `cookies` are made when a text is
     /// rendered, in its language.
     pub variables: Arc<serde_json::Value>,
@@ -100,6 +116,15 @@ impl Document {
             asked.cloned().map_or_else(|| wishes.clone(), |language| wishes.clone().led_by(language));
         let chosen = wished.choose(available);
         self.texts.iter().find(|text| Some(&text.language) == chosen).or(self.texts.first())
+    }
+
+    /// The text of an earlier version, in the language asked for or wished, else in the first that it has.
+    pub fn earlier(&self, version: &str, asked: Option<&Language>, wishes: &Wishes) -> Option<&Text> {
+        let texts = || self.earlier.iter().filter(|text| &*text.version == version);
+        let wished =
+            asked.cloned().map_or_else(|| wishes.clone(), |language| wishes.clone().led_by(language));
+        let chosen = wished.choose(texts().map(|text| &text.language));
+        texts().find(|text| Some(&text.language) == chosen).or_else(|| texts().next())
     }
 
     /// The text of this wording, named by the first 128 bits of its hash.

@@ -9,6 +9,7 @@ use pulldown_cmark::{Options, Parser, html};
 
 use super::tables::Facts;
 use super::{Shelf, Text, variables};
+use crate::observed::Snapshot;
 use crate::services::{NamePattern, Set};
 use crate::web::Look;
 
@@ -26,14 +27,27 @@ pub struct Wording<'a> {
     pub shelf: &'a Shelf,
     /// The text.
     pub text: &'a Text,
+    /// What becomes of the tables.
+    pub tables: Tables,
     /// The site's services, for the tables.
     pub services: &'a Set,
     /// The cookies that the site cannot do without, for the tables.
     pub necessary: &'a [NamePattern],
+    /// What the site's traffic showed, for the tables.
+    pub seen: &'a Snapshot,
     /// How the site's pages look and speak.
     pub look: &'a Look,
     /// How many days choices and acceptances are remembered, for the tables.
     pub own_lifetimes: [u64; 2],
+}
+
+/// What becomes of `{{ services }}` and `{{ cookies }}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tables {
+    /// They list what the site uses.
+    Filled,
+    /// A sentence stands in their place: what is used today says nothing of an earlier version.
+    Left,
 }
 
 /// The hash of the variables stands for a reload that changes nothing else.
@@ -46,6 +60,7 @@ static PAGES: LazyLock<Cache<Key, Arc<str>>> = LazyLock::new(|| {
 
 static SANITIZER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     let mut sanitizer = ammonia::Builder::default();
+    sanitizer.add_tag_attributes("td", ["data-label"]);
     sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
     // Narrow windows show tables as lists; the roles keep them tables for those who listen.
     for (tag, roles) in [
@@ -67,6 +82,8 @@ impl Wording<'_> {
         let mut hasher = DefaultHasher::new();
         self.shelf.variables.to_string().hash(&mut hasher);
         self.own_lifetimes.hash(&mut hasher);
+        self.seen.generation().hash(&mut hasher);
+        self.tables.hash(&mut hasher);
         let language = self.text.language.as_str().into();
         let key = (self.site.into(), self.epoch, hasher.finish(), self.text.hash, language);
         PAGES.get_with(key, || self.render().into())
@@ -76,11 +93,15 @@ impl Wording<'_> {
         let tables = Facts {
             services: self.services,
             necessary: self.necessary,
+            seen: self.seen,
             controller: &self.look.controller,
             texts: self.look.texts(&self.text.language),
             own_lifetimes: self.own_lifetimes,
         };
         let markdown = variables::substitute(&self.text.markdown, |name| match name {
+            "services" | "cookies" if self.tables == Tables::Left => {
+                format!("\n\n*{}*\n\n", tables.texts.get("table_in_present"))
+            }
             "services" => format!("\n\n{}\n\n", tables.services_table()),
             "cookies" => format!("\n\n{}\n\n", tables.cookies_table()),
             _ => self.value(name),
@@ -145,14 +166,16 @@ mod tests {
             markdown: markdown.into(),
         };
         let variables = json!({"controller": {"name": "A & B <i>*x*</i>", "email": "a@b.se"}});
-        let shelf = Shelf { documents: Vec::new(), variables: Arc::new(variables) };
+        let shelf = Shelf { variables: Arc::new(variables), ..Shelf::default() };
         Wording {
             site: "shop",
             epoch: 1,
             shelf: &shelf,
             text: &text,
+            tables: Tables::Filled,
             services: &services(Rule::CONSENT),
             necessary: &[],
+            seen: &Snapshot::default(),
             look: &look(),
             own_lifetimes: [180, 400],
         }

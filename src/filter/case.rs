@@ -10,9 +10,9 @@ use super::caching::{self, Epoch, Revalidated};
 use super::encoding::Coding;
 use super::headers::{self, Hint};
 use super::judge::{Judgement, judge};
-use super::own_csp::{self, Forms, Inserted};
+use super::own_csp;
 use super::scope::{self, Scope};
-use super::{Banner, Settings, cookies, html, page};
+use super::{Settings, cookies, html, page};
 use crate::visit::Visit;
 
 /// What all filters of one answer ask.
@@ -70,6 +70,7 @@ impl<'a> Case<'a> {
             inserts: self.inserts,
             embeds: Some(page::embeds(self.settings, self.visit)),
             nonce,
+            scope: self.scope,
         }
     }
 
@@ -103,7 +104,7 @@ impl<'a> Case<'a> {
 
     /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
     fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
-        let nonce = own_csp::admit(headers, self.inserted());
+        let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts));
         if let Some(policy) = &self.scope.policy
             && !headers.get_all(CONTENT_SECURITY_POLICY).iter().any(|present| present == policy)
         {
@@ -112,27 +113,10 @@ impl<'a> Case<'a> {
         nonce
     }
 
-    fn inserted(&self) -> Inserted<'_> {
-        let script = Some(&*self.scope.guard_source);
-        let [link, banner, embed] = &self.scope.style_sources;
-        match &self.inserts {
-            html::Inserts::Nothing => Inserted::default(),
-            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
-                Inserted { script, styles: [Some(link), Some(banner), Some(embed)], forms: Forms::ToItself }
-            }
-            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
-                Inserted { script, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
-            }
-            html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
-                Inserted { script, styles: [None, None, Some(embed)], forms: Forms::ToItself }
-            }
-        }
-    }
-
     /// Whether a hint of a `Link:` header may be followed.
     fn may(&self, hint: Hint, target: &str) -> bool {
         // What is no address leads nowhere.
-        let Ok(address) = self.address().join(target) else { return true };
+        let Some(address) = self.address().join(target).ok().and_then(html::plain) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
         match hint {

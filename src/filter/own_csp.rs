@@ -39,7 +39,10 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
         let values: Vec<HeaderValue> = headers
             .get_all(&name)
             .into_iter()
-            .map(|value| amended(value, inserted, nonce.as_deref()).unwrap_or_else(|| value.clone()))
+            .map(|value| {
+                let amended = value.to_str().ok().and_then(|text| amended(text, inserted, nonce.as_deref()));
+                amended.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or_else(|| value.clone())
+            })
             .collect();
         headers.remove(&name);
         for value in values {
@@ -49,12 +52,10 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
     nonce
 }
 
-/// The header with every policy in it amended; nothing where all of them stay as they are.
-fn amended(value: &HeaderValue, inserted: Inserted<'_>, nonce: Option<&str>) -> Option<HeaderValue> {
+/// The text with every policy in it amended; nothing where all of them stay as they are.
+pub fn amended(value: &str, inserted: Inserted<'_>, nonce: Option<&str>) -> Option<String> {
     let mut changed = false;
     let policies: Vec<String> = value
-        .to_str()
-        .ok()?
         .split(',')
         .map(|text| {
             let mut policy = Policy::parse(text);
@@ -63,7 +64,7 @@ fn amended(value: &HeaderValue, inserted: Inserted<'_>, nonce: Option<&str>) -> 
             if policy.is_amended { policy.to_string() } else { text.to_owned() }
         })
         .collect();
-    changed.then(|| HeaderValue::from_str(&policies.join(",")).ok()).flatten()
+    changed.then(|| policies.join(","))
 }
 
 fn policies(value: &str) -> impl Iterator<Item = Policy<'_>> {

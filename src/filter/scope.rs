@@ -10,7 +10,8 @@ use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use super::judge::{Judgement, judge};
-use super::{Settings, UnknownThirdParties, csp};
+use super::own_csp::{Forms, Inserted};
+use super::{Banner, Settings, UnknownThirdParties, csp, html};
 use crate::consent::Granted;
 use crate::services::{NamePattern, Service};
 use crate::visit::Visit;
@@ -91,6 +92,11 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
 }
 
 impl Scope {
+    /// The scope of visitors who granted this and loaded nothing once; not kept.
+    pub fn of_granted(settings: &Settings, granted: &Granted) -> Arc<Scope> {
+        Arc::new(Scope::new(settings, granted, false))
+    }
+
     fn new(settings: &Settings, granted: &Granted, has_chosen: bool) -> Self {
         let (mut acting, mut held) = (Hosts::default(), Hosts::default());
         acting.0.extend(settings.hosts.iter().cloned());
@@ -116,6 +122,24 @@ impl Scope {
     /// stops it.
     pub fn may_connect(&self, host: &str) -> bool {
         self.acting.cover(host) || !self.held.cover(host) && self.unknown == Unknown::Connects
+    }
+
+    /// What a page with these inserts holds of ours, and its policies must let in.
+    pub fn inserted(&self, inserts: &html::Inserts) -> Inserted<'_> {
+        let script = Some(&*self.guard_source);
+        let [link, banner, embed] = &self.style_sources;
+        match inserts {
+            html::Inserts::Nothing => Inserted::default(),
+            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
+                Inserted { script, styles: [Some(link), Some(banner), Some(embed)], forms: Forms::ToItself }
+            }
+            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
+                Inserted { script, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
+            }
+            html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
+                Inserted { script, styles: [None, None, Some(embed)], forms: Forms::ToItself }
+            }
+        }
     }
 
     fn weight(&self) -> usize {

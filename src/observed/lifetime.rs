@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long a cookie lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lifetime {
     /// Until the browser is closed.
     Session,

@@ -7,8 +7,9 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::held::Held;
-use super::{Call, acceptances, answer, shown};
-use crate::documents::{Document, Kind, Text, Wording};
+use super::history::{self, Age};
+use super::{Call, acceptances, answer};
+use crate::documents::{Document, Kind, Tables, Text, Wording};
 use crate::filter::Body;
 use crate::site::Site;
 use crate::web::language::Language;
@@ -24,14 +25,21 @@ pub(super) const POLICY: &str =
 
 /// The sanitized HTML of one wording, without its page.
 pub(super) fn html(site: &Site, text: &Text) -> Arc<str> {
+    html_with(site, text, Tables::Filled)
+}
+
+/// The same, of any version.
+pub(super) fn html_with(site: &Site, text: &Text, tables: Tables) -> Arc<str> {
     let days = |lifetime: std::time::Duration| lifetime.as_secs() / 86_400;
     Wording {
         site: &site.name,
         epoch: site.filter.epoch,
         shelf: &site.documents,
         text,
+        tables,
         services: &site.filter.services,
         necessary: &site.filter.cookies.necessary,
+        seen: &site.filter.observed.snapshot(),
         look: &site.filter.look,
         own_lifetimes: [days(site.lifetime.agreed.max(site.lifetime.refused)), acceptances::DAYS],
     }
@@ -44,6 +52,9 @@ pub(super) fn show(call: &Call<'_>, document: &Document) -> Response<Body> {
     let Some(text) = document.text(asked.as_ref(), &call.visit.wishes) else {
         return call.message(StatusCode::NOT_FOUND, Message::NotFound);
     };
+    if let Some(version) = call.query.one("version").filter(|version| **version != *text.version) {
+        return history::show(call, document, version);
+    }
     let return_to = call.return_to(call.query.one("return"));
     page_of(call, document, text, Way::Back(&return_to))
 }
@@ -98,7 +109,7 @@ fn page_of(call: &Call<'_>, document: &Document, text: &Text, way: Way<'_>) -> R
             Kind::Notice => "acknowledged_at",
             Kind::Agreement => "accepted_at",
         };
-        texts.fill(key, &[("date", &shown(at))])
+        texts.fill(key, &[("date", &texts.moment(at))])
     });
     let values = json!({
         "html": &*html(call.site, text),
@@ -106,17 +117,24 @@ fn page_of(call: &Call<'_>, document: &Document, text: &Text, way: Way<'_>) -> R
         "text_lang": text.language.as_str(),
         "text_dir": direction(text.language.as_str()),
         "languages": languages(document, text, return_to),
+        "about": history::about(call, text, Age::Present),
+        "present": Value::Null,
+        "earlier": history::earlier(call, document, text),
         "accepted": accepted,
         "form": (asks == Asks::Now).then(|| form(call, document, text, return_to)),
         "held": held,
         "contact": contact(call.site),
     });
     let page = page::document(call.look(), &text.language, &text.title, values);
-    let mut answer = answer::page(StatusCode::OK, POLICY, page);
-    let headers = answer.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    let mut answer = with_language(answer::page(StatusCode::OK, POLICY, page), text);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    answer
+}
+
+/// An answer that says which language its text is in.
+pub(super) fn with_language(mut answer: Response<Body>, text: &Text) -> Response<Body> {
     if let Ok(language) = HeaderValue::from_str(text.language.as_str()) {
-        headers.insert(CONTENT_LANGUAGE, language);
+        answer.headers_mut().insert(CONTENT_LANGUAGE, language);
     }
     answer
 }
@@ -159,18 +177,25 @@ fn form(call: &Call<'_>, document: &Document, text: &Text, return_to: &str) -> V
 }
 
 fn languages(document: &Document, present: &Text, return_to: &str) -> Vec<Value> {
-    let entry = |text: &Text| {
-        let tag = text.language.as_str();
+    document.texts.iter().map(|text| entry(text, present, &[("return", return_to)])).collect()
+}
+
+/// One language of the switcher; `more` goes into its address, `return` only there, not into what search engines keep.
+pub(super) fn entry(text: &Text, present: &Text, more: &[(&str, &str)]) -> Value {
+    let tag = text.language.as_str();
+    let address = |more: &mut dyn Iterator<Item = &(&str, &str)>| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("lang", tag).append_pair("return", return_to);
-        json!({
-            "tag": tag,
-            "name": endonym(tag),
-            "href": format!("?{}", query.finish()),
-            "is_present": text.language == present.language,
-        })
+        query.append_pair("lang", tag);
+        more.for_each(|(name, value)| _ = query.append_pair(name, value));
+        format!("?{}", query.finish())
     };
-    document.texts.iter().map(entry).collect()
+    json!({
+        "tag": tag,
+        "name": endonym(tag),
+        "href": address(&mut more.iter()),
+        "alternate": address(&mut more.iter().filter(|(name, _)| *name != "return")),
+        "is_present": text.language == present.language,
+    })
 }
 
 pub(super) fn contact(site: &Site) -> String {

@@ -9,9 +9,11 @@ mod assets;
 mod choices;
 mod declined;
 mod documents;
+mod embed;
 mod expire;
 mod form;
 pub mod held;
+mod history;
 mod once;
 mod origin;
 mod receipt;
@@ -52,6 +54,8 @@ pub enum Endpoint<'a> {
     Declined,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/embed`
+    Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
     Asset(&'a str),
     /// A document, at its own path.
@@ -80,6 +84,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "acceptances" => Endpoint::Acceptances,
         "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
+        "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
 }
@@ -154,6 +159,7 @@ impl Own {
             _ if !reads => call.wrong_method("GET, HEAD"),
             Endpoint::Declined => declined::show(&call),
             Endpoint::Settings => settings::show(&call).await,
+            Endpoint::Embed => embed::show(&call),
             Endpoint::Asset(name) => assets::send(&call, name),
             Endpoint::Document(document) => documents::show(&call, document),
             Endpoint::GlobalPrivacyControl => assets::global_privacy_control(),
@@ -196,9 +202,4 @@ fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let asked = asked.and_then(|tag| Language::parse(tag).ok());
     let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
     site.filter.look.language(&wishes).clone()
-}
-
-/// A moment as our pages show it.
-fn shown(at: crate::clock::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

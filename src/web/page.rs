@@ -218,12 +218,12 @@ pub(crate) fn choices_form(look: &Look, language: &Language, values: Value) -> S
     templates::render("choices_form.html", &merged([values, frame]))
 }
 
-/// A document's page. `values`: `html`, `version`, `text_lang`, `text_dir`, `languages`, `accepted`, `form`,
-/// `held`, `contact`.
+/// A document's page. `values`: `html`, `version`, `text_lang`, `text_dir`, `languages`, `about`, `present`,
+/// `earlier`, `accepted`, `form`, `held`, `contact`, and `indexed: false` for what search engines should not keep.
 pub(crate) fn document(look: &Look, language: &Language, title: &str, values: Value) -> String {
     let texts = look.texts(language);
     let frame = frame(look, &texts, language, title);
-    templates::render("document.html", &merged([json!({ "indexed": true }), values, frame]))
+    templates::render("document.html", &merged([json!({ "indexed": true }), frame, values]))
 }
 
 /// A page that keeps a form which could not be sent on. `values`: `target`, `sealed`.

@@ -18,6 +18,7 @@ mod commands;
 mod connections;
 mod curl;
 mod deploy;
+mod documents;
 mod embeds;
 mod floods;
 mod forwarding;

@@ -7,6 +7,9 @@
 use memchr::memchr;
 use memchr::memmem::find;
 
+use super::places::{self, Holds};
+use super::{code, css};
+
 /// What comes after the bytes that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -55,9 +58,8 @@ pub(super) enum Place {
 }
 
 /// What a tag means to the look ahead.
+#[derive(Clone, Copy)]
 enum Meaning {
-    /// Nothing can be loaded by it.
-    Passes,
     /// It may load something, if an attribute says so.
     MayLoad,
     /// The same, and what is loaded is a part of it, up to its end tag.
@@ -196,21 +198,30 @@ fn end_of_comment(rest: &[u8]) -> Option<usize> {
 fn start_tag(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
     let name_end = page.iter().skip(1).position(|byte| is_blank(*byte) || matches!(byte, b'/' | b'>'));
     let Some(name) = name_end.and_then(|end| page.get(1..end + 1)) else { return Token::Unfinished };
-    let meaning = meaning(name);
+    let mut buffer = [0; 16];
+    let tag = lower(name, &mut buffer);
+    let meaning = meaning(tag);
+    let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_));
     let mut is_doubtful = false;
     let end = tag_end(page, 1 + name.len(), |name, value| {
-        is_doubtful |=
-            !matches!(meaning, Meaning::Passes) && loads(name) && !all_harmless(name, value, &is_harmless);
+        is_doubtful |= decides && !is_doubtful && is_in_doubt(tag, name, value, &is_harmless);
     });
     let Some(end) = end else { return Token::Unfinished };
     let reads = match meaning {
-        Meaning::Passes => Reads::Nothing,
         Meaning::MayLoad | Meaning::MayHold(_) if !is_doubtful => Reads::Nothing,
         Meaning::MayLoad | Meaning::Counts => Reads::Tag,
         Meaning::MayHold(name) | Meaning::Contains(name) => Reads::Element(name),
         Meaning::Rest => Reads::Rest,
     };
     Token::Tag(end, reads)
+}
+
+/// A name in lower case, if it is no longer than any that matters; else nothing.
+fn lower<'a, const N: usize>(name: &[u8], buffer: &'a mut [u8; N]) -> &'a [u8] {
+    let Some(lower) = buffer.get_mut(..name.len()) else { return b"" };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    lower
 }
 
 /// Which end of an element a whole tag is, and the element's name in lower case.
@@ -231,12 +242,8 @@ pub(super) fn attribute<'a>(tag: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
     found
 }
 
-fn meaning(name: &[u8]) -> Meaning {
-    let mut lower = [0; 10];
-    let Some(lower) = lower.get_mut(..name.len()) else { return Meaning::Passes };
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    match &*lower {
+fn meaning(lower: &[u8]) -> Meaning {
+    match lower {
         b"script" => Meaning::Contains("script"),
         b"noscript" => Meaning::Contains("noscript"),
         b"iframe" => Meaning::Contains("iframe"),
@@ -253,43 +260,47 @@ fn meaning(name: &[u8]) -> Meaning {
         b"object" => Meaning::MayHold("object"),
         b"video" => Meaning::MayHold("video"),
         b"audio" => Meaning::MayHold("audio"),
-        b"img" | b"image" | b"use" | b"feimage" | b"source" | b"track" | b"embed" | b"frame" | b"input"
-        | b"link" | b"meta" | b"body" | b"table" | b"td" | b"th" => Meaning::MayLoad,
-        _ => Meaning::Passes,
+        _ => Meaning::MayLoad,
     }
 }
 
-/// Whether an attribute of this name can make a browser, or a lazy loader, load something.
-fn loads(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 14] = [
-        b"src",
-        b"href",
-        b"srcset",
-        b"imagesrcset",
-        b"data",
-        b"data-src",
-        b"data-srcset",
-        b"data-lazy-src",
-        b"lowsrc",
-        b"poster",
-        b"background",
-        b"classid",
-        b"codebase",
-        b"http-equiv",
-    ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+/// Whether an attribute may make a browser, or a lazy loader, load from a service.
+fn is_in_doubt(tag: &[u8], name: &[u8], value: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> bool {
+    let mut buffer = [0; 32];
+    // A long name is one that scripts have made up; those that load begin alike.
+    let name = match name.get(..32) {
+        None => lower(name, &mut buffer),
+        Some(start) if start.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data-")) => {
+            b"data-lazy"
+        }
+        Some(_) => return false,
+    };
+    let of_words = || {
+        let mut words = value.split(|byte| *byte == b',' || is_blank(*byte));
+        words.all(|word| word.is_empty() || is_harmless(word))
+    };
+    match places::of(tag, name) {
+        None => tag == b"meta" && name == b"http-equiv" && !is_plain_meta(value),
+        // What it refreshes stands beside the word that says so.
+        Some(Holds::Refresh) => false,
+        // A hint leads to hosts of nobody's, too.
+        Some(Holds::Address) if tag == b"link" => !is_harmless(value) || !is_relative(value),
+        Some(Holds::Address | Holds::Document) => !is_harmless(value),
+        Some(Holds::List | Holds::Words) => !of_words(),
+        Some(Holds::Lazy) => !of_words() || !css::is_harmless(value),
+        Some(Holds::Style) => !css::is_harmless(value),
+        Some(Holds::Code) => !code::is_harmless(value),
+    }
 }
 
-fn all_harmless(name: &[u8], value: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> bool {
-    // What a refresh leads to stands in another attribute.
-    if name.eq_ignore_ascii_case(b"http-equiv") {
-        return !value.trim_ascii().eq_ignore_ascii_case(b"refresh") && !value.contains(&b'&');
-    }
-    if name.len() >= 6 && name.get(name.len() - 6..).is_some_and(|end| end.eq_ignore_ascii_case(b"srcset")) {
-        let mut parts = value.split(|byte| *byte == b',' || is_blank(*byte));
-        return parts.all(|part| part.is_empty() || is_harmless(part));
-    }
-    is_harmless(value)
+fn is_plain_meta(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+    !is(b"refresh") && !is(b"content-security-policy") && !value.contains(&b'&')
+}
+
+fn is_relative(address: &[u8]) -> bool {
+    !address.trim_ascii().starts_with(b"//") && !address.contains(&b':')
 }
 
 /// Where the tag ends whose attributes begin at `from`: after its `>`. Each attribute is told to `tell`.
@@ -351,7 +362,9 @@ mod tests {
 
     fn skimmed(page: &str) -> (&str, Next) {
         let mut place = Place::Text;
-        let is_harmless = |address: &[u8]| !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]);
+        let is_harmless = |address: &[u8]| {
+            !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]) || address.starts_with(b"data:image/")
+        };
         let (passes, next) = skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless);
         (&page[passes..], next)
     }
@@ -381,10 +394,13 @@ mod tests {
             "<img src=/a.png alt='//t.example'>",
             "<img srcset='/a.png 1x, /b.png 2x'>",
             "<td background=/a.gif>",
-            "<link href=/a.css>",
+            "<link rel=stylesheet href=/a.css>",
+            "<p style='color:red'>",
+            "<p onclick='go(1)'>",
+            "<div data-src=/a.png>",
+            "<img src='data:image/png;base64,AAAA'>",
             "<object data=/a.swf></object>",
-            "<scripty src=x>",
-            "<x-tag src=//t.example>",
+            "<scripty src=/x>",
             "<meta http-equiv=content-type content='text/html'>",
         ] {
             assert_eq!(skimmed(page), ("", Next::Unfinished), "{page}");
@@ -401,6 +417,12 @@ mod tests {
             ("<img src=/a src=b>", "<img src=/a src=b>", 18, Tag),
             ("<td background=b>", "<td background=b>", 17, Tag),
             ("<base href=/>", "<base href=/>", 13, Tag),
+            ("<x-tag src=b>", "<x-tag src=b>", 13, Tag),
+            ("<p style='background:url(/a)'>", "<p style='background:url(/a)'>", 30, Tag),
+            ("<p onclick='x.src=1'>", "<p onclick='x.src=1'>", 21, Tag),
+            ("<p data-lazy-src=b>", "<p data-lazy-src=b>", 19, Tag),
+            ("<a ping='/a b' href=b>", "<a ping='/a b' href=b>", 22, Tag),
+            ("<link href='//cdn.example/'>", "<link href='//cdn.example/'>", 28, Tag),
             ("<meta http-equiv=Refresh content=x>", "<meta http-equiv=Refresh content=x>", 35, Tag),
             ("a<script>1</script>", "<script>1</script>", 8, Element("script")),
             ("<noscript>", "<noscript>", 10, Element("noscript")),

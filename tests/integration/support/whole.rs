@@ -75,6 +75,12 @@ impl Whole {
         Whole { server, folder }
     }
 
+    /// Stops the proxy, and starts another on the same files.
+    pub async fn restarted(self) -> Self {
+        self.server.stop().await;
+        Self::run(self.folder).await
+    }
+
     /// Stops it, puts a new secret before the old one, and starts it again.
     pub async fn restarted_with_new_secret(self) -> Self {
         self.server.stop().await;
