@@ -50,7 +50,7 @@ async function begin(more) {
 
 /** The site of this name, begun when a test first asks for it. */
 function site(name) {
-  sites[name] ??= begin(name === 'framed' ? 'layout: { page: /om.html, selector: "#rubrik + p" }\n' : '');
+  sites[name] ??= begin(name === 'framed' ? 'layout: { page: /om.html, selector: "body > p" }\n' : '');
   return sites[name];
 }
 
