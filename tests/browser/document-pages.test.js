@@ -111,7 +111,7 @@ test('inside a page of the site a document has its looks, and calls nobody', asy
     await world.asVisitor({ url: (await site('framed')).url, width }, async (visitor) => {
       const { page } = visitor;
       await visitor.visit(PRIVACY);
-      assert.equal(await page.locator('.consentry-document table').count(), 2);
+      assert.ok(await page.locator('.consentry-document table').count() >= 2);
       assert.equal(await page.locator('script, iframe, consentry-banner').count(), 0);
       await page.screenshot({ path: `${OUT}framed-document-${width}.png`, fullPage: true });
       const headline = page.locator('#rubrik');
