@@ -16,6 +16,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("embed.html", include_str!("pages/embed.html")),
         ("link.html", include_str!("pages/link.html")),
         ("layout.html", include_str!("pages/layout.html")),
+        ("languages.html", include_str!("pages/languages.html")),
+        ("receipts.html", include_str!("pages/receipts.html")),
         ("settings.html", include_str!("pages/settings.html")),
         ("choices_form.html", include_str!("pages/choices_form.html")),
         ("document.html", include_str!("pages/document.html")),

@@ -7,6 +7,7 @@ use super::grammar;
 pub use super::grammar::direction;
 use super::language::Language;
 use crate::clock::Timestamp;
+use crate::services::Service;
 
 type Table = HashMap<Box<str>, Box<str>>;
 
@@ -158,6 +159,18 @@ impl<'a> Texts<'a> {
     /// The day and the time of a moment, in UTC.
     pub fn moment(&self, at: Timestamp) -> String {
         grammar::moment(self.real(), at)
+    }
+
+    /// The cookies of a service with their lifetimes, in a sentence; empty where it has none.
+    pub fn cookies(&self, service: &Service) -> String {
+        if service.cookies.is_empty() {
+            return String::new();
+        }
+        let each = service.cookies.iter();
+        let each: Vec<String> =
+            each.map(|cookie| format!("{} ({})", cookie.name, self.lifetime(&cookie.lifetime))).collect();
+        let each: Vec<&str> = each.iter().map(String::as_str).collect();
+        self.fill("service_cookies", &[("cookies", &self.list(&each))])
     }
 
     /// The name of a country, by its ISO 3166-1 code.
