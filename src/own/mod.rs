@@ -9,6 +9,7 @@ mod assets;
 mod choices;
 mod declined;
 mod documents;
+mod embed;
 mod expire;
 mod form;
 pub mod held;
@@ -53,6 +54,8 @@ pub enum Endpoint<'a> {
     Declined,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/embed`
+    Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
     Asset(&'a str),
     /// A document, at its own path.
@@ -81,6 +84,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "acceptances" => Endpoint::Acceptances,
         "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
+        "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
 }
@@ -155,6 +159,7 @@ impl Own {
             _ if !reads => call.wrong_method("GET, HEAD"),
             Endpoint::Declined => declined::show(&call),
             Endpoint::Settings => settings::show(&call).await,
+            Endpoint::Embed => embed::show(&call),
             Endpoint::Asset(name) => assets::send(&call, name),
             Endpoint::Document(document) => documents::show(&call, document),
             Endpoint::GlobalPrivacyControl => assets::global_privacy_control(),

@@ -64,7 +64,7 @@ fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
                 "provider": service.provider,
                 "country": texts.country(&service.country),
                 "purpose": purpose.trim_end_matches('.'),
-                "lang": lang.map(|lang| format!(" lang=\"{lang}\"")).unwrap_or_default(),
+                "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),
                 "cookies": texts.cookies(service),
                 // A ticked service beside its ticked category would promise that it can be taken out alone.
                 "is_agreed": !granted.categories().covers(category) && granted.covers(&service.id, category),

@@ -125,7 +125,8 @@ function enhance() {
 function look() {
   if (isClosed) return;
   if (banner) return place();
-  if (found[0] && (found[0].shadowRoot || d.readyState != 'loading')) {
+  // Not before all of it has come.
+  if (found[0] && (d.readyState != 'loading' || found[0].shadowRoot && found[0].shadowRoot.querySelector('.choose button+button'))) {
     banner = found[0];
     enhance();
   }

@@ -231,7 +231,7 @@ fn about(service: &Service, texts: &Texts<'_>, detail: Detail) -> Value {
         "provider": service.provider,
         "country": texts.country(&service.country),
         "purpose": purpose.trim_end_matches('.'),
-        "lang": lang.map(|lang| format!(" lang=\"{lang}\"")).unwrap_or_default(),
+        "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),
         "cookies": if detail == Detail::Whole { texts.cookies(service) } else { String::new() },
     })
 }
@@ -379,7 +379,7 @@ mod tests {
         assert!(banner("de").starts_with("<consentry-banner lang=\"en\" dir=\"ltr\">"));
         assert!(banner("ar").starts_with("<consentry-banner lang=\"ar\" dir=\"rtl\">"));
         let arabic = with_services(&look(), "ar", &["matomo"], Signal::Absent, Place::default());
-        assert!(arabic.contains("<span lang=\"en\">"), "{arabic}");
+        assert!(arabic.contains("<span lang=\"en\" dir=\"ltr\">"), "{arabic}");
         let swedish = with_services(&look(), "sv", &["matomo"], Signal::Absent, Place::default());
         assert!(!swedish.contains("<span lang="));
     }

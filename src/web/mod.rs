@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 pub use banner::{Asking, Place, Prepared, Shows};
 pub use contrast::contrast;
-pub use embed::{Embed, Offer};
+pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
 pub use style::{Colours, Font, Logo, Theme};
 use texts::Texts;

@@ -94,9 +94,11 @@ pub(super) fn banner(theme: &Theme, position: Position) -> String {
     // In the wide the banner is a card, with the buttons beside the text, unless it is a narrow box.
     let wide = match position {
         Position::Bottom => {
-            format!(":host{{inset:auto .5em .5em!important;{CARD}{radius}!important}}{BESIDE}")
+            format!(":host{{inset:auto .5em .5em!important;{CARD}}}section{{border-radius:{radius}}}{BESIDE}")
         }
-        Position::Top => format!(":host{{inset:.5em .5em auto!important;{CARD}{radius}!important}}{BESIDE}"),
+        Position::Top => {
+            format!(":host{{inset:.5em .5em auto!important;{CARD}}}section{{border-radius:{radius}}}{BESIDE}")
+        }
         Position::Center => "form{padding:1.5em}".to_owned(),
     };
     let dark = theme.dark.as_ref().map(|dark| {
@@ -122,7 +124,7 @@ pub(super) fn banner(theme: &Theme, position: Position) -> String {
         .replace("$font", font)
 }
 
-const CARD: &str = "max-width:72em!important;margin:auto!important;border-radius:";
+const CARD: &str = "max-width:72em!important;margin:auto!important";
 const BESIDE: &str = "form{flex-direction:row;align-items:center;gap:2em;padding:1.25em 1.5em}form:has(.layer[open]){align-items:end}.text{flex:1;max-height:calc(92vh - 4em)}.choose{grid-template-columns:1fr;min-width:14em}";
 
 /// Colours as properties of the host; what is no colour never gets into a style element.

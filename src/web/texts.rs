@@ -148,7 +148,14 @@ impl<'a> Texts<'a> {
 
     /// Names as a sentence lists them.
     pub fn list(&self, names: &[&str]) -> String {
-        grammar::list(self.real(), names)
+        let names: Vec<String> = names.iter().map(|name| self.isolated(name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        grammar::list(self.real(), &names)
+    }
+
+    /// A name from left to right that keeps its order in a line from right to left (UAX 9, section 2.6).
+    fn isolated(&self, name: &str) -> String {
+        if self.direction() == "rtl" { format!("\u{2068}{name}\u{2069}") } else { name.to_owned() }
     }
 
     /// The day of a moment, in UTC.
@@ -167,8 +174,12 @@ impl<'a> Texts<'a> {
             return String::new();
         }
         let each = service.cookies.iter();
-        let each: Vec<String> =
-            each.map(|cookie| format!("{} ({})", cookie.name, self.lifetime(&cookie.lifetime))).collect();
+        let each: Vec<String> = each
+            .map(|cookie| {
+                let name = self.isolated(&cookie.name.to_string());
+                format!("{name} ({})", self.lifetime(&cookie.lifetime))
+            })
+            .collect();
         let each: Vec<&str> = each.iter().map(String::as_str).collect();
         self.fill("service_cookies", &[("cookies", &self.list(&each))])
     }

@@ -33,6 +33,7 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
         "link" if is_hint_to_strangers(&state, element) => element.remove(),
         _ => {}
     }
+    embeds::announce(&state, element, &tag);
     let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, &tag) };
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
@@ -200,7 +201,7 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
                 let standing = if is_code {
                     Standing::Held
                 } else {
-                    embeds::treat(state, element, tag, &value, service)
+                    embeds::treat(state, element, tag, &name, &value, service)
                 };
                 match standing {
                     Standing::Loaded => {}
@@ -315,6 +316,7 @@ fn worst<'s>(state: &mut State, services: &'s crate::services::Set, value: &str,
                 Found::Service(Fault { judgement, service, instead: Some(references::encode_markup(&rules)) })
             }
         },
+        Holds::Mark(_) => Found::Nothing,
         Holds::Code => {
             let found = code::judge_handler(&references::decode(value), &Lookup { state, services });
             found.into()
@@ -388,7 +390,7 @@ impl<'s> Catalogue for Lookup<'_, 's> {
 }
 
 /// Moves an address to where no browser looks, and marks the element.
-fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
+pub(super) fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
     element.remove_attribute(name);
     set(element, &kept_name(name), value);
     set(element, "data-consentry-service", &service.id);

@@ -150,6 +150,8 @@ struct State {
     bases: Vec<url::Url>,
     /// The page's own `lang`.
     language: Option<Language>,
+    /// Whether a placeholder has brought the script of all of them.
+    has_embed_script: std::cell::Cell<bool>,
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
@@ -309,7 +311,13 @@ impl Rewriter {
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
-            skim::skim(&mut self.place, page, tells, |address| ground.is_harmless(address))
+            skim::skim(
+                &mut self.place,
+                page,
+                tells,
+                |address| ground.is_harmless(address),
+                |known, word| embeds::is_mark(&state.settings.services, known, word).is_some(),
+            )
         };
         let (passing, rest) = page.split_at(passes);
         out.extend_from_slice(passing);
@@ -413,6 +421,7 @@ impl State {
             settings: Arc::clone(settings),
             bases,
             language: None,
+            has_embed_script: std::cell::Cell::default(),
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_in_pieces: false,
