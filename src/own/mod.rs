@@ -16,6 +16,7 @@ pub mod held;
 mod history;
 mod once;
 mod origin;
+pub mod preview;
 mod receipt;
 pub mod return_to;
 mod settings;

@@ -51,7 +51,7 @@ pub(super) fn blank_form(site: &Site, language: &Language) -> String {
 }
 
 /// The optional categories, each with the services of the site that agreeing to it lets act.
-fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
+pub(super) fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
     let seen = site.filter.observed.snapshot();
     let optional = site.filter.services.optional(seen.services().map(|service| service.name));
     let of = |category: Category| {

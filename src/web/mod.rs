@@ -12,6 +12,7 @@ pub mod guard;
 pub mod language;
 mod pack;
 pub mod page;
+pub mod preview;
 mod style;
 pub(crate) mod templates;
 pub mod texts;

@@ -24,6 +24,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("document.html", include_str!("pages/document.html")),
         ("held.html", include_str!("pages/held.html")),
         ("declined.html", include_str!("pages/declined.html")),
+        ("behind.html", include_str!("pages/behind.html")),
+        ("preview.html", include_str!("pages/preview.html")),
         ("message.html", include_str!("pages/message.html")),
         ("tables.html", include_str!("pages/tables.html")),
     ] {
