@@ -102,12 +102,12 @@ impl Look {
     pub fn banner(&self, language: &Language, asking: &Asking<'_>, place: Place<'_>) -> String {
         let is_signalled = asking.signal == Signal::OptOut;
         let item = Item::Banner { generation: asking.generation, is_signalled };
-        self.from_prepared(language, item, place, || self.prepare_banner(language, asking))
+        self.fill_prepared(language, item, place, || self.prepare_banner(language, asking))
     }
 
     /// The link to the settings that stands on every page, as ASCII markup.
     pub fn settings_link(&self, language: &Language, shows: Shows, place: Place<'_>) -> String {
-        self.from_prepared(language, Item::Link(shows), place, || self.prepare_link(language, shows))
+        self.fill_prepared(language, Item::Link(shows), place, || self.prepare_link(language, shows))
     }
 
     /// The text of the banner's only style element: a page with a policy of its own must be told its hash.
@@ -120,7 +120,7 @@ impl Look {
         &LINK_STYLE
     }
 
-    fn from_prepared(
+    fn fill_prepared(
         &self,
         language: &Language,
         item: Item,
