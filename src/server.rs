@@ -104,6 +104,7 @@ impl Server {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             desk: Desk::default(),
+            reports: Default::default(),
         };
         let observed = Arc::new(Store::new(observed_file(&settings.ledger)));
         observed.adopt(seen(&settings));

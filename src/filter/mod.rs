@@ -165,6 +165,17 @@ where
     Response::from_parts(head, body::stream(upstream))
 }
 
+/// Adds to an answer that is only observed what makes browsers report what would be stopped; nothing else of it changes.
+pub fn watch<B>(settings: &Settings, visit: &Visit, answer: &mut Response<B>) {
+    let is_page = matches!(visit.purpose, Purpose::Page | Purpose::PresumedPage | Purpose::Frame);
+    if is_page
+        && page::is_html(answer.headers())
+        && let Some(policy) = &scope::of(settings, visit).policy
+    {
+        policy.write_as(csp::Effect::Reports, answer.headers_mut(), visit.arrival.scheme);
+    }
+}
+
 /// The answer that stands in for one that cannot be filtered. It names no internals.
 fn refused(report: &body::Report, reason: &'static str, extensions: Extensions) -> Response<Body> {
     report.refused(reason);

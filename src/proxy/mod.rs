@@ -18,7 +18,7 @@ use crate::filter::{self, Body};
 use crate::gate::{self, Verdict};
 use crate::listener::{self, Peer, client_address};
 use crate::own::held::Sorted;
-use crate::own::{self, Own};
+use crate::own::{self, Endpoint, Own};
 use crate::site::{Mode, Site};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
@@ -109,10 +109,7 @@ impl Proxy {
         }
         let mut answer = match site.mode {
             Mode::Enforce => self.enforce(settings, site, &visit, request, line).await,
-            Mode::Observe => {
-                observe(site, &visit);
-                self.pass(site, &visit, request, line).await
-            }
+            Mode::Observe => self.observe(site, &visit, request, line).await,
             Mode::Off => self.pass(site, &visit, request, line).await,
         };
         keep_to_https(site, scheme, answer.headers_mut());
@@ -152,6 +149,24 @@ impl Proxy {
             Ok(answer) => filter::apply(&site.filter, visit, plan, answer, &self.metrics),
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
+    }
+
+    /// A plain proxy that tells what it would do: in the log, and by what browsers report.
+    async fn observe(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
+        if let Some(endpoint @ Endpoint::Reports) = own::route(site, &visit.path) {
+            line.hand_to(By::Own);
+            return self.own.answer(endpoint, site, visit, request).await;
+        }
+        observe(site, visit);
+        let mut answer = self.pass(site, visit, request, line).await;
+        filter::watch(&site.filter, visit, &mut answer);
+        answer
     }
 
     /// A plain proxy: nothing of the request or the answer is looked at.
