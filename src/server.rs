@@ -1,11 +1,11 @@
 //! Settings to running parts: start, reload, drain.
 
 mod listeners;
+mod observations;
 mod reload;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,19 +13,21 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Health, Look};
-use crate::clock::{Clock, Timestamp};
+use crate::admin::{self, Concerns, Health, Look, Missing};
+use crate::clock::Clock;
 use crate::config;
+use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
-use crate::observed::{self, Store};
 use crate::own::Own;
 use crate::own::held::Desk;
 use crate::proxy::Proxy;
+use crate::site::Mode;
 use crate::telemetry::{LogFormat, Metrics, UpstreamState};
 use crate::upstream::Upstreams;
 use listeners::Listeners;
 pub use listeners::TRY_AGAIN;
+use observations::Observations;
 use reload::Last;
 
 pub use reload::{Occasion, Outcome, Reload};
@@ -52,9 +54,9 @@ pub struct Server {
     metrics: Arc<Metrics>,
     health: Health,
     clock: Clock,
-    observed: Arc<Store>,
-    /// Writes what was seen, now and then.
-    keeper: AbortOnDrop,
+    observations: Observations,
+    /// The sites that stay as they were because of errors.
+    outdated: ArcSwap<Vec<Box<str>>>,
     last: Last,
     at_start: AtStart,
     admin_shutdown: CancellationToken,
@@ -106,8 +108,6 @@ impl Server {
             desk: Desk::default(),
             reports: Default::default(),
         };
-        let observed = Arc::new(Store::new(observed_file(&settings.ledger)));
-        observed.adopt(seen(&settings));
         let last = Last::of(&settings);
         let at_start = AtStart {
             ledger: settings.ledger.clone(),
@@ -116,7 +116,7 @@ impl Server {
         };
         let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let keeper = keep(&observed, &settings, &clock);
+        let observations = Observations::begin(&settings, &clock, &metrics);
         let proxy = Proxy::new(
             Arc::clone(&settings),
             Arc::clone(&upstreams),
@@ -144,8 +144,8 @@ impl Server {
             metrics,
             health,
             clock,
-            observed,
-            keeper,
+            observations,
+            outdated: ArcSwap::default(),
             last,
             at_start,
             admin_shutdown,
@@ -198,7 +198,7 @@ impl Server {
         self.conditions.change(settings.timeouts, settings.limits);
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
-        self.observed.adopt(seen(&settings));
+        self.observations.adopt(&settings);
         self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
         self.note_settings();
@@ -226,9 +226,8 @@ impl Server {
     fn note_settings(&self) {
         let settings = self.settings.load();
         self.metrics.sites.set(i64::try_from(settings.sites.iter().count()).unwrap_or(i64::MAX));
-        let silent =
-            settings.sites.iter().filter(|site| site.filter.banner == crate::filter::Banner::NothingToAsk);
-        self.health.note_not_filled_in(silent.map(|site| site.name.clone()));
+        let outdated = self.outdated.load();
+        self.health.note(concerns(&settings, &outdated));
         self.metrics.settings_applied.set(self.clock.now().as_second());
         let expiries = self.listeners.expiries();
         self.metrics.note_certificates(expiries.iter().map(|(name, at)| (&**name, at.as_second())));
@@ -247,7 +246,7 @@ impl Server {
         self.listeners.close();
         self.listeners.ended().await;
         self.ledger.close().await;
-        self.keep_what_was_seen().await;
+        self.observations.end().await;
         self.admin_shutdown.cancel();
     }
 
@@ -262,13 +261,7 @@ impl Server {
         let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.ended()).await;
         self.ledger.close().await;
         self.listeners.ended().await;
-        self.keep_what_was_seen().await;
-    }
-
-    /// Writes what the traffic showed, for the last time.
-    async fn keep_what_was_seen(&self) {
-        self.keeper.0.abort();
-        save(&self.observed, &self.settings.load_full(), self.clock.now()).await;
+        self.observations.end().await;
     }
 }
 
@@ -286,43 +279,20 @@ fn look_at(upstreams: &Arc<Upstreams>) -> Look {
     })
 }
 
-/// How often what the traffic showed is written, where it changed.
-const KEPT_EVERY: Duration = Duration::from_secs(60);
-
-/// A task that ends with its owner.
-#[derive(Debug)]
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+fn concerns(settings: &config::Settings, outdated: &[Box<str>]) -> Concerns {
+    let treated = || settings.sites.iter().filter(|site| site.mode != Mode::Off);
+    let silent = treated().filter(|site| site.filter.banner == Banner::NothingToAsk);
+    let missing = treated().flat_map(|site| {
+        site.documents.gaps.iter().map(|gap| Missing {
+            site: site.name.clone(),
+            document: gap.document.clone(),
+            language: gap.language.as_str().into(),
+            file: gap.file.as_ref().map(|file| file.display().to_string().into()),
+        })
+    });
+    Concerns {
+        sites_not_filled_in: silent.map(|site| site.name.clone()).collect(),
+        texts_not_filled_in: missing.collect(),
+        sites_outdated: outdated.to_vec(),
     }
-}
-
-/// What the traffic showed is kept beside the ledger.
-fn observed_file(ledger: &ledger::Settings) -> Option<PathBuf> {
-    match &ledger.place {
-        ledger::Place::Sqlite(path) => Some(path.with_file_name("observed.json")),
-    }
-}
-
-fn seen(settings: &config::Settings) -> impl Iterator<Item = (&str, &observed::Observed)> {
-    settings.sites.iter().map(|site| (&*site.name, &*site.filter.observed))
-}
-
-fn keep(store: &Arc<Store>, settings: &Arc<ArcSwap<config::Settings>>, clock: &Clock) -> AbortOnDrop {
-    let (store, settings, clock) = (Arc::clone(store), Arc::clone(settings), clock.clone());
-    AbortOnDrop(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + KEPT_EVERY, KEPT_EVERY);
-        loop {
-            ticks.tick().await;
-            save(&store, &settings.load_full(), clock.now()).await;
-        }
-    }))
-}
-
-async fn save(store: &Arc<Store>, settings: &Arc<config::Settings>, now: Timestamp) {
-    let (store, settings) = (Arc::clone(store), Arc::clone(settings));
-    // It waits for a disk. A panic there would have been told already.
-    let _ = tokio::task::spawn_blocking(move || store.save(seen(&settings), observed::day(now))).await;
 }

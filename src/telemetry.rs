@@ -157,6 +157,10 @@ pub struct Metrics {
     pub sites: Gauge,
     /// Sites whose privacy document is not filled in, so that they ask nobody for anything.
     pub sites_not_filled_in: Gauge,
+    /// Texts of documents that are not filled in: one for each site, document and language.
+    pub texts_not_filled_in: Gauge,
+    /// Services, cookies and third parties that the traffic showed and no settings declare.
+    pub undeclared: Gauge,
     /// Connections open now.
     pub connections: Gauge,
     /// Requests that ended in a panic.
@@ -201,6 +205,8 @@ impl Default for Metrics {
             sites_outdated: Gauge::default(),
             sites: Gauge::default(),
             sites_not_filled_in: Gauge::default(),
+            texts_not_filled_in: Gauge::default(),
+            undeclared: Gauge::default(),
             connections: Gauge::default(),
             panics: Counter::default(),
         }
@@ -244,6 +250,16 @@ impl Metrics {
             ("sites_outdated", "Sites that run on older settings than those on disk", &self.sites_outdated),
             ("sites", "Sites being served", &self.sites),
             ("sites_not_filled_in", "Sites without a filled-in privacy document", &self.sites_not_filled_in),
+            (
+                "texts_not_filled_in",
+                "Texts of documents that are not filled in, by site, document and language",
+                &self.texts_not_filled_in,
+            ),
+            (
+                "undeclared",
+                "Services, cookies and third parties that were seen and no settings declare",
+                &self.undeclared,
+            ),
             ("connections", "Connections open now", &self.connections),
             ("under_way", "Requests that are not answered to the end yet", &self.under_way),
         ] {

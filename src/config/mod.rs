@@ -11,6 +11,7 @@ mod schema;
 mod seen;
 mod sites;
 mod tree;
+mod undeclared;
 mod watch;
 
 #[cfg(test)]
@@ -166,7 +167,7 @@ struct Read {
     settings: Settings,
     not_filled_in: Vec<Box<str>>,
     to_write: Option<NewFile>,
-    outdated: usize,
+    outdated: Vec<Box<str>>,
     /// What is wrong or doubtful in the files of certificates.
     of_certificates: Vec<Problem>,
 }

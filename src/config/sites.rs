@@ -64,6 +64,11 @@ impl Known {
         Some(Candidate { path, entry, origin: Origin::Outdated })
     }
 
+    /// All of them, in the order of their files.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0.values()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -77,8 +82,8 @@ pub(super) struct Found {
     pub(super) known: Known,
     /// The names of those whose privacy document is not filled in.
     pub(super) not_filled_in: Vec<Box<str>>,
-    /// How many stay as they were because of errors.
-    pub(super) outdated: usize,
+    /// The names of those that stay as they were because of errors.
+    pub(super) outdated: Vec<Box<str>>,
 }
 
 /// Loads the file of every site that `pattern` names, relative to the main file. What nothing has changed of is
@@ -103,7 +108,9 @@ pub(super) fn load(
             // At a start, what is claimed twice is told, and these settings are never used.
             let _ = found.sites.insert(host.clone(), &entry.site);
         }
-        found.outdated += usize::from(origin == Origin::Outdated);
+        if origin == Origin::Outdated {
+            found.outdated.push(entry.site.name.clone());
+        }
         found.known.0.insert(path, entry);
     }
     found

@@ -17,6 +17,7 @@ use crate::web::language::{Language, Wishes};
 
 pub use front_matter::{Problem, Read, read, unknown_variables};
 pub use render::{Tables, Wording};
+pub use tables::{undeclared, undescribed};
 
 /// Whether a document is acknowledged or accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]

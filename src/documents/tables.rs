@@ -41,7 +41,7 @@ pub(crate) fn used<'a>(services: &'a Set, seen: &'a Snapshot) -> impl Iterator<I
 }
 
 /// The services that the traffic showed and the site's YAML does not name, in alphabetical order.
-pub(crate) fn undeclared<'a>(services: &'a Set, seen: &'a Snapshot) -> impl Iterator<Item = &'a Service> {
+pub fn undeclared<'a>(services: &'a Set, seen: &'a Snapshot) -> impl Iterator<Item = &'a Service> {
     let named: HashSet<&str> = services.named().map(|service| &*service.id).collect();
     let found = seen.services().filter(move |service| !named.contains(service.name));
     found.filter_map(|service| services.find(service.name))
@@ -49,7 +49,7 @@ pub(crate) fn undeclared<'a>(services: &'a Set, seen: &'a Snapshot) -> impl Iter
 
 /// The cookies that the site sets and that nobody has described: no service has them, and the site's own settings do
 /// not name them.
-pub(crate) fn undescribed<'a>(
+pub fn undescribed<'a>(
     services: &'a Set,
     necessary: &'a [NamePattern],
     seen: &'a Snapshot,

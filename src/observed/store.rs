@@ -2,7 +2,7 @@
 //!
 //! It is a convenience, never a condition: a file that is absent, broken or not writable costs what was learnt before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -99,13 +99,15 @@ impl Store {
         }
     }
 
-    /// What the file holds of one site.
-    pub fn saved(&self, site: &str) -> Arc<Snapshot> {
-        let observed = Observed::default();
-        if let Some(site) = self.read().sites.get(site) {
+    /// What the file holds, site by site.
+    pub fn saved(&self) -> HashMap<Box<str>, Arc<Snapshot>> {
+        let sites = self.read().sites;
+        let snapshot = |site: &SavedSite| {
+            let observed = Observed::default();
             observed.add(site.things());
-        }
-        observed.snapshot()
+            observed.snapshot()
+        };
+        sites.into_iter().map(|(name, site)| (name, snapshot(&site))).collect()
     }
 
     fn read(&self) -> Saved {

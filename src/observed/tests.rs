@@ -103,7 +103,7 @@ fn what_was_seen_outlives_the_process_and_two_of_them_lose_nothing_of_each_other
     assert_eq!(names(snapshot.cookies()), [("cart", 100, 101)]);
     assert_eq!(snapshot.cookies().next().unwrap().lifetime, days(30));
     assert_eq!(names(snapshot.services()), [("matomo", 101, 101)]);
-    assert_eq!(Store::new(Some(file)).saved("shop").generation(), again.generation());
+    assert_eq!(Store::new(Some(file)).saved()["shop"].generation(), again.generation());
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["observed.json"], "nothing half written is left");
@@ -127,7 +127,7 @@ fn a_file_that_is_broken_or_cannot_be_written_harms_nothing() {
         assert_eq!(observed.generation(), 0, "{broken}");
         observed.saw_service("matomo");
         store.save([("shop", &observed)], 0);
-        assert_eq!(Store::new(Some(file.clone())).saved("shop").services().count(), 1, "{broken}");
+        assert_eq!(Store::new(Some(file.clone())).saved()["shop"].services().count(), 1, "{broken}");
     }
     let observed = Observed::default();
     let nowhere = Store::new(Some(folder.path().join("no/such/folder/observed.json")));
@@ -147,7 +147,7 @@ fn what_is_not_seen_for_long_is_forgotten_in_memory_and_on_disk() {
     on(&observed, 100 + i64::from(FORGOTTEN_AFTER) + 1);
     observed.saw_cookie("cart", || None);
     store.save([("shop", &observed)], 101 + FORGOTTEN_AFTER);
-    for snapshot in [observed.snapshot(), store.saved("shop")] {
+    for snapshot in [observed.snapshot(), Arc::clone(&store.saved()["shop"])] {
         assert_eq!((snapshot.services().count(), snapshot.cookies().count()), (0, 1));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::held::Held;
 use super::history::{self, Age};
-use super::{Call, acceptances, answer, shown};
+use super::{Call, acceptances, answer};
 use crate::documents::{Document, Kind, Tables, Text, Wording};
 use crate::filter::Body;
 use crate::site::Site;
@@ -109,7 +109,7 @@ fn page_of(call: &Call<'_>, document: &Document, text: &Text, way: Way<'_>) -> R
             Kind::Notice => "acknowledged_at",
             Kind::Agreement => "accepted_at",
         };
-        texts.fill(key, &[("date", &shown(at))])
+        texts.fill(key, &[("date", &texts.moment(at))])
     });
     let values = json!({
         "html": &*html(call.site, text),

@@ -9,6 +9,7 @@ mod assets;
 mod choices;
 mod declined;
 mod documents;
+mod embed;
 mod expire;
 mod form;
 pub mod held;
@@ -56,6 +57,8 @@ pub enum Endpoint<'a> {
     Settings,
     /// `/_consent/reports`
     Reports,
+    /// `/_consent/embed`
+    Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
     Asset(&'a str),
     /// A document, at its own path.
@@ -85,6 +88,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
         "reports" => Endpoint::Reports,
+        "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
 }
@@ -163,6 +167,7 @@ impl Own {
             _ if !reads => call.wrong_method("GET, HEAD"),
             Endpoint::Declined => declined::show(&call),
             Endpoint::Settings => settings::show(&call).await,
+            Endpoint::Embed => embed::show(&call),
             Endpoint::Asset(name) => assets::send(&call, name),
             Endpoint::Document(document) => documents::show(&call, document),
             Endpoint::GlobalPrivacyControl => assets::global_privacy_control(),
@@ -205,9 +210,4 @@ fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let asked = asked.and_then(|tag| Language::parse(tag).ok());
     let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
     site.filter.look.language(&wishes).clone()
-}
-
-/// A moment as our pages show it.
-fn shown(at: crate::clock::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -453,10 +453,12 @@ async fn the_document_is_shown_in_the_visitors_language_with_its_form() {
 async fn an_accepted_document_says_when_and_asks_no_more_until_it_changes() {
     let browser = Browser::new().await.with_acceptance(2);
     let page = browser.get("/cldoc/privacy.htm").await.body;
-    assert!(page.contains("Du bekräftade 2027-01-15 08:00 UTC") && !page.contains("name=\"token\""));
+    assert!(
+        page.contains("Du bekräftade den 15 januari 2027, 08:00 UTC") && !page.contains("name=\"token\"")
+    );
     let browser = Browser::new().await.with_acceptance(3);
     let page = browser.get("/cldoc/privacy.htm").await.body;
-    assert!(!page.contains("Du bekräftade 2027") && page.contains("name=\"token\""));
+    assert!(!page.contains("Du bekräftade den") && page.contains("name=\"token\""));
 }
 
 fn field<'a>(page: &'a str, name: &str) -> &'a str {
@@ -495,7 +497,7 @@ async fn the_settings_page_shows_the_choices_and_a_form_that_needs_no_script() {
     assert_eq!(answer.status, 200);
     assert!(answer.header(CONTENT_SECURITY_POLICY).contains("frame-ancestors 'none'"));
     for part in [
-        "You chose on 2027-01-14 08:00 UTC.",
+        "You chose on 14 January 2027, 08:00 UTC.",
         "value=\"statistics\" checked",
         "name=\"service\" value=\"acme-stats\">",
         "action=\"/_consent/choices\"",

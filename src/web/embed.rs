@@ -3,14 +3,50 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::language::Language;
 use super::texts::Texts;
-use super::{Look, ascii, templates};
-use crate::services::Service;
+use super::{Look, ascii, pack, templates, texts};
+use crate::services::{EmbedKind, Service};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("embed.css"), ""));
+
+static SCRIPT: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("embed.js")));
+
+static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| {
+    let hash = Sha256::digest(SCRIPT.as_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("embed.{hash}.js")
+});
+
+const FRAME_STYLE: &str = "html,body,iframe{display:block;width:100%;height:100%;margin:0;border:0}";
+
+static FRAME_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(FRAME_STYLE));
+    format!(
+        "default-src 'none'; frame-src http: https:; style-src 'sha256-{hash}'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'self'"
+    )
+});
+
+/// The script that loads embeds in their place.
+pub fn embed_script() -> &'static str {
+    &SCRIPT
+}
+
+/// Its name below `assets/`; it changes with every change of the script.
+pub fn embed_script_name() -> &'static str {
+    &SCRIPT_NAME
+}
+
+/// The Content-Security-Policy of [`Look::embed_frame`].
+pub fn embed_frame_policy() -> &'static str {
+    &FRAME_POLICY
+}
 
 /// One embed of a page. What the page wrote is escaped already, byte for byte as the page has it.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +57,10 @@ pub struct Embed<'a> {
     pub title: &'a str,
     /// Where its provider shows it.
     pub link: &'a str,
+    /// The element itself, held: what is loaded in its place.
+    pub element: &'a str,
+    /// The attributes of the script that loads embeds in their place; none: another placeholder brought it.
+    pub script: Option<&'a str>,
     /// Whether and how it can be loaded.
     pub offer: Offer<'a>,
 }
@@ -65,7 +105,11 @@ impl Look {
     /// The placeholder as it is shown, less what is one page's: what the ledger keeps of it.
     pub fn embed_words(&self, service: &Service, language: &Language) -> String {
         let offer = Offer::Form { origin: "", page: "", embed: Some(""), return_to: "" };
-        self.embed(service, language, Embed { attributes: "", title: "", link: "", offer })
+        self.embed(
+            service,
+            language,
+            Embed { attributes: "", title: "", link: "", element: "", script: None, offer },
+        )
     }
 
     fn filled(&self, name: &str, embed: Embed<'_>) -> String {
@@ -73,6 +117,12 @@ impl Look {
             ("attributes", _) => embed.attributes.into(),
             ("title", _) => embed.title.into(),
             ("link", _) => embed.link.into(),
+            ("element", _) if embed.element.is_empty() => String::new(),
+            ("element", _) => format!("<template data-consentry=\"embed\">{}</template>", embed.element),
+            ("script", Offer::Form { origin, .. }) => embed.script.map_or_else(String::new, |attributes| {
+                let address = format!("{origin}{}assets/{}", self.own_path, &*SCRIPT_NAME);
+                format!("<script defer src=\"{}\"{attributes}></script>", ascii::text(&address))
+            }),
             ("action", Offer::Form { origin, .. }) => {
                 ascii::text(&format!("{origin}{}choices", self.own_path))
             }
@@ -85,6 +135,18 @@ impl Look {
             }
             _ => String::new(),
         }
+    }
+
+    /// The page around an embed that was agreed to.
+    pub fn embed_frame(language: &Language, address: &url::Url, title: &str) -> String {
+        let values = json!({
+            "lang": language.as_str(),
+            "dir": texts::direction(language.as_str()),
+            "style": FRAME_STYLE,
+            "address": address.as_str(),
+            "title": title,
+        });
+        templates::render("frame.html", &values)
     }
 
     /// The text of a placeholder's only style element, the same for every site.
@@ -125,10 +187,15 @@ impl Look {
 }
 
 fn kind(service: &Service) -> &'static str {
-    match &*service.id {
-        "youtube" | "vimeo" => "embed_video",
-        "google-maps" => "embed_map",
-        _ => "embed_other",
+    match service.embed.as_ref().map(|embed| embed.kind) {
+        Some(EmbedKind::Video) => "embed_video",
+        Some(EmbedKind::Audio) => "embed_audio",
+        Some(EmbedKind::Map) => "embed_map",
+        Some(EmbedKind::Post) => "embed_post",
+        Some(EmbedKind::Comments) => "embed_comments",
+        Some(EmbedKind::Chat) => "embed_chat",
+        Some(EmbedKind::Form) => "embed_form",
+        Some(EmbedKind::Other) | None => "embed_other",
     }
 }
 

@@ -14,6 +14,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for (name, source) in [
         ("banner.html", include_str!("pages/banner.html")),
         ("embed.html", include_str!("pages/embed.html")),
+        ("frame.html", include_str!("pages/frame.html")),
         ("link.html", include_str!("pages/link.html")),
         ("layout.html", include_str!("pages/layout.html")),
         ("settings.html", include_str!("pages/settings.html")),

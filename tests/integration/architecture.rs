@@ -86,11 +86,26 @@ const TABLE: [(&str, &[&str]); 20] = [
             "own",
             "observed",
             "proxy",
+            "site",
             "telemetry",
             "upstream",
         ],
     ),
-    ("cli", &["clock", "config", "consent", "ledger", "listener", "server", "services", "telemetry"]),
+    (
+        "cli",
+        &[
+            "clock",
+            "config",
+            "consent",
+            "ledger",
+            "listener",
+            "observed",
+            "server",
+            "services",
+            "site",
+            "telemetry",
+        ],
+    ),
 ];
 
 #[test]

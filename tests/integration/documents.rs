@@ -105,6 +105,11 @@ async fn what_the_traffic_shows_stands_in_the_document_at_once_and_after_a_resta
     assert_eq!(reload(&whole).0, Outcome::Applied);
     told(&reader.navigate(NOTICE).await.text());
     let whole = whole.restarted().await;
+    let checked = String::from_utf8(whole.command(&["check"]).stdout).unwrap();
+    for part in ["uses Matomo (`matomo`), which its settings do not name", "sets the cookie `basket_*`"] {
+        assert!(checked.contains(part), "{part}\n{checked}");
+    }
+    assert!(!checked.contains("PHPSESSID`"), "{checked}");
     told(&whole.visitor().navigate(NOTICE).await.text());
     whole.server.stop().await;
 }
@@ -142,5 +147,32 @@ async fn a_file_that_goes_wrong_is_told_with_its_place_and_the_last_good_text_st
     fs::write(&file, text("2", "", "Nytt.")).unwrap();
     assert_eq!(reload(&whole).0, Outcome::Applied);
     assert!(reader.navigate(NOTICE).await.text().contains("Nytt."));
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn every_text_that_is_not_filled_in_is_counted_and_named() {
+    let upstream = shop().await;
+    let whole = Whole::start(&site(&upstream.url(), "")).await;
+    let counted = |whole: &Whole| {
+        let metrics = whole.server.metrics().render();
+        let value =
+            |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
+        [value("consentry_sites_not_filled_in "), value("consentry_texts_not_filled_in ")]
+    };
+    assert_eq!(counted(&whole), [Some(0), Some(0)]);
+    whole.write("documents/privacy.en.md", &text("1", "", "We are [FILL IN: who]."));
+    let (_, news) = reload(&whole);
+    assert!(
+        news.iter().any(|news| news.contains("privacy.en.md:5:1: still to be filled in: who")),
+        "{news:?}"
+    );
+    assert_eq!(counted(&whole), [Some(0), Some(1)], "the site asks in Swedish; English is missing");
+    let mut reader = whole.visitor();
+    let answer = reader.navigate(&format!("{NOTICE}?lang=en")).await;
+    assert_eq!(answer.header("content-language"), Some("sv"), "it falls back");
+    whole.write("documents/privacy.sv.md", &text("1", "", "Vi är [FILL IN: vilka]."));
+    reload(&whole);
+    assert_eq!(counted(&whole), [Some(1), Some(2)]);
     whole.server.stop().await;
 }

@@ -200,7 +200,7 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
                 let standing = if is_code {
                     Standing::Held
                 } else {
-                    embeds::treat(state, element, tag, &value, service)
+                    embeds::treat(state, element, tag, &name, &value, service)
                 };
                 match standing {
                     Standing::Loaded => {}
@@ -388,7 +388,7 @@ impl<'s> Catalogue for Lookup<'_, 's> {
 }
 
 /// Moves an address to where no browser looks, and marks the element.
-fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
+pub(super) fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
     element.remove_attribute(name);
     set(element, &kept_name(name), value);
     set(element, "data-consentry-service", &service.id);

@@ -49,11 +49,12 @@ pub(super) fn treat(
     state: &State,
     element: &mut Element<'_, '_>,
     tag: &str,
+    name: &str,
     value: &str,
     service: &Service,
 ) -> Standing {
     let Some(embeds) = &state.page.embeds else { return Standing::Held };
-    if !shows(service) || !matches!(tag, "iframe" | "embed" | "object") || !is_visible(element) {
+    if service.embed.is_none() || !matches!(tag, "iframe" | "embed" | "object") || !is_visible(element) {
         return Standing::Held;
     }
     let Some(url) = address::resolve(value, state.base().unwrap_or(&state.page.url)) else {
@@ -68,19 +69,21 @@ pub(super) fn treat(
         }
         return Standing::Loaded;
     }
-    let kept = kept(element, tag, value, &anchor);
+    let attributes = kept(element, &url, &anchor);
     let title = element.get_attribute("title").unwrap_or_default();
-    let name = embed.to_string();
+    let embed = embed.to_string();
+    let held = held(element, tag, name, service);
     element.replace(
         &placeholder(
             state,
             embeds,
             service,
             Shape {
-                attributes: &kept,
+                attributes: &attributes,
+                element: &held,
                 title: &raw(&title),
                 link: &links::of(&url),
-                embed: Some(&name),
+                embed: Some(&embed),
                 anchor: &anchor,
             },
         ),
@@ -89,14 +92,10 @@ pub(super) fn treat(
     Standing::Replaced
 }
 
-/// Whether a service shows something to the visitor.
-fn shows(service: &Service) -> bool {
-    service.embed.is_some()
-}
-
 /// What differs between the placeholders of a page.
 struct Shape<'a> {
     attributes: &'a str,
+    element: &'a str,
     title: &'a str,
     link: &'a Url,
     embed: Option<&'a str>,
@@ -120,10 +119,20 @@ fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'
         },
     };
     let link = raw(shape.link.as_str()).replace('&', "&amp;");
+    let nonce = state.page.nonce.as_ref();
+    let nonce =
+        nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
     look.embed(
         service,
         language,
-        Embed { attributes: shape.attributes, title: shape.title, link: &link, offer },
+        Embed {
+            attributes: shape.attributes,
+            title: shape.title,
+            link: &link,
+            element: shape.element,
+            script: (!state.has_embed_script.replace(true)).then_some(&*nonce),
+            offer,
+        },
     )
 }
 
@@ -184,8 +193,8 @@ fn size(width: Option<Length>, height: Option<Length>) -> String {
 }
 
 /// The attributes of the element that its placeholder keeps, so that the page's layout and scripts find it, and the
-/// address, where no browser looks.
-fn kept(element: &Element<'_, '_>, tag: &str, value: &str, anchor: &str) -> String {
+/// whole address, where no browser looks.
+fn kept(element: &Element<'_, '_>, address: &Url, anchor: &str) -> String {
     let mut style = size(length(element, "width"), length(element, "height"));
     let align = element.get_attribute("align").unwrap_or_default().to_ascii_lowercase();
     if matches!(&*align, "left" | "right") {
@@ -201,9 +210,22 @@ fn kept(element: &Element<'_, '_>, tag: &str, value: &str, anchor: &str) -> Stri
     keep("id", anchor);
     keep("class", &element.get_attribute("class").unwrap_or_default());
     keep("style", &style);
-    keep("data-consentry-tag", tag);
-    keep("data-consentry-src", value);
+    keep("data-consentry-src", &address.as_str().replace('&', "&amp;"));
     kept
+}
+
+/// The element itself with its address held, where no browser looks: what is loaded in place of the placeholder.
+fn held(element: &mut Element<'_, '_>, tag: &str, name: &str, service: &Service) -> String {
+    let value = element.get_attribute(name).unwrap_or_default();
+    super::elements::hold(element, name, &value, service);
+    let attributes = element.attributes().iter();
+    let attributes: String = attributes
+        .map(|attribute| {
+            format!(" {}=\"{}\"", attribute.name_preserve_case(), attribute.value().replace('"', "&quot;"))
+        })
+        .collect();
+    // What an `embed` or an `object` holds is of no use to a frame.
+    format!("<{tag}{attributes}></{tag}>")
 }
 
 /// The `id` by which the way back finds the element: its own, or one made of what it shows.
@@ -319,7 +341,10 @@ mod tests {
                 page.contains("https://www.youtube.com/watch?v=x") && page.ends_with("<p>after"),
                 "{page}"
             );
-            assert!(!page.to_lowercase().contains("<iframe") && !page.contains("<embed"), "{page}");
+            // The element itself stands in a template, without its address.
+            let outside = page.split("<template data-consentry").next().unwrap().to_lowercase();
+            assert!(!outside.contains("<iframe") && !outside.contains("<embed"), "{page}");
+            assert!(!page.to_lowercase().contains(" src=\"http") && !page.contains(" data="), "{page}");
         }
     }
 

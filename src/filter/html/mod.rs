@@ -145,6 +145,8 @@ struct State {
     bases: Vec<url::Url>,
     /// The page's own `lang`.
     language: Option<Language>,
+    /// Whether a placeholder has brought the script of all of them.
+    has_embed_script: std::cell::Cell<bool>,
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
@@ -411,6 +413,7 @@ impl State {
             settings: Arc::clone(settings),
             bases,
             language: None,
+            has_embed_script: std::cell::Cell::default(),
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_in_pieces: false,
