@@ -117,9 +117,11 @@ impl<'a> Case<'a> {
         let Some(address) = self.address().join(target).ok().and_then(html::plain) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
+        let is_near = || Some(host) == self.address().host_str() || self.scope.may_connect(host);
+        let unknown = || hint == Hint::Load || is_near();
         match hint {
-            Hint::Connect => Some(host) == self.address().host_str() || self.scope.may_connect(host),
-            Hint::Load => services.identify_url(&address).is_none_or(|service| {
+            Hint::Connect => is_near(),
+            Hint::Advance | Hint::Load => services.identify_url(&address).map_or_else(unknown, |service| {
                 self.settings.observed.saw_service(&service.id);
                 match judge(services, service, &self.visit.granted) {
                     Judgement::Allow | Judgement::Anonymize => true,

@@ -171,6 +171,11 @@ async fn what_cannot_be_judged_is_held_and_counted() {
         let body = match seen.target.as_str() {
             "/deep" => format!("<p>{}{PIXEL}", "<noscript>".repeat(1_000)),
             "/long" => format!("<p><script>{}</script>{PIXEL}", "a();".repeat(1_300_000)),
+            "/many" => {
+                let attributes: String =
+                    (0..20_000).map(|n| format!(" data-lazy{n}='//www.facebook.com/tr'")).collect();
+                format!("<p><img{attributes}>{PIXEL}")
+            }
             "/data" => "<p><iframe src='data:text/html;base64,***'></iframe>".to_owned(),
             _ => "<p><script>fbq('init', '1'); own('</script>".to_owned(),
         };
@@ -181,6 +186,7 @@ async fn what_cannot_be_judged_is_held_and_counted() {
     for (target, reason, mark) in [
         ("/deep", "too-deep", None),
         ("/long", "too-long", Some("type=\"text/plain\" data-consentry-reason=\"too-long\"")),
+        ("/many", "too-many", None),
         ("/data", "unreadable-data", Some("data-consentry-reason=\"unreadable-data\"")),
         ("/own", "unreadable-script", Some("type=\"text/plain\" data-consentry-service=\"meta-pixel\"")),
     ] {
