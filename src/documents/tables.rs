@@ -107,7 +107,7 @@ impl Facts<'_> {
             }),
         );
         rows.extend(used(self.services, self.seen).flat_map(|service| {
-            service.cookies.iter().map(|cookie| Row {
+            service.cookies.iter().chain(&service.foreign_cookies).map(|cookie| Row {
                 name: cookie.name.to_string(),
                 cells: vec![
                     self.texts.get(service.category.as_str()).into(),

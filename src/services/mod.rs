@@ -8,6 +8,10 @@ mod change;
 mod matcher;
 mod service;
 mod set;
+mod written;
+
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::Catalogue;
 pub use change::UrlChange;

@@ -269,4 +269,19 @@ mod tests {
         }
         assert_eq!((sv.country("SE"), en.country("XK")), ("Sverige".into(), "XK".into()));
     }
+
+    #[test]
+    fn every_country_of_the_catalogue_has_a_name() {
+        let (swedish, english) = (language("sv"), language("en"));
+        for service in crate::services::Catalogue::builtin().iter().filter(|one| !one.country.is_empty()) {
+            for language in [&swedish, &english] {
+                assert_ne!(
+                    Texts::new(language, None).country(&service.country),
+                    *service.country,
+                    "{}",
+                    service.id
+                );
+            }
+        }
+    }
 }
