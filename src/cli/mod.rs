@@ -44,7 +44,7 @@ enum Command {
     Init(init::Args),
     /// Show the proxy in front of a small legacy shop, ready to open in a browser.
     Demo(demo::Args),
-    /// Show what visitors meet, in every state and language, without an upstream.
+    /// Show what visitors meet in every state, without an upstream.
     Preview(preview::Args),
     /// Give out and verify the proof of who agreed to what.
     Ledger(ledger::Args),
