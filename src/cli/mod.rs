@@ -40,7 +40,7 @@ enum Command {
     Run,
     /// Read everything that `run` reads, and print every problem.
     Check(check::Args),
-    /// Write a site's settings and its documents, with the places marked that only you can fill in.
+    /// Write a site's settings and documents, and mark what only you can fill in.
     Init(init::Args),
     /// Show the proxy in front of a small legacy shop, ready to open in a browser.
     Demo(demo::Args),
