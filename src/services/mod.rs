@@ -17,6 +17,6 @@ pub use catalogue::Catalogue;
 pub use change::UrlChange;
 pub use service::{
     Anonymize, Calls, CookieInfo, Embed, EmbedKind, Mark, NamePattern, Role, Rule, Service, Texts, Treatment,
-    UrlPattern,
+    UrlPattern, catalogue_text,
 };
 pub use set::Set;

@@ -172,7 +172,7 @@ impl Of<'_> {
         written: &BTreeMap<Box<str>, Box<str>>,
         purposes: &Purposes,
     ) -> Result<Vec<CookieInfo>, Fault> {
-        let cookie = |(name, facts): (&Box<str>, &Box<str>)| {
+        let cookie = |name: &str, facts: &str| {
             let (lifetime, word) = self.check(facts.split_once(' '), facts, "lifetime with a purpose")?;
             let lifetime = self.check(is_lifetime(lifetime).then_some(lifetime), lifetime, "lifetime")?;
             Ok(CookieInfo {
@@ -181,7 +181,7 @@ impl Of<'_> {
                 purpose: self.purpose(word, purposes)?,
             })
         };
-        written.iter().map(cookie).collect()
+        written.iter().map(|(name, facts)| cookie(name, facts)).collect()
     }
 
     fn anonymize(&self, written: WrittenAnonymize) -> Result<Anonymize, Fault> {
@@ -209,8 +209,8 @@ impl Of<'_> {
             WrittenEmbed::Kind(kind) => (kind, Vec::new()),
             WrittenEmbed::Marked { kind, marks } => (kind, marks),
         };
-        let mark = |text: &Box<str>| self.check(Mark::parse(text), text, "class or id");
-        Ok(Embed { kind, marks: marks.iter().map(mark).collect::<Result<_, Fault>>()? })
+        let mark = |text: &str| self.check(Mark::parse(text), text, "class or id");
+        Ok(Embed { kind, marks: marks.iter().map(|text| mark(text)).collect::<Result<_, Fault>>()? })
     }
 }
 
