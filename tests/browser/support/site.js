@@ -14,6 +14,7 @@ const COPIES = {
   '/js/analytics.js': ['www.google-analytics.com', '/analytics.js'],
   '/piwik/piwik.js': ['stats.matomo.cloud', '/piwik.js'],
   '/matomo/matomo.js': ['stats.matomo.cloud', '/matomo.js'],
+  '/omniture/s_code.js': ['metrics.omtrdc.net', '/s_code.js'],
   '/metrics/gtm.js': ['www.googletagmanager.com', '/gtm.js'],
   '/metrics/gtag/js': ['www.googletagmanager.com', '/gtag/js'],
 };
