@@ -107,6 +107,10 @@ pub(super) fn site() -> Site {
         cookie: NamePattern::parse("PHPSESSID"),
         paths: Vec::new(),
         except: Vec::new(),
+        upstream_header: None,
+        methods: Vec::new(),
+        lenient_until: None,
+        relation: gate::Relation::PrivacyPolicy,
         logout: None,
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };

@@ -13,7 +13,7 @@ const TABLE: [(&str, &[&str]); 20] = [
     ("services", &["consent"]),
     ("web", &["clock", "consent", "services"]),
     ("visit", &["clock", "consent", "web"]),
-    ("gate", &["services", "visit"]),
+    ("gate", &["clock", "consent", "services", "visit"]),
     ("documents", &["clock", "consent", "observed", "services", "visit", "web"]),
     ("filter", &["clock", "consent", "observed", "services", "web", "visit", "gate", "telemetry"]),
     ("listener", &["clock", "filter", "telemetry", "visit"]),

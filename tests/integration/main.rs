@@ -23,6 +23,7 @@ mod embeds;
 mod floods;
 mod forwarding;
 mod fragments;
+mod gates;
 mod held;
 mod hsts;
 mod kit;

@@ -8,7 +8,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::upstream::{Health, Upstream};
-use super::words::{CategoryWord, Colour, CookieName, Host, Location, PathRule, Tag, Text, Time};
+use super::words::{
+    CategoryWord, Colour, CookieName, Header, Host, Location, MethodWord, PathRule, Tag, Text, Time,
+};
 use crate::consent::signal::GlobalPrivacyControl;
 use crate::documents::Kind;
 use crate::filter::{UnknownThirdParties, cookies};
@@ -127,7 +129,7 @@ pub(in crate::config) struct Document {
     pub(in crate::config) files: Named<String>,
 }
 
-/// Requests that need a valid acceptance of a document: those with a cookie, or to a path.
+/// Requests that need a valid acceptance of a document: those to which all that is written here applies.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Gate {
@@ -137,9 +139,14 @@ pub(in crate::config) struct Gate {
     pub(in crate::config) document: String,
     /// The cookie by which the application knows its users.
     pub(in crate::config) cookie: Option<CookieName>,
-    /// The paths that the gate closes; all of them, where only `cookie` is given.
+    /// A header of the application's answers by which it says that somebody is logged in, such as X-User; pages that carry it with a value are kept back.
+    pub(in crate::config) upstream_header: Option<Header>,
+    /// The paths that the gate closes; all of them, where none is given.
     #[serde(default)]
     pub(in crate::config) paths: Vec<PathRule>,
+    /// The methods that it closes, such as POST; all of them, where none is given.
+    #[serde(default)]
+    pub(in crate::config) methods: Vec<MethodWord>,
     /// The paths that it leaves open.
     #[serde(default)]
     pub(in crate::config) except: Vec<PathRule>,

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderName, Method};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -176,6 +177,36 @@ impl FromStr for CookieName {
     }
 }
 
+/// The name of a header.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"))]
+pub(in crate::config) struct Header(pub(in crate::config) HeaderName);
+
+impl FromStr for Header {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let help = "write a name such as X-User";
+        HeaderName::try_from(text).map(Header).map_err(|_| format!("`{text}` is not a header's name\n{help}"))
+    }
+}
+
+/// A method of HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^[A-Z]+$"))]
+pub(in crate::config) struct MethodWord(pub(in crate::config) Method);
+
+impl FromStr for MethodWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Methods tell capitals from small letters (RFC 9110 section 9.1), and all that anybody uses are in capitals.
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        let method = Method::try_from(text).ok().filter(|_| is_plain);
+        method.map(MethodWord).ok_or_else(|| format!("`{text}` is not a method\nwrite it in capitals: POST"))
+    }
+}
+
 /// Where a service is loaded from: host and path, without a scheme.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", extend("pattern" = r"^(\*/[^*]|(\*\.)?[^*/:@?#% ]+(/|$))[^*]*\*?$"))]
@@ -285,6 +316,8 @@ words! {
     Colour: "a colour such as \"#0b57d0\", in quotes",
     PathRule: "a path such as \"/admin/*\"",
     CookieName: "a cookie's name",
+    Header: "a header's name such as X-User",
+    MethodWord: "a method such as POST",
     Location: "an address such as \"cdn.example.net/*\"",
     CategoryWord: "a category",
     Text: "a text",
