@@ -58,6 +58,16 @@ impl Catalogue {
         self.services.get(self.matcher.cookie(name)?)
     }
 
+    /// The service that fills elements of this class.
+    pub fn identify_class(&self, word: &str) -> Option<&Service> {
+        self.matcher.class(word).and_then(|index| self.services.get(index))
+    }
+
+    /// The service that fills the element of this `id`.
+    pub fn identify_element(&self, id: &str) -> Option<&Service> {
+        self.matcher.element(id).and_then(|index| self.services.get(index))
+    }
+
     /// The service of this id.
     pub fn find(&self, id: &str) -> Option<&Service> {
         self.services.get(self.matcher.id(id)?)

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use aho_corasick::AhoCorasick;
 use url::Url;
 
-use super::{NamePattern, Service};
+use super::{Mark, NamePattern, Service};
 
 /// Indexes into the services that it was made from.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub(super) struct Matcher {
     cookie_starts: HashMap<Box<str>, usize>,
     cookie_lengths: Vec<usize>,
     ids: HashMap<Box<str>, usize>,
+    /// What their scripts fill, by a word of its class, and by its `id`.
+    classes: HashMap<Box<str>, usize>,
+    elements: HashMap<Box<str>, usize>,
 }
 
 impl Matcher {
@@ -33,8 +36,15 @@ impl Matcher {
         let (mut whole_cookies, mut cookie_starts) = (HashMap::new(), HashMap::new());
         let (mut signatures, mut inline_of) = (Vec::new(), Vec::new());
         let mut ids = HashMap::new();
+        let (mut classes, mut elements) = (HashMap::new(), HashMap::new());
         for (index, service) in services.iter().enumerate() {
             ids.entry(service.id.clone()).or_insert(index);
+            for mark in service.embed.iter().flat_map(|embed| &embed.marks) {
+                match mark {
+                    Mark::Class(word) => _ = classes.entry(word.clone()).or_insert(index),
+                    Mark::Id(id) => _ = elements.entry(id.clone()).or_insert(index),
+                }
+            }
             for pattern in &service.urls {
                 let entry = (pattern.path.clone(), index);
                 match (pattern.host.as_ref(), pattern.host.strip_prefix("*.")) {
@@ -72,7 +82,17 @@ impl Matcher {
             cookie_starts,
             cookie_lengths: lengths.into_iter().rev().collect(),
             ids,
+            classes,
+            elements,
         }
+    }
+
+    pub(super) fn class(&self, word: &str) -> Option<usize> {
+        self.classes.get(word).copied()
+    }
+
+    pub(super) fn element(&self, id: &str) -> Option<usize> {
+        self.elements.get(id).copied()
     }
 
     pub(super) fn id(&self, id: &str) -> Option<usize> {

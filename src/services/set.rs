@@ -60,6 +60,18 @@ impl Set {
             .or_else(|| Catalogue::builtin().identify_cookie(name))
     }
 
+    /// The service that fills elements of this class; the site's own services win.
+    pub fn identify_class(&self, word: &str) -> Option<&Service> {
+        let own = self.own.as_deref().and_then(|own| own.identify_class(word));
+        own.or_else(|| Catalogue::builtin().identify_class(word))
+    }
+
+    /// The service that fills the element of this `id`; the site's own services win.
+    pub fn identify_element(&self, id: &str) -> Option<&Service> {
+        let own = self.own.as_deref().and_then(|own| own.identify_element(id));
+        own.or_else(|| Catalogue::builtin().identify_element(id))
+    }
+
     /// The service of this id.
     pub fn find(&self, id: &str) -> Option<&Service> {
         self.own.as_deref().and_then(|own| own.find(id)).or_else(|| Catalogue::builtin().find(id))

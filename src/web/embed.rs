@@ -55,8 +55,8 @@ pub struct Embed<'a> {
     pub attributes: &'a str,
     /// What the page calls it; may be empty.
     pub title: &'a str,
-    /// Where its provider shows it.
-    pub link: &'a str,
+    /// Where its provider shows it; none: nobody knows.
+    pub link: Option<&'a str>,
     /// The element itself, held: what is loaded in its place.
     pub element: &'a str,
     /// The attributes of the script that loads embeds in their place; none: another placeholder brought it.
@@ -86,8 +86,7 @@ pub enum Offer<'a> {
 impl Look {
     /// The placeholder of an embed of `service` in one language.
     pub fn embed(&self, service: &Service, language: &Language, embed: Embed<'_>) -> String {
-        let words =
-            ascii::markup(&templates::render("embed.html", &self.words(service, language, embed.offer)));
+        let words = ascii::markup(&templates::render("embed.html", &self.words(service, language, embed)));
         // What the page wrote has a letter for every byte, and goes in after our words have become references.
         let mut out = String::with_capacity(words.len() + 512);
         let mut rest = &*words;
@@ -108,7 +107,7 @@ impl Look {
         self.embed(
             service,
             language,
-            Embed { attributes: "", title: "", link: "", element: "", script: None, offer },
+            Embed { attributes: "", title: "", link: Some(""), element: "", script: None, offer },
         )
     }
 
@@ -116,7 +115,7 @@ impl Look {
         match (name, embed.offer) {
             ("attributes", _) => embed.attributes.into(),
             ("title", _) => embed.title.into(),
-            ("link", _) => embed.link.into(),
+            ("link", _) => embed.link.unwrap_or_default().into(),
             ("element", _) if embed.element.is_empty() => String::new(),
             ("element", _) => format!("<template data-consentry=\"embed\">{}</template>", embed.element),
             ("script", Offer::Form { origin, .. }) => embed.script.map_or_else(String::new, |attributes| {
@@ -154,7 +153,7 @@ impl Look {
         &STYLE
     }
 
-    fn words(&self, service: &Service, language: &Language, offer: Offer<'_>) -> Value {
+    fn words(&self, service: &Service, language: &Language, embed: Embed<'_>) -> Value {
         let texts = self.texts(language);
         let named = [("service", &*service.name)];
         let purpose = match texts.language().split('-').next() {
@@ -162,7 +161,7 @@ impl Look {
             _ => &service.purpose.en,
         };
         let purposes = [("purpose", &**purpose), ("category", texts.get(service.category.as_str()))];
-        let (asks, is_single) = match offer {
+        let (asks, is_single) = match embed.offer {
             Offer::None => (false, true),
             Offer::Form { embed, .. } => (true, embed.is_some()),
         };
@@ -179,6 +178,7 @@ impl Look {
             "why": texts.fill(why, &[("provider", &provider)]),
             "purpose": texts.fill("embed_purpose", &purposes),
             "asks": asks,
+            "has_link": embed.link.is_some(),
             "once": texts.get(if is_single { "embed_once" } else { "embed_page_once" }),
             "always": texts.fill("embed_always", &named),
             "open": texts.fill("embed_open", &named),

@@ -27,6 +27,7 @@ mod gates;
 mod held;
 mod hsts;
 mod kit;
+mod layouts;
 mod listeners;
 mod lying;
 mod mapping;

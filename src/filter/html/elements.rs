@@ -33,6 +33,7 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
         "link" if is_hint_to_strangers(&state, element) => element.remove(),
         _ => {}
     }
+    embeds::announce(&state, element, &tag);
     let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, &tag) };
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
@@ -315,6 +316,7 @@ fn worst<'s>(state: &mut State, services: &'s crate::services::Set, value: &str,
                 Found::Service(Fault { judgement, service, instead: Some(references::encode_markup(&rules)) })
             }
         },
+        Holds::Mark(_) => Found::Nothing,
         Holds::Code => {
             let found = code::judge_handler(&references::decode(value), &Lookup { state, services });
             found.into()

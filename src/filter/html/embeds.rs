@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::elements::Element;
+use super::places::{self, Holds, Known};
 use super::{State, address, links};
 use crate::consent::once::{Name, OnPage};
-use crate::services::Service;
+use crate::filter::judge::{Judgement, judge};
+use crate::services::{Service, Set};
 use crate::web::language::{Language, Wishes};
 use crate::web::{Embed, Look, Offer};
 
@@ -82,9 +84,9 @@ pub(super) fn treat(
                 attributes: &attributes,
                 element: &held,
                 title: &raw(&title),
-                link: &links::of(&url),
+                link: Some(&links::of(&url)),
                 embed: Some(&embed),
-                anchor: &anchor,
+                anchor: Some(&anchor),
             },
         ),
         lol_html::html_content::ContentType::Html,
@@ -92,21 +94,75 @@ pub(super) fn treat(
     Standing::Replaced
 }
 
+/// The service that fills elements which are known by this word.
+pub(super) fn is_mark<'s>(services: &'s Set, known: Known, word: &[u8]) -> Option<&'s Service> {
+    let word = std::str::from_utf8(word).ok()?;
+    match known {
+        Known::Class => services.identify_class(word),
+        Known::Id => services.identify_element(word),
+    }
+}
+
+/// Puts a placeholder before an element that a held script would fill, such as `<blockquote class="instagram-media">`.
+/// What its author wrote in it stays: it is the post's own text, or nothing.
+pub(super) fn announce(state: &State, element: &mut Element<'_, '_>, tag: &str) {
+    let Some(embeds) = &state.page.embeds else { return };
+    let services = &state.settings.services;
+    let marks = ["class", "id"].into_iter().flat_map(|name| {
+        let known = match places::of(tag.as_bytes(), name.as_bytes()) {
+            Some(Holds::Mark(known)) => Some(known),
+            _ => None,
+        };
+        let value = element.get_attribute(name).filter(|_| known.is_some()).unwrap_or_default();
+        let words = value.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        known.into_iter().flat_map(move |known| words.clone().into_iter().map(move |word| (known, word)))
+    });
+    let held = { marks }
+        .filter_map(|(known, word)| is_mark(services, known, word.as_bytes()))
+        .find(|service| judge(services, service, &state.page.granted) == Judgement::Hold);
+    let Some(service) = held else { return };
+    let link = shown_at(state, element);
+    let placeholder = placeholder(
+        state,
+        embeds,
+        service,
+        Shape {
+            attributes: " data-consentry-extent=\"page\"",
+            element: "",
+            title: "",
+            link: link.as_ref(),
+            embed: None,
+            anchor: None,
+        },
+    );
+    element.before(&placeholder, lol_html::html_content::ContentType::Html);
+}
+
+/// Where the provider shows what a marked element stands for, if its author says so.
+fn shown_at(state: &State, element: &Element<'_, '_>) -> Option<Url> {
+    const NAMES: [&str; 5] = ["data-instgrm-permalink", "cite", "data-href", "data-url", "href"];
+    let base = state.base().unwrap_or(&state.page.url);
+    NAMES.iter().find_map(|name| address::resolve(&element.get_attribute(name)?, base))
+}
+
 /// What differs between the placeholders of a page.
 struct Shape<'a> {
     attributes: &'a str,
     element: &'a str,
     title: &'a str,
-    link: &'a Url,
+    link: Option<&'a Url>,
     embed: Option<&'a str>,
-    anchor: &'a str,
+    anchor: Option<&'a str>,
 }
 
 fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'_>) -> String {
     let look = &state.settings.look;
     let language = language(look, state.language.as_ref(), &embeds.language);
     let page = Name::of_page(&embeds.page).to_string();
-    let return_to = format!("{}#{}", embeds.page, shape.anchor);
+    let return_to = match shape.anchor {
+        Some(anchor) => format!("{}#{anchor}", embeds.page),
+        None => embeds.page.to_string(),
+    };
     // A `<base>` would lead the form elsewhere.
     let origin = state.base().map(|_| state.page.url.origin().ascii_serialization());
     let offer = match embeds.asks {
@@ -118,7 +174,7 @@ fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'
             return_to: &return_to,
         },
     };
-    let link = raw(shape.link.as_str()).replace('&', "&amp;");
+    let link = shape.link.map(|link| raw(link.as_str()).replace('&', "&amp;"));
     let nonce = state.page.nonce.as_ref();
     let nonce =
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
@@ -128,7 +184,7 @@ fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'
         Embed {
             attributes: shape.attributes,
             title: shape.title,
-            link: &link,
+            link: link.as_deref(),
             element: shape.element,
             script: (!state.has_embed_script.replace(true)).then_some(&*nonce),
             offer,
@@ -247,9 +303,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::consent::Granted;
+    use crate::consent::{Category, Granted};
     use crate::filter::html::{Inserts, Page, Rewriter};
-    use crate::filter::tests::{set, settings};
+    use crate::filter::tests::{service, set, settings};
+    use crate::services::{Embed, EmbedKind, Mark};
 
     fn embeds(asks: Asks) -> Embeds {
         let language = Language::parse("sv").unwrap();
@@ -257,9 +314,12 @@ mod tests {
     }
 
     fn rewritten(html: &str, embeds: Option<Embeds>) -> String {
-        let settings = Arc::new(settings(set(Vec::new(), &[])));
+        rewritten_by(Vec::new(), Granted::default(), html, embeds)
+    }
+
+    fn rewritten_by(own: Vec<Service>, granted: Granted, html: &str, embeds: Option<Embeds>) -> String {
+        let settings = Arc::new(settings(set(own, &[])));
         let url = "https://www.example.se/a".parse().unwrap();
-        let granted = Granted::default();
         let scope = crate::filter::scope::Scope::of_granted(&settings, &granted);
         let page = Page { url, granted, inserts: Inserts::Nothing, embeds, nonce: None, scope };
         let mut rewriter = Rewriter::new(&settings, page);
@@ -356,6 +416,48 @@ mod tests {
         let html = "<base href=//cdn.example/><iframe src=//www.youtube.com/embed/x></iframe>";
         let page = rewritten(html, Some(embeds(Asks::Yes)));
         assert!(page.contains("action=\"https://www.example.se/_consent/choices\""), "{page}");
+    }
+
+    /// A service whose script fills what is marked.
+    fn posts() -> Service {
+        let marks = [".acme-post", "#acme_thread"].map(|mark| Mark::parse(mark).unwrap()).to_vec();
+        let embed = Some(Embed { kind: EmbedKind::Post, marks });
+        Service {
+            name: "Acme".into(),
+            embed,
+            ..service("acme", Category::Marketing, &["acme.example/"], &[])
+        }
+    }
+
+    #[test]
+    fn what_a_held_script_would_fill_is_announced_and_keeps_its_own_text() {
+        for (html, link) in [
+            (
+                "<blockquote class=\"x acme-post\" cite='https://acme.example/1'>a post</blockquote>",
+                Some("https://acme.example/1"),
+            ),
+            ("<div id=acme_thread data-url=//acme.example/t></div>", Some("https://acme.example/t")),
+            ("<a href=/here class='acme-post'>x</a>", Some("https://www.example.se/here")),
+            ("<section class=acme-post></section>", None),
+        ] {
+            let page = rewritten_by(vec![posts()], Granted::default(), html, Some(embeds(Asks::Yes)));
+            assert!(page.starts_with("<consentry-embed data-consentry-extent=\"page\" "), "{page}");
+            assert!(page.ends_with(html), "{page}");
+            assert!(
+                page.contains("Visa p&#229; den h&#228;r sidan") && !page.contains("name=\"embed\""),
+                "{page}"
+            );
+            match link {
+                Some(link) => assert!(page.contains(&format!("<a href=\"{link}\"")), "{page}"),
+                None => assert!(!page.contains("<a "), "{page}"),
+            }
+            let granted = Granted::default().with_service("acme");
+            assert_eq!(rewritten_by(vec![posts()], granted, html, Some(embeds(Asks::Yes))), html);
+        }
+        for html in ["<p class=acme-post>", "<div class=acme-posts>", "<div id=acme-post>"] {
+            let page = rewritten_by(vec![posts()], Granted::default(), html, Some(embeds(Asks::Yes)));
+            assert_eq!(page, html);
+        }
     }
 
     #[test]

@@ -306,7 +306,13 @@ impl Rewriter {
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
-            skim::skim(&mut self.place, page, tells, |address| ground.is_harmless(address))
+            skim::skim(
+                &mut self.place,
+                page,
+                tells,
+                |address| ground.is_harmless(address),
+                |known, word| embeds::is_mark(&state.settings.services, known, word).is_some(),
+            )
         };
         let (passing, rest) = page.split_at(passes);
         out.extend_from_slice(passing);

@@ -19,6 +19,17 @@ pub(super) enum Holds {
     Lazy,
     /// Code that runs when something happens.
     Code,
+    /// Words by which a script of a service knows what it fills.
+    Mark(Known),
+}
+
+/// By what an element is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// The words of its `class`.
+    Class,
+    /// Its `id`.
+    Id,
 }
 
 /// What the attribute `name` of an element `tag` holds, both in lower case; nothing where no browser loads from it.
@@ -60,6 +71,9 @@ fn of_tag(tag: &[u8], name: &[u8]) -> Option<Holds> {
         // Animations write addresses, too.
         (b"set" | b"animate", b"to" | b"from") => Some(Holds::Address),
         (b"animate", b"values") => Some(Holds::Words),
+        // What embeds are written as.
+        (b"blockquote" | b"div" | b"a" | b"section", b"class") => Some(Holds::Mark(Known::Class)),
+        (b"blockquote" | b"div" | b"a" | b"section", b"id") => Some(Holds::Mark(Known::Id)),
         // Of SVG, as attributes.
         (
             _,

@@ -7,7 +7,7 @@
 use memchr::memchr;
 use memchr::memmem::find;
 
-use super::places::{self, Holds};
+use super::places::{self, Holds, Known};
 use super::{code, css};
 
 /// What comes after the bytes that may pass.
@@ -72,12 +72,14 @@ enum Meaning {
     Rest,
 }
 
-/// How many of `page`'s first bytes may pass, and what comes then. `is_harmless` judges one address.
+/// How many of `page`'s first bytes may pass, and what comes then. `is_harmless` judges one address, and `marks` one
+/// word by which an element is known.
 pub(super) fn skim(
     place: &mut Place,
     page: &[u8],
     tells: Tells,
     is_harmless: impl Fn(&[u8]) -> bool,
+    marks: impl Fn(Known, &[u8]) -> bool,
 ) -> (usize, Next) {
     let mut at = 0;
     loop {
@@ -93,7 +95,7 @@ pub(super) fn skim(
         }
         let Some(start) = memchr(b'<', rest) else { return (page.len(), Next::Unfinished) };
         at += start;
-        match token(rest.get(start..).unwrap_or_default(), &is_harmless) {
+        match token(rest.get(start..).unwrap_or_default(), &is_harmless, &marks) {
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
@@ -143,10 +145,10 @@ enum Token {
 }
 
 /// What begins with the `<` at the start of `page`.
-fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
+fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool, marks: impl Fn(Known, &[u8]) -> bool) -> Token {
     match page.get(1) {
         None => Token::Unfinished,
-        Some(letter) if letter.is_ascii_alphabetic() => start_tag(page, is_harmless),
+        Some(letter) if letter.is_ascii_alphabetic() => start_tag(page, is_harmless, marks),
         Some(b'/') => match page.get(2) {
             None => Token::Unfinished,
             Some(letter) if letter.is_ascii_alphabetic() => {
@@ -195,7 +197,11 @@ fn end_of_comment(rest: &[u8]) -> Option<usize> {
     }
 }
 
-fn start_tag(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
+fn start_tag(
+    page: &[u8],
+    is_harmless: impl Fn(&[u8]) -> bool,
+    marks: impl Fn(Known, &[u8]) -> bool,
+) -> Token {
     let name_end = page.iter().skip(1).position(|byte| is_blank(*byte) || matches!(byte, b'/' | b'>'));
     let Some(name) = name_end.and_then(|end| page.get(1..end + 1)) else { return Token::Unfinished };
     let mut buffer = [0; 16];
@@ -204,7 +210,7 @@ fn start_tag(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
     let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_));
     let mut is_doubtful = false;
     let end = tag_end(page, 1 + name.len(), |name, value| {
-        is_doubtful |= decides && !is_doubtful && is_in_doubt(tag, name, value, &is_harmless);
+        is_doubtful |= decides && !is_doubtful && is_in_doubt(tag, name, value, &is_harmless, &marks);
     });
     let Some(end) = end else { return Token::Unfinished };
     let reads = match meaning {
@@ -265,7 +271,14 @@ fn meaning(lower: &[u8]) -> Meaning {
 }
 
 /// Whether an attribute may make a browser, or a lazy loader, load from a service.
-fn is_in_doubt(tag: &[u8], name: &[u8], value: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> bool {
+fn is_in_doubt(
+    tag: &[u8],
+    name: &[u8],
+    value: &[u8],
+    is_harmless: impl Fn(&[u8]) -> bool,
+    marks: impl Fn(Known, &[u8]) -> bool,
+) -> bool {
+    let of_marks = |known| value.split(|byte| is_blank(*byte)).any(|word| marks(known, word));
     let mut buffer = [0; 32];
     // A long name is one that scripts have made up; those that load begin alike.
     let name = match name.get(..32) {
@@ -290,6 +303,7 @@ fn is_in_doubt(tag: &[u8], name: &[u8], value: &[u8], is_harmless: impl Fn(&[u8]
         Some(Holds::Lazy) => !of_words() || !css::is_harmless(value),
         Some(Holds::Style) => !css::is_harmless(value),
         Some(Holds::Code) => !code::is_harmless(value),
+        Some(Holds::Mark(known)) => of_marks(known),
     }
 }
 
@@ -365,7 +379,8 @@ mod tests {
         let is_harmless = |address: &[u8]| {
             !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]) || address.starts_with(b"data:image/")
         };
-        let (passes, next) = skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless);
+        let (passes, next) =
+            skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless, |_, word| word == b"mark");
         (&page[passes..], next)
     }
 
@@ -377,6 +392,8 @@ mod tests {
             "a < b, a <3, <>, </>, <1>",
             "<p class=x>text</p>",
             "<a href=https://t.example title='<img src=x>'>",
+            "<div class='a marks' id=x>",
+            "<p class=mark>",
             "<a title=\"<script>\">",
             "<p a='>' b=\">\">",
             "<p ='x>",
@@ -412,6 +429,8 @@ mod tests {
         use Reads::{Element, Rest, Tag};
         for (page, rest, length, reads) in [
             ("<p><img src=//t.example>x", "<img src=//t.example>x", 21, Tag),
+            ("<div class='a mark'>", "<div class='a mark'>", 20, Tag),
+            ("<Blockquote ID=mark>", "<Blockquote ID=mark>", 20, Tag),
             ("<IMG SRC='x'>", "<IMG SRC='x'>", 13, Tag),
             ("<img srcset='/a 1x,b 2x'>", "<img srcset='/a 1x,b 2x'>", 25, Tag),
             ("<img src=/a src=b>", "<img src=/a src=b>", 18, Tag),
@@ -441,7 +460,7 @@ mod tests {
         let mut told = Vec::new();
         let (mut place, mut at) = (Place::Text, 0);
         while let (passes, Next::Tag(length, reads)) =
-            skim(&mut place, &page[at..], Tells::EveryTag, |_| true)
+            skim(&mut place, &page[at..], Tells::EveryTag, |_| true, |_, _| false)
         {
             let tag = &page[at + passes..at + passes + length];
             let lang = attribute(tag, "lang").map(String::from_utf8_lossy);
