@@ -150,7 +150,7 @@ impl Proxy {
             return self.own.answer(endpoint, site, visit, request).await;
         }
         let most = settings.held_form;
-        let mut request = match own::held::sort(visit, request, most).await {
+        let mut request = match self.own.sort(visit, request, most).await {
             Sorted::Request(request) => request,
             Sorted::Carrier(carrier) => return self.deliver(site, visit, carrier, line).await,
             Sorted::Broken => return reply::broken_form(site, visit),
