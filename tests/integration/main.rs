@@ -24,6 +24,7 @@ mod forwarding;
 mod fragments;
 mod hsts;
 mod kit;
+mod ledger;
 mod listeners;
 mod lying;
 mod mapping;
