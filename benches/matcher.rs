@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use consentry::consent::Category;
-use consentry::services::{Catalogue, CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
+use consentry::services::{Catalogue, CookieInfo, NamePattern, Service, Set, Texts, UrlPattern};
 use divan::{Bencher, black_box};
 use url::Url;
 
@@ -21,12 +21,6 @@ const OWN: [usize; 3] = [0, 100, 10_000];
 
 fn set(own: usize) -> Set {
     let service = |number: usize| Service {
-        id: format!("own-{number}").into(),
-        name: "".into(),
-        provider: "".into(),
-        country: "".into(),
-        category: Category::Statistics,
-        purpose: Texts::default(),
         urls: vec![UrlPattern::parse(&format!("*.tracker-{number}.example/t/")).unwrap()],
         inline: vec![format!("tracker{number}.push(").into()],
         cookies: vec![CookieInfo {
@@ -34,10 +28,7 @@ fn set(own: usize) -> Set {
             lifetime: "".into(),
             purpose: Texts::default(),
         }],
-        default: Rule::CONSENT,
-        anonymize: None,
-        globals: Vec::new(),
-        dead_since: None,
+        ..Service::new(&format!("own-{number}"), Category::Statistics)
     };
     Set::new((0..own).map(service).collect(), HashMap::new(), HashMap::new())
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use consentry::consent::Granted;
 use consentry::filter::html::{Inserts, Page, Rewriter};
+use consentry::filter::scope::Scope;
 use consentry::filter::{Banner, Settings};
 use consentry::web::language::Language;
 use divan::counter::BytesCount;
@@ -37,6 +38,7 @@ fn bench(bencher: Bencher<'_, '_>, kib: usize, granted: Granted, undecided: bool
     let html = support::page(kib);
     let page = Page {
         url: "https://www.example.se/bilder".parse().unwrap(),
+        scope: Scope::of_granted(&settings, &granted),
         granted,
         inserts: Inserts::Page {
             guard: "x".repeat(6 * 1024).into(),

@@ -18,6 +18,7 @@ pub mod consent;
 pub mod gate;
 
 pub mod documents;
+pub mod observed;
 pub mod services;
 
 pub mod upstream;

@@ -1,6 +1,7 @@
 //! Settings to running parts: start, reload, drain.
 
 mod listeners;
+mod observations;
 mod reload;
 
 use std::net::SocketAddr;
@@ -12,17 +13,21 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Health, Look};
+use crate::admin::{self, Concerns, Health, Look, Missing};
 use crate::clock::Clock;
 use crate::config;
+use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
 use crate::own::Own;
+use crate::own::held::Desk;
 use crate::proxy::Proxy;
+use crate::site::Mode;
 use crate::telemetry::{LogFormat, Metrics, UpstreamState};
 use crate::upstream::Upstreams;
 use listeners::Listeners;
 pub use listeners::TRY_AGAIN;
+use observations::Observations;
 use reload::Last;
 
 pub use reload::{Occasion, Outcome, Reload};
@@ -49,6 +54,9 @@ pub struct Server {
     metrics: Arc<Metrics>,
     health: Health,
     clock: Clock,
+    observations: Observations,
+    /// The sites that stay as they were because of errors.
+    outdated: ArcSwap<Vec<Box<str>>>,
     last: Last,
     at_start: AtStart,
     admin_shutdown: CancellationToken,
@@ -95,7 +103,13 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
-        let own = Own { ledger: ledger.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let own = Own {
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            desk: Desk::default(),
+            reports: Default::default(),
+        };
         let last = Last::of(&settings);
         let at_start = AtStart {
             ledger: settings.ledger.clone(),
@@ -104,6 +118,7 @@ impl Server {
         };
         let served: Vec<_> = settings.listeners.iter().cloned().zip(bound).collect();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let observations = Observations::begin(&settings, &clock, &metrics);
         let proxy = Proxy::new(
             Arc::clone(&settings),
             Arc::clone(&upstreams),
@@ -131,6 +146,8 @@ impl Server {
             metrics,
             health,
             clock,
+            observations,
+            outdated: ArcSwap::default(),
             last,
             at_start,
             admin_shutdown,
@@ -183,6 +200,7 @@ impl Server {
         self.conditions.change(settings.timeouts, settings.limits);
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
+        self.observations.adopt(&settings);
         self.ledger.change_keys(ledger::seal::Keys::new(&settings.secrets));
         self.settings.store(Arc::new(settings));
         self.note_settings();
@@ -210,9 +228,8 @@ impl Server {
     fn note_settings(&self) {
         let settings = self.settings.load();
         self.metrics.sites.set(i64::try_from(settings.sites.iter().count()).unwrap_or(i64::MAX));
-        let silent =
-            settings.sites.iter().filter(|site| site.filter.banner == crate::filter::Banner::NothingToAsk);
-        self.health.note_not_filled_in(silent.map(|site| site.name.clone()));
+        let outdated = self.outdated.load();
+        self.health.note(concerns(&settings, &outdated));
         self.metrics.settings_applied.set(self.clock.now().as_second());
         let expiries = self.listeners.expiries();
         self.metrics.note_certificates(expiries.iter().map(|(name, at)| (&**name, at.as_second())));
@@ -255,6 +272,7 @@ impl Server {
         self.listeners.close();
         self.listeners.ended().await;
         self.ledger.close().await;
+        self.observations.end().await;
         self.admin_shutdown.cancel();
     }
 
@@ -269,6 +287,7 @@ impl Server {
         let _ = tokio::time::timeout(LEDGER_AFTER, self.listeners.ended()).await;
         self.ledger.close().await;
         self.listeners.ended().await;
+        self.observations.end().await;
     }
 }
 
@@ -284,4 +303,22 @@ fn look_at(upstreams: &Arc<Upstreams>) -> Look {
             connections: state.connections,
         }));
     })
+}
+
+fn concerns(settings: &config::Settings, outdated: &[Box<str>]) -> Concerns {
+    let treated = || settings.sites.iter().filter(|site| site.mode != Mode::Off);
+    let silent = treated().filter(|site| site.filter.banner == Banner::NothingToAsk);
+    let missing = treated().flat_map(|site| {
+        site.documents.gaps.iter().map(|gap| Missing {
+            site: site.name.clone(),
+            document: gap.document.clone(),
+            language: gap.language.as_str().into(),
+            file: gap.file.as_ref().map(|file| file.display().to_string().into()),
+        })
+    });
+    Concerns {
+        sites_not_filled_in: silent.map(|site| site.name.clone()).collect(),
+        texts_not_filled_in: missing.collect(),
+        sites_outdated: outdated.to_vec(),
+    }
 }

@@ -3,8 +3,9 @@
 pub mod path;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use aho_corasick::AhoCorasick;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -255,8 +256,12 @@ pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
 }
 
 fn crawler(user_agent: &str) -> Crawler {
-    // The words by which the large search engines and link previews name themselves.
-    const KNOWN: [&str; 14] = [
+    if CRAWLERS.is_match(user_agent) { Crawler::Known } else { Crawler::No }
+}
+
+/// The words by which the large search engines and link previews name themselves.
+static CRAWLERS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let names = [
         "Googlebot",
         "bingbot",
         "DuckDuckBot",
@@ -272,8 +277,8 @@ fn crawler(user_agent: &str) -> Crawler {
         "PetalBot",
         "archive.org_bot",
     ];
-    if KNOWN.iter().any(|name| user_agent.contains(name)) { Crawler::Known } else { Crawler::No }
-}
+    AhoCorasick::new(names).expect("a few words")
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,8 @@
 //! Health, readiness and metrics, on a listener of their own that visitors never reach.
 
+mod concerns;
+
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,10 +15,12 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::{Exposition, Metrics};
+pub use concerns::{Concerns, Missing};
 
 /// The admin listener, bound and not yet served.
 #[derive(Debug)]
@@ -32,15 +37,12 @@ pub async fn bind(address: SocketAddr, handed: Option<StdListener>) -> std::io::
     }
 }
 
-/// How many sites are named one by one; of more, only the number is told.
-const NAMED: usize = 20;
-
 /// What the admin listener tells. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Health {
     metrics: Arc<Metrics>,
     draining: CancellationToken,
-    not_filled_in: Arc<ArcSwap<Vec<Box<str>>>>,
+    concerns: Arc<ArcSwap<Concerns>>,
     look: Look,
 }
 
@@ -64,16 +66,16 @@ impl std::fmt::Debug for Look {
 impl Health {
     /// Health of a proxy that is ready until `draining` is cancelled.
     pub fn new(metrics: Arc<Metrics>, draining: CancellationToken, look: Look) -> Self {
-        Health { metrics, draining, not_filled_in: Arc::default(), look }
+        Health { metrics, draining, concerns: Arc::default(), look }
     }
 
-    /// Notes which sites ask nobody for anything, because their privacy document is not filled in.
-    pub fn note_not_filled_in(&self, sites: impl IntoIterator<Item = Box<str>>) {
-        let mut names: Vec<_> = sites.into_iter().collect();
-        names.sort();
-        self.metrics.sites_not_filled_in.set(i64::try_from(names.len()).unwrap_or(i64::MAX));
-        names.truncate(NAMED);
-        self.not_filled_in.store(Arc::new(names));
+    /// Notes what an operator should look at.
+    pub fn note(&self, concerns: Concerns) {
+        let number = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        self.metrics.sites_not_filled_in.set(number(concerns.sites_not_filled_in.len()));
+        self.metrics.texts_not_filled_in.set(number(concerns.texts_not_filled_in.len()));
+        self.metrics.sites_outdated.set(number(concerns.sites_outdated.len()));
+        self.concerns.store(Arc::new(concerns.shortened()));
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -84,7 +86,7 @@ impl Health {
         let (status, kind, text) = match request.uri().path() {
             _ if !is_read_only => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".to_owned()),
             "/healthz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-            "/readyz" => self.readiness(),
+            "/readyz" => self.readiness(accept),
             "/metrics" => {
                 (self.look.0)(&self.metrics);
                 (StatusCode::OK, format.content_type(), self.metrics.render_as(format))
@@ -101,28 +103,35 @@ impl Health {
     ///
     /// A ledger that does not work makes nobody unready: sites are served and refusals are honoured without it
     /// (only agreeing waits), and instances that share a disk would otherwise all leave the balancer at once.
-    fn readiness(&self) -> (StatusCode, &'static str, String) {
+    fn readiness(&self, accept: Option<&str>) -> (StatusCode, &'static str, String) {
         let (status, word) = if self.draining.is_cancelled() {
             (StatusCode::SERVICE_UNAVAILABLE, "draining")
         } else {
             (StatusCode::OK, "ready")
         };
         let metrics = &self.metrics;
-        let mut text = format!("{word}\n");
-        for (name, gauge) in [
+        let figures = [
             ("sites", &metrics.sites),
             ("sites_not_filled_in", &metrics.sites_not_filled_in),
+            ("texts_not_filled_in", &metrics.texts_not_filled_in),
+            ("undeclared", &metrics.undeclared),
             ("sites_outdated", &metrics.sites_outdated),
             ("settings_refused", &metrics.settings_refused),
             ("ledger_works", &metrics.ledger_works),
             ("ledger_queue", &metrics.ledger_queue),
-        ] {
+        ];
+        let concerns = self.concerns.load();
+        if accept.is_some_and(|accept| accept.contains("application/json")) {
+            let figures: HashMap<_, _> = figures.iter().map(|(name, gauge)| (*name, gauge.get())).collect();
+            let told = json!({ "status": word, "figures": figures, "concerns": **concerns });
+            return (status, "application/json", format!("{told}\n"));
+        }
+        let mut text = format!("{word}\n");
+        for (name, gauge) in figures {
             // Writing into a String does not fail.
             let _ = writeln!(text, "{name} {}", gauge.get());
         }
-        for site in self.not_filled_in.load().iter() {
-            let _ = writeln!(text, "not_filled_in {site}");
-        }
+        concerns.write(&mut text);
         (status, "text/plain; charset=utf-8", text)
     }
 }
@@ -195,28 +204,62 @@ mod tests {
         assert_eq!(status(&health, "GET", "/"), 404);
     }
 
+    fn concerns(sites: &[&str]) -> Concerns {
+        let missing = |site: &&str| Missing {
+            site: (*site).into(),
+            document: "privacy".into(),
+            language: "en".into(),
+            file: Some("documents/privacy.en.md".into()),
+        };
+        Concerns {
+            sites_not_filled_in: sites.iter().map(|site| (*site).into()).collect(),
+            texts_not_filled_in: sites.iter().map(missing).collect(),
+            sites_outdated: vec!["old".into()],
+        }
+    }
+
     #[test]
     fn readiness_names_what_an_operator_should_look_at() {
         let metrics = Arc::<Metrics>::default();
         let health = Health::new(Arc::clone(&metrics), CancellationToken::new(), Look::new(|_| {}));
         metrics.sites.set(40);
-        metrics.sites_outdated.set(5);
         metrics.settings_refused.set(1);
         metrics.ledger_queue.set(3);
-        health.note_not_filled_in(["shop".into(), "blog".into()]);
+        health.note(concerns(&["shop", "blog"]));
+        let file = "privacy en documents/privacy.en.md";
         assert_eq!(
             told(&health, "GET", "/readyz"),
             (
                 200,
-                "ready\nsites 40\nsites_not_filled_in 2\nsites_outdated 5\nsettings_refused 1\nledger_works 0\nledger_queue 3\n\
-                 not_filled_in blog\nnot_filled_in shop\n"
-                    .to_owned()
+                format!(
+                    "ready\nsites 40\nsites_not_filled_in 2\ntexts_not_filled_in 2\nundeclared 0\nsites_outdated 1\n\
+                     settings_refused 1\nledger_works 0\nledger_queue 3\nnot_filled_in blog\nnot_filled_in shop\n\
+                     text_not_filled_in blog {file}\ntext_not_filled_in shop {file}\noutdated old\n"
+                )
             ),
             "a ledger that fails takes nobody out of service"
         );
-        health.note_not_filled_in((0..30).map(|number| format!("site-{number}").into()));
+        let names: Vec<String> = (0..30).map(|number| format!("site-{number}")).collect();
+        health.note(concerns(&names.iter().map(String::as_str).collect::<Vec<_>>()));
         let (_, text) = told(&health, "GET", "/readyz");
-        assert!(text.contains("sites_not_filled_in 30") && text.matches("not_filled_in site").count() == 20);
+        assert!(
+            text.contains("sites_not_filled_in 30") && text.matches("\nnot_filled_in site").count() == 20
+        );
+    }
+
+    #[test]
+    fn programs_get_readiness_as_json() {
+        let health = Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}));
+        health.note(concerns(&["shop"]));
+        let (status, kind, text) = health.readiness(Some("application/json"));
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (status.as_u16(), kind, told["status"].as_str()),
+            (200, "application/json", Some("ready"))
+        );
+        assert_eq!(told["figures"]["sites_not_filled_in"], 1);
+        assert_eq!(told["concerns"]["texts_not_filled_in"][0]["file"], "documents/privacy.en.md");
+        assert_eq!(told["concerns"]["sites_outdated"][0], "old");
     }
 
     #[test]

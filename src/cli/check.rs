@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::config::{self, Colours, FirstStart, Problem};
+use crate::observed::Store;
+use crate::site::Site;
 
 /// Arguments of `consentry check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +35,13 @@ pub(super) fn run(args: &Args, config: &Path) -> ExitCode {
 /// Checks the settings and prints every problem on standard output: 0, or 1 with errors.
 pub(super) fn check(config: &Path, format: Format) -> ExitCode {
     let (problems, sites) = match config::load(config, FirstStart::ReadOnly) {
-        Ok(loaded) => (loaded.warnings, loaded.settings.sites.iter().count()),
+        Ok(loaded) => {
+            let mut problems = loaded.warnings;
+            let seen = Store::new(loaded.settings.observed_file()).saved();
+            let of = |site: &Site| seen.get(&site.name).cloned().unwrap_or_default();
+            problems.extend(loaded.settings.undeclared(of));
+            (problems, loaded.settings.sites.iter().count())
+        }
         Err(problems) => (problems, 0),
     };
     let has_errors = problems.iter().any(Problem::is_error);

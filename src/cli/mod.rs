@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod demo;
 mod healthcheck;
+mod init;
 mod ledger;
 mod man;
 mod output;
@@ -38,6 +39,8 @@ enum Command {
     Run,
     /// Read everything that `run` reads, and print every problem.
     Check(check::Args),
+    /// Write a site's settings and its documents, with the places marked that only you can fill in.
+    Init(init::Args),
     /// Show the proxy in front of a small legacy shop, ready to open in a browser.
     Demo(demo::Args),
     /// Give out and verify the proof of who agreed to what.
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run => run::run(&config),
         Command::Check(args) => check::run(&args, &config),
+        Command::Init(args) => init::run(&args, &config),
         Command::Demo(args) => demo::run(args),
         Command::Ledger(args) => ledger::run(args, &config),
         Command::Schema(args) => schema::run(&args),

@@ -1,6 +1,8 @@
 //! The files that were read, and the way from a spot in one of them to a [`Problem`].
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +19,18 @@ pub(super) struct Files {
     pub(super) seen: Seen,
     /// Each look at the disk, in order: what a site was made from is a stretch of this.
     pub(super) looks: Vec<(PathBuf, Fingerprint)>,
+    /// Each look for files by how their names begin and end, in order, with what it found.
+    pub(super) listings: Vec<Listing>,
+    folders: HashMap<PathBuf, BTreeSet<String>>,
+}
+
+/// The files of a folder whose names begin and end so, and what stands between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub(super) folder: PathBuf,
+    pub(super) start: String,
+    pub(super) end: &'static str,
+    pub(super) found: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -46,10 +60,15 @@ impl Files {
         FileId(self.files.len() - 1)
     }
 
-    /// Reads a file as UTF-8, a byte order mark left out; what fails becomes a problem of the whole file.
+    /// Reads a file as UTF-8, a byte order mark left out; what fails becomes a problem of the whole file, or of its
+    /// first byte that is no UTF-8.
     pub(super) fn read(&mut self, path: &Path) -> Option<FileId> {
         match self.read_text(path) {
             Ok(text) => Some(self.add(path, text)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                self.not_utf8(path);
+                None
+            }
             Err(error) => {
                 self.problems.push(Problem {
                     severity: Severity::Error,
@@ -61,6 +80,38 @@ impl Files {
                 None
             }
         }
+    }
+
+    fn not_utf8(&mut self, path: &Path) {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let valid = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                std::str::from_utf8(valid).unwrap_or_default()
+            }
+        };
+        let line = valid.matches('\n').count() + 1;
+        let column = valid.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let file = self.add(path, String::from_utf8_lossy(&bytes).into());
+        let help = "save the file as UTF-8; an older editor may have saved it as ISO-8859-1 or Windows-1252";
+        self.error(Spot { file, line, column, length: 1 }, "this letter is not UTF-8", help);
+    }
+
+    /// What stands between `start` and `end` in the names of a folder's files, in alphabetical order.
+    pub(super) fn list(&mut self, folder: &Path, start: &str, end: &'static str) -> Vec<String> {
+        let names = self.folders.entry(folder.to_owned()).or_insert_with(|| names(folder));
+        let begin = names.range::<str, _>((Bound::Included(start), Bound::Unbounded));
+        let found = begin.take_while(|name| name.starts_with(start)).filter_map(|name| {
+            let between = name.get(start.len()..)?.strip_suffix(end)?;
+            (!between.is_empty()).then(|| between.to_owned())
+        });
+        let found: Vec<String> = found.collect();
+        self.seen.note_folder(folder, &format!("{start}*{end}"));
+        let listing =
+            Listing { folder: folder.to_owned(), start: start.to_owned(), end, found: found.clone() };
+        self.listings.push(listing);
+        found
     }
 
     /// The text of a file, a byte order mark left out.
@@ -135,4 +186,12 @@ impl Files {
         let place = Place { line: spot.line, column: spot.column, length, text: line.into() };
         (self.path(spot.file).to_owned(), place)
     }
+}
+
+/// The names in a folder; none where it cannot be listed.
+fn names(folder: &Path) -> BTreeSet<String> {
+    // An empty path is the present folder, which `read_dir` does not take.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }

@@ -11,6 +11,7 @@ mod schema;
 mod seen;
 mod sites;
 mod tree;
+mod undeclared;
 mod watch;
 
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub struct Settings {
     pub upstream_timeouts: upstream::Timeouts,
     /// How much clients may take.
     pub limits: listener::Limits,
+    /// The largest form that is kept while a document is read, in bytes.
+    pub held_form: usize,
     /// The sites.
     pub sites: Sites,
     /// What all this was made from.
@@ -164,7 +167,7 @@ struct Read {
     settings: Settings,
     not_filled_in: Vec<Box<str>>,
     to_write: Option<NewFile>,
-    outdated: usize,
+    outdated: Vec<Box<str>>,
     /// What is wrong or doubtful in the files of certificates.
     of_certificates: Vec<Problem>,
 }
@@ -228,6 +231,7 @@ fn without_sites(
         timeouts: proxy.timeouts,
         upstream_timeouts: proxy.upstream_timeouts,
         limits: proxy.limits,
+        held_form: proxy.held_form,
         sites: Sites::default(),
         origin: Origin { main, common, known: Arc::default(), seen: Arc::default(), warnings: Vec::new() },
     };

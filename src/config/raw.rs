@@ -150,6 +150,9 @@ pub(super) struct Limits {
     /// The body of a request.
     #[schemars(extend("default" = "512MiB"))]
     pub(super) request_body: Option<Size>,
+    /// A form that is posted into a gate, files included: it is kept while the document is read, and then sent on.
+    #[schemars(extend("default" = "8MiB"))]
+    pub(super) held_form: Option<Size>,
     /// The longest tag or script of a page.
     #[schemars(extend("default" = "4MiB"))]
     pub(super) html_token: Option<Size>,

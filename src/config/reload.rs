@@ -15,8 +15,8 @@ pub struct Reread {
     pub settings: Option<Settings>,
     /// Everything that is wrong or doubtful, in the order of the files.
     pub problems: Vec<Problem>,
-    /// How many sites stay as they were because of errors.
-    pub outdated: usize,
+    /// The sites that stay as they were because of errors.
+    pub outdated: Vec<Box<str>>,
     /// What was found on the disk.
     pub seen: Arc<Seen>,
 }
@@ -38,7 +38,7 @@ pub fn reload(path: &Path, before: &Settings) -> Reread {
     let (problems, seen) = (in_order(problems), Arc::new(seen));
     match read.filter(|read| read.has_sites() && !(has_changed && is_main_wrong)) {
         None => {
-            let outdated = before.origin.known.len();
+            let outdated = before.origin.known.entries().map(|entry| entry.site.name.clone()).collect();
             Reread { settings: None, problems, outdated, seen }
         }
         Some(Read { settings, outdated, .. }) => {

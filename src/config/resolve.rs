@@ -12,7 +12,7 @@ mod services;
 mod site;
 mod upstream;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::files::{FileId, Files, Spot};
 use super::tree::{Node, Step};
@@ -64,7 +64,7 @@ impl Scope<'_> {
 
     /// A path of the file system, relative to the file that names it.
     fn locate(&self, path: &[Step<'_>], name: &str) -> PathBuf {
-        self.files.folder(self.file(path)).join(name)
+        straightened(&self.files.folder(self.file(path)).join(name))
     }
 
     /// The folder that relative paths of this value start from.
@@ -101,6 +101,21 @@ impl Scope<'_> {
             }
         }
     }
+}
+
+/// `sites/../documents` as `documents`, where the folder that is left again is no link to elsewhere.
+fn straightened(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        let is_plain = || matches!(straight.components().next_back(), Some(Component::Normal(_)));
+        let is_folder = || straight.symlink_metadata().is_ok_and(|found| found.file_type().is_dir());
+        if part == Component::ParentDir && is_plain() && is_folder() {
+            straight.pop();
+        } else {
+            straight.push(part);
+        }
+    }
+    straight
 }
 
 fn looked_for(file: &Path) -> String {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::claims::{self, Candidate, Origin, Spot};
-use super::files::Files;
+use super::files::{Files, Listing};
 use super::problem::Problem;
 use super::resolve::{self, Library, Scope, Shared, at};
 use super::seen::Fingerprint;
@@ -24,6 +24,7 @@ pub(super) struct Entry {
     pub(super) start: Spot,
     is_filled_in: bool,
     files: Vec<(PathBuf, Fingerprint)>,
+    listings: Vec<Listing>,
     common: Arc<Common>,
     warnings: Vec<Problem>,
 }
@@ -63,6 +64,11 @@ impl Known {
         Some(Candidate { path, entry, origin: Origin::Outdated })
     }
 
+    /// All of them, in the order of their files.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.0.values()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -76,8 +82,8 @@ pub(super) struct Found {
     pub(super) known: Known,
     /// The names of those whose privacy document is not filled in.
     pub(super) not_filled_in: Vec<Box<str>>,
-    /// How many stay as they were because of errors.
-    pub(super) outdated: usize,
+    /// The names of those that stay as they were because of errors.
+    pub(super) outdated: Vec<Box<str>>,
 }
 
 /// Loads the file of every site that `pattern` names, relative to the main file. What nothing has changed of is
@@ -102,7 +108,9 @@ pub(super) fn load(
             // At a start, what is claimed twice is told, and these settings are never used.
             let _ = found.sites.insert(host.clone(), &entry.site);
         }
-        found.outdated += usize::from(origin == Origin::Outdated);
+        if origin == Origin::Outdated {
+            found.outdated.push(entry.site.name.clone());
+        }
         found.known.0.insert(path, entry);
     }
     found
@@ -125,6 +133,7 @@ impl Reading<'_> {
             return Some(Candidate { path, entry, origin: Origin::Unchanged });
         }
         let (problems, looks) = (self.files.problems.len(), self.files.looks.len());
+        self.files.listings.clear();
         let entry = self.read(&path);
         let mut noted = self.files.problems.split_off(problems);
         if let Some(before) = self.before
@@ -138,13 +147,18 @@ impl Reading<'_> {
         let warnings = noted.clone();
         self.files.problems.append(&mut noted);
         let files = self.files.looks.split_off(looks);
-        let entry = Arc::new(Entry { warnings, files, ..entry? });
+        let listings = std::mem::take(&mut self.files.listings);
+        let entry = Arc::new(Entry { warnings, files, listings, ..entry? });
         Some(Candidate { path, entry, origin: Origin::Read })
     }
 
     fn is_current(&mut self, entry: &Entry) -> bool {
         (Arc::ptr_eq(&entry.common, self.common) || entry.common == *self.common)
             && entry.files.iter().all(|(path, found)| self.files.look(path) == *found)
+            && entry
+                .listings
+                .iter()
+                .all(|before| self.files.list(&before.folder, &before.start, before.end) == before.found)
     }
 
     fn read(&mut self, path: &Path) -> Option<Entry> {
@@ -155,7 +169,10 @@ impl Reading<'_> {
         let mut tree = resolve::with_defaults(tree, &self.common.defaults);
         let raw = super::decode::decode(files, &mut tree)?;
         let Common { secrets, listeners, html_token, .. } = &**self.common;
-        let shared = Shared { secrets, listeners, html_token: *html_token };
+        // It was learnt from traffic, not from files: a reload keeps it.
+        let known = self.before.and_then(|known| known.find(path));
+        let observed = &known.map(|entry| Arc::clone(&entry.site.filter.observed)).unwrap_or_default();
+        let shared = Shared { secrets, listeners, html_token: *html_token, observed };
         let mut scope = Scope { files, tree: &tree };
         let resolved = resolve::site(&mut scope, &raw, name, &shared, &mut self.library);
         let spot = |spot| {
@@ -168,6 +185,7 @@ impl Reading<'_> {
             start: spot(tree.spot),
             is_filled_in: resolved.is_filled_in,
             files: Vec::new(),
+            listings: Vec::new(),
             common: Arc::clone(self.common),
             warnings: Vec::new(),
         })

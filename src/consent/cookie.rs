@@ -21,19 +21,19 @@ pub const ACCEPTED: &str = "consentry_accepted";
 /// The cookie with what a visitor loaded once.
 pub const ONCE: &str = "consentry_once";
 
-const KEY_ID: usize = 4;
+pub(super) const KEY_ID: usize = 4;
 const EXPIRY: usize = 8;
 const CODE: usize = 32;
 const FORMAT: u8 = 1;
 
 /// The keys that sign cookies and form tokens, newest first.
 pub struct Secrets {
-    keys: Vec<Key>,
+    pub(super) keys: Vec<Key>,
 }
 
-struct Key {
-    id: [u8; KEY_ID],
-    hmac: Hmac<Sha256>,
+pub(super) struct Key {
+    pub(super) id: [u8; KEY_ID],
+    pub(super) hmac: Hmac<Sha256>,
 }
 
 impl std::fmt::Debug for Secrets {

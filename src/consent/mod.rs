@@ -6,6 +6,7 @@ mod category;
 mod choices;
 pub mod cookie;
 pub mod once;
+mod seal;
 pub mod signal;
 
 pub use category::{Categories, Category};

@@ -1,7 +1,9 @@
 //! A document's file: YAML front matter, Markdown below it, and the places that are still to be filled in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::civil::Date;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +18,12 @@ pub struct Read {
     pub version: Box<str>,
     /// Whether acceptances of earlier wordings are void; the default is that they are.
     pub reacceptance: bool,
+    /// From which day the text holds; none: since it was published.
+    pub effective: Option<Date>,
+    /// How long after that day earlier acceptances still do.
+    pub grace: Option<Duration>,
+    /// What changed since the version before, for its readers.
+    pub changes: Option<Box<str>>,
     /// What stands below the front matter.
     pub markdown: Arc<str>,
     /// The SHA-256 of `markdown`.
@@ -50,7 +58,7 @@ impl Problem {
     }
 }
 
-const KEYS: [&str; 5] = ["title", "version", "reacceptance", "effective", "changes"];
+const KEYS: [&str; 6] = ["title", "version", "reacceptance", "effective", "grace", "changes"];
 const EXAMPLE: &str = "begin the file with\n---\ntitle: Cookies and privacy\nversion: 2018-05-25\n---";
 
 /// Reads a document's file; all its problems come back at once.
@@ -63,6 +71,9 @@ pub fn read(source: &str) -> Result<Read, Vec<Problem>> {
         title: head.title,
         version: head.version,
         reacceptance: head.reacceptance,
+        effective: head.effective,
+        grace: head.grace,
+        changes: head.changes,
         hash: Sha256::digest(parts.markdown).into(),
         to_fill_in: to_fill_in(&source),
         is_empty: parts.markdown.trim().is_empty(),
@@ -82,6 +93,11 @@ pub fn unknown_variables(source_file: &str, variables: &serde_json::Value) -> Ve
                 .map(|name| (strsim::damerau_levenshtein(name, found.name), name))
                 .min()
                 .filter(|(distance, _)| *distance <= 4);
+            if let Some(key) = variables::unset(found.name, variables) {
+                let message = format!("the site does not say `{}`", found.name);
+                return Problem::new(line, column, message)
+                    .help(format!("write it in the settings of the site: `{key}`"));
+            }
             let problem = Problem::new(line, column, format!("the site has no setting `{}`", found.name));
             problem.help(match nearest {
                 Some((_, name)) => format!("did you mean `{{{{ {name} }}}}`?"),
@@ -116,6 +132,9 @@ struct Head {
     title: Box<str>,
     version: Box<str>,
     reacceptance: bool,
+    effective: Option<Date>,
+    grace: Option<Duration>,
+    changes: Option<Box<str>>,
 }
 
 impl Head {
@@ -127,15 +146,15 @@ impl Head {
         };
         let mut fields = Fields { yaml, problems: Vec::new() };
         let (mut title, mut version, mut reacceptance) = (None, None, true);
+        let (mut effective, mut grace, mut changes) = (None, None, None);
         for (key, value) in entries {
             match key.data.as_str().unwrap_or_default() {
                 "title" => title = fields.text("title", value),
                 "version" => version = fields.text("version", value),
                 "reacceptance" => reacceptance = fields.flag(value),
-                // Kept for people who read the file; nothing depends on them.
-                "effective" | "changes" => {
-                    fields.text("the value", value);
-                }
+                "effective" => effective = fields.date(value),
+                "grace" => grace = fields.duration(value),
+                "changes" => changes = fields.text("changes", value),
                 unknown => fields.unknown_key(key, unknown),
             }
         }
@@ -147,7 +166,7 @@ impl Head {
         }
         match (title, version) {
             (Some(title), Some(version)) if fields.problems.is_empty() => {
-                Ok(Head { title, version, reacceptance })
+                Ok(Head { title, version, reacceptance, effective, grace, changes })
             }
             _ => Err(fields.problems),
         }
@@ -191,6 +210,34 @@ impl Fields<'_> {
         Some(text.into())
     }
 
+    fn date(&mut self, node: &MarkedYaml<'_>) -> Option<Date> {
+        let text = self.text("effective", node)?;
+        let date = text.parse().ok();
+        if date.is_none() {
+            let message = format!("`{text}` is not a date");
+            self.problem(node, message, "write year, month and day, such as 2018-05-25");
+        }
+        date
+    }
+
+    fn duration(&mut self, node: &MarkedYaml<'_>) -> Option<Duration> {
+        let text = self.text("grace", node)?;
+        let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        let seconds = match unit {
+            "h" => Some(3_600),
+            "d" => Some(86_400),
+            _ => None,
+        };
+        let length =
+            seconds.zip(digits.parse().ok()).and_then(|(unit, number): (u64, u64)| unit.checked_mul(number));
+        if length.is_none() {
+            let message = format!("`{text}` is not a time of grace");
+            self.problem(node, message, "write days or hours, such as 14d or 12h");
+        }
+        length.map(Duration::from_secs)
+    }
+
     fn flag(&mut self, node: &MarkedYaml<'_>) -> bool {
         node.data.as_bool().unwrap_or_else(|| {
             self.problem(
@@ -214,7 +261,9 @@ impl Fields<'_> {
 
 fn of_parser(error: &saphyr::ScanError) -> Problem {
     let at = error.marker();
-    Problem::new(at.line() + 1, at.col() + 1, error.info())
+    const HELP: &str =
+        "look here and above for an open quote or bracket, a tab, or a colon in a text without quotes";
+    Problem::new(at.line() + 1, at.col() + 1, format!("not YAML: {}", error.info())).help(HELP)
 }
 
 /// The line and the column of a byte offset, both from 1.
@@ -276,6 +325,15 @@ mod tests {
     }
 
     #[test]
+    fn a_version_may_say_from_when_it_holds_and_what_changed() {
+        let head = "title: T\nversion: 2\neffective: 2018-05-25\ngrace: 14d\nchanges: |\n  New:\n  a map.\n";
+        let read = read(&format!("---\n{head}---\ntext")).unwrap();
+        assert_eq!(read.effective, Some(jiff::civil::date(2018, 5, 25)));
+        assert_eq!(read.grace, Some(Duration::from_secs(14 * 86_400)));
+        assert_eq!(read.changes.as_deref(), Some("New:\na map."));
+    }
+
+    #[test]
     fn line_ends_and_a_byte_order_mark_do_not_make_another_wording() {
         let windows = format!("\u{feff}{}", GOOD.replace('\n', "\r\n"));
         assert_eq!(read(&windows).unwrap(), read(GOOD).unwrap());
@@ -298,6 +356,14 @@ mod tests {
                 ],
             ),
             ("---\ntitle: [a]\nversion: 1\n---\n", &[(2, 8, "`title` is a text")]),
+            (
+                "---\ntitle: T\nversion: 1\neffective: soon\ngrace: 2 weeks\nchanges: []\n---\n",
+                &[
+                    (4, 12, "`soon` is not a date"),
+                    (5, 8, "`2 weeks` is not a time of grace"),
+                    (6, 10, "`changes` is a text"),
+                ],
+            ),
         ] {
             let expected: Vec<_> =
                 expected.iter().map(|(line, column, text)| (*line, *column, (*text).to_owned())).collect();
@@ -326,6 +392,8 @@ mod tests {
         let found = unknown_variables(source, &variables);
         let places: Vec<_> = found.iter().map(|it| (it.line, it.column)).collect();
         assert_eq!(places, [(4, 1), (4, 22)]);
+        assert_eq!(found[1].message, "the site does not say `controller.email`");
+        assert!(found[1].help.as_deref().unwrap().contains("`controller: { email: … }`"));
         assert_eq!(found[0].message, "the site has no setting `controler.name`");
         assert_eq!(found[0].help.as_deref(), Some("did you mean `{{ controller.name }}`?"));
     }

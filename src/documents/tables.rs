@@ -1,8 +1,14 @@
 //! The tables of a document: which services and cookies the site uses, and what for.
+//!
+//! They are made from the catalogue, the site's YAML, and what its traffic really showed. What was seen and nobody has
+//! described stands there, too, and says so.
+
+use std::collections::HashSet;
 
 use serde_json::json;
 
 use crate::consent::{Category, cookie};
+use crate::observed::{Seen, Snapshot};
 use crate::services::{NamePattern, Rule, Service, Set, Treatment};
 use crate::web::templates;
 use crate::web::texts::Texts;
@@ -13,6 +19,8 @@ pub(super) struct Facts<'a> {
     pub(super) services: &'a Set,
     /// Cookies that the site itself cannot do without.
     pub(super) necessary: &'a [NamePattern],
+    /// What the site's traffic showed.
+    pub(super) seen: &'a Snapshot,
     pub(super) controller: &'a str,
     pub(super) texts: Texts<'a>,
     /// How long our own cookies live, in days: choices and acceptances.
@@ -24,10 +32,37 @@ struct Row {
     cells: Vec<String>,
 }
 
-/// The services that the site names and does not keep out for ever.
-pub(crate) fn used(services: &Set) -> impl Iterator<Item = &Service> {
+/// The services that the site uses: those that it names, then those that its traffic showed, without those that it
+/// keeps out for ever.
+pub(crate) fn used<'a>(services: &'a Set, seen: &'a Snapshot) -> impl Iterator<Item = &'a Service> {
     const NEVER: Rule = Rule::STRIP;
-    services.named().filter(|service| services.rule(service) != NEVER)
+    let unnamed = undeclared(services, seen);
+    services.named().chain(unnamed).filter(|service| services.rule(service) != NEVER)
+}
+
+/// The services that the traffic showed and the site's YAML does not name, in alphabetical order.
+pub fn undeclared<'a>(services: &'a Set, seen: &'a Snapshot) -> impl Iterator<Item = &'a Service> {
+    let named: HashSet<&str> = services.named().map(|service| &*service.id).collect();
+    let found = seen.services().filter(move |service| !named.contains(service.name));
+    found.filter_map(|service| services.find(service.name))
+}
+
+/// The cookies that the site sets and that nobody has described: no service has them, and the site's own settings do
+/// not name them.
+pub fn undescribed<'a>(
+    services: &'a Set,
+    necessary: &'a [NamePattern],
+    seen: &'a Snapshot,
+) -> impl Iterator<Item = Seen<'a>> {
+    seen.cookies().filter(|cookie| {
+        let name = example(cookie.name);
+        !necessary.iter().any(|pattern| pattern.covers(name)) && services.identify_cookie(name).is_none()
+    })
+}
+
+/// A name that fits the pattern under which a cookie was seen.
+fn example(seen: &str) -> &str {
+    seen.strip_suffix('*').unwrap_or(seen)
 }
 
 /// Whether agreeing changes what a service may do.
@@ -47,7 +82,7 @@ pub(crate) fn in_language<'a>(text: &'a crate::services::Texts, texts: &Texts<'_
 impl Facts<'_> {
     /// The services as an accessible table, or a sentence where there are none.
     pub(super) fn services_table(&self) -> String {
-        let rows: Vec<Row> = used(self.services).map(|service| self.service(service)).collect();
+        let rows: Vec<Row> = used(self.services, self.seen).map(|service| self.service(service)).collect();
         if rows.is_empty() {
             return format!("<p>{}</p>", self.texts.get("services_none"));
         }
@@ -66,13 +101,14 @@ impl Facts<'_> {
             self.own(cookie::ACCEPTED, "own_accepted_purpose", accepted),
             self.necessary_row(cookie::ONCE.into(), "own_once_purpose", self.texts.lifetime("1h")),
         ];
-        rows.extend(self.necessary.iter().map(|name| {
-            let lifetime = self.texts.get("lifetime_site").to_owned();
-            self.necessary_row(written(name), "site_cookie_purpose", lifetime)
-        }));
-        rows.extend(used(self.services).flat_map(|service| {
-            service.cookies.iter().map(|cookie| Row {
-                name: written(&cookie.name),
+        rows.extend(
+            self.necessary.iter().map(|name| {
+                self.necessary_row(name.to_string(), "site_cookie_purpose", self.lifetime_of(name))
+            }),
+        );
+        rows.extend(used(self.services, self.seen).flat_map(|service| {
+            service.cookies.iter().chain(&service.foreign_cookies).map(|cookie| Row {
+                name: cookie.name.to_string(),
                 cells: vec![
                     self.texts.get(service.category.as_str()).into(),
                     in_language(&cookie.purpose, &self.texts).into(),
@@ -81,6 +117,9 @@ impl Facts<'_> {
                 ],
             })
         }));
+        rows.extend(
+            undescribed(self.services, self.necessary, self.seen).map(|seen| self.undescribed(&seen)),
+        );
         self.table(
             "cookies_caption",
             &["column_cookie", "column_category", "column_purpose", "column_provider", "column_lifetime"],
@@ -100,6 +139,33 @@ impl Facts<'_> {
         }
     }
 
+    /// A cookie of the site's own that nobody has described yet.
+    fn undescribed(&self, seen: &Seen<'_>) -> Row {
+        let lifetime = seen.lifetime.map_or_else(
+            || self.texts.get("lifetime_site").to_owned(),
+            |lifetime| self.texts.lifetime(&lifetime.written()),
+        );
+        Row {
+            name: seen.name.to_owned(),
+            cells: vec![
+                self.texts.get("category_unknown").into(),
+                self.texts.get("undescribed_purpose").into(),
+                self.controller.into(),
+                lifetime,
+            ],
+        }
+    }
+
+    /// The longest life that the site was seen to give to cookies of these names.
+    fn lifetime_of(&self, name: &NamePattern) -> String {
+        let lives = self.seen.cookies().filter(|seen| name.covers(example(seen.name)));
+        let longest = lives.filter_map(|seen| seen.lifetime).max();
+        longest.map_or_else(
+            || self.texts.get("lifetime_site").to_owned(),
+            |lifetime| self.texts.lifetime(&lifetime.written()),
+        )
+    }
+
     fn own(&self, name: &str, purpose: &str, days: u64) -> Row {
         self.necessary_row(name.into(), purpose, self.texts.lifetime(&format!("{days}d")))
     }
@@ -112,17 +178,19 @@ impl Facts<'_> {
 
     fn table(&self, caption: &str, columns: &[&str], rows: &[Row]) -> String {
         let columns: Vec<&str> = columns.iter().map(|key| self.texts.get(key)).collect();
-        let rows: Vec<_> = rows.iter().map(|row| json!({ "name": row.name, "cells": row.cells })).collect();
+        let labels = columns.get(1..).unwrap_or_default();
+        let row = |row: &Row| {
+            let cells = labels.iter().zip(&row.cells);
+            let cells: Vec<_> = cells.map(|(label, text)| json!({ "label": label, "text": text })).collect();
+            json!({ "name": row.name, "cells": cells })
+        };
+        let rows: Vec<_> = rows.iter().map(row).collect();
         let caption = self.texts.get(caption);
         let values = json!({ "caption": caption, "columns": columns, "rows": rows });
         let table = templates::render("tables.html", &values);
         // Markdown ends a block of HTML at an empty line.
         table.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n")
     }
-}
-
-fn written(name: &NamePattern) -> String {
-    if name.whole { name.start.to_string() } else { format!("{}*", name.start) }
 }
 
 #[cfg(test)]
@@ -137,32 +205,30 @@ pub(super) mod tests {
     pub(in crate::documents) fn services(rule: Rule) -> Set {
         let texts = |en: &str, sv: &str| services::Texts { en: en.into(), sv: sv.into() };
         let service = Service {
-            id: "acme-stats".into(),
             name: "Acme <Stats>".into(),
             provider: "Acme Inc.".into(),
             country: "US".into(),
-            category: Category::Statistics,
             purpose: texts("Counts visits", "Räknar besök"),
-            urls: Vec::new(),
-            inline: Vec::new(),
             cookies: vec![CookieInfo {
                 name: NamePattern { start: "_acme".into(), whole: false },
                 lifetime: "2y".into(),
                 purpose: texts("Tells visitors apart", "Skiljer besökare åt"),
             }],
-            default: Rule::CONSENT,
-            anonymize: None,
-            globals: Vec::new(),
-            dead_since: None,
+            ..Service::new("acme-stats", Category::Statistics)
         };
         Set::new(vec![service], HashMap::new(), HashMap::from([("acme-stats".into(), rule)]))
     }
 
     fn tables(set: &Set, tag: &str) -> [String; 2] {
+        tables_of(set, tag, &Snapshot::default())
+    }
+
+    fn tables_of(set: &Set, tag: &str, seen: &Snapshot) -> [String; 2] {
         let language = Language::parse(tag).unwrap();
         let facts = Facts {
             services: set,
             necessary: &[NamePattern { start: "PHPSESSID".into(), whole: true }],
+            seen,
             controller: "Byrån AB",
             texts: Texts::new(&language, None),
             own_lifetimes: [180, 400],
@@ -210,5 +276,40 @@ pub(super) mod tests {
         ] {
             assert!(cookies.contains(row), "{row}");
         }
+    }
+
+    fn row<'a>(table: &'a str, name: &str) -> Option<&'a str> {
+        table.lines().find(|line| line.contains(&format!(">{name}</th>")))
+    }
+
+    // COMPLIANCE C15.
+    #[test]
+    fn what_the_traffic_showed_is_listed_and_says_when_nobody_has_described_it() {
+        use crate::observed::{Lifetime, Observed};
+        let month = || Some(Lifetime::rounded(std::time::Duration::from_secs(30 * 86_400)));
+        let observed = Observed::default();
+        observed.saw_service("matomo");
+        observed.saw_service("no-such-service");
+        observed.saw_cookie("PHPSESSID", || Some(Lifetime::Session));
+        observed.saw_cookie("_acme_12345", month);
+        observed.saw_cookie("theme", month);
+        let seen = observed.snapshot();
+        let [listed, cookies] = tables_of(&services(Rule::CONSENT), "en", &seen);
+        assert!(row(&listed, "Matomo").is_some(), "{listed}");
+        assert!(row(&cookies, "_pk_id*").is_some_and(|row| row.contains("13 months")), "{cookies}");
+        let session = row(&cookies, "PHPSESSID").unwrap();
+        assert!(session.contains("until the browser is closed"), "the life that was seen: {session}");
+        let theme = row(&cookies, "theme").unwrap();
+        assert!(theme.contains("Not described yet") && theme.contains("30 days"), "{theme}");
+        assert!(row(&cookies, "_acme*").is_some() && !cookies.contains("_acme_"), "{cookies}");
+        let stripped = Set::new(Vec::new(), HashMap::new(), HashMap::from([("matomo".into(), Rule::STRIP)]));
+        let [listed, cookies] = tables_of(&stripped, "en", &seen);
+        assert!(!listed.contains("Matomo") && !cookies.contains("_pk_id"));
+    }
+
+    #[test]
+    fn a_narrow_window_can_name_each_cell() {
+        let [table, _] = tables(&services(Rule::CONSENT), "sv");
+        assert!(table.contains("data-label=\"Ändamål\">Räknar besök</td>"), "{table}");
     }
 }

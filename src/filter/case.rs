@@ -1,17 +1,18 @@
 //! One answer for one visitor: its headers, filtered with all that is known of the site and the visit.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::HeaderValue;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderMap};
+use http::header::HeaderMap;
 
 use super::caching::{self, Epoch, Revalidated};
 use super::encoding::Coding;
 use super::headers::{self, Hint};
 use super::judge::{Judgement, judge};
-use super::own_csp::{self, Forms, Inserted};
+use super::own_csp;
 use super::scope::{self, Scope};
-use super::{Banner, Settings, cookies, html, page};
+use super::{Settings, cookies, html, page};
+use crate::consent::Granted;
 use crate::visit::Visit;
 
 /// What all filters of one answer ask.
@@ -20,7 +21,8 @@ pub(super) struct Case<'a> {
     visit: &'a Visit,
     scope: Arc<Scope>,
     inserts: html::Inserts,
-    address: url::Url,
+    /// The page's own, read where it is asked for: most answers are no pages.
+    address: OnceCell<url::Url>,
 }
 
 /// The fate of a cookie of this name, on a request or an answer of this visit.
@@ -33,12 +35,17 @@ impl<'a> Case<'a> {
     pub(super) fn new(settings: &'a Settings, visit: &'a Visit) -> Self {
         let scope = scope::of(settings, visit);
         let inserts = page::inserts(settings, visit, &scope.guard);
-        Case { settings, visit, scope, inserts, address: page::address(visit) }
+        Case { settings, visit, scope, inserts, address: OnceCell::new() }
+    }
+
+    fn address(&self) -> &url::Url {
+        self.address.get_or_init(|| page::address(self.visit))
     }
 
     /// What every answer undergoes, page or not.
     pub(super) fn filter(&self, headers: &mut HeaderMap) {
         let visit = self.visit;
+        cookies::observe(self.settings, headers, visit.arrival.now);
         cookies::filter_answer(headers, visit.arrival.now, |name| fate(self.settings, visit, name));
         let origins = headers::Origins {
             upstream: &self.settings.upstream_origins,
@@ -58,11 +65,24 @@ impl<'a> Case<'a> {
         caching::rewritten(headers, &self.epoch(), to);
         let nonce = self.enforce(headers);
         html::Page {
-            url: self.address,
+            url: self.address().clone(),
             granted: self.visit.granted.clone(),
             inserts: self.inserts,
             embeds: Some(page::embeds(self.settings, self.visit)),
             nonce,
+            scope: self.scope,
+        }
+    }
+
+    /// What the rewriter must know of a page that is only looked at: it is read as for somebody who agreed to nothing.
+    pub(super) fn only_looked_at(self) -> html::Page {
+        html::Page {
+            url: self.address().clone(),
+            granted: Granted::default(),
+            inserts: html::Inserts::Nothing,
+            embeds: None,
+            nonce: None,
+            scope: self.scope,
         }
     }
 
@@ -81,6 +101,7 @@ impl<'a> Case<'a> {
                 format!("page {banner:?} {undecided} {language} {presumed}")
             }
         };
+        let scheme = self.visit.arrival.scheme;
         Epoch::of(&[
             // A new program may write the same page differently.
             env!("CARGO_PKG_VERSION").as_bytes(),
@@ -90,47 +111,31 @@ impl<'a> Case<'a> {
             inserts.as_bytes(),
             self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
             self.scope.guard_source.as_bytes(),
-            self.scope.policy.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
+            self.scope.policy.as_ref().map(|policy| policy.value(scheme).as_bytes()).unwrap_or_default(),
         ])
     }
 
     /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
     fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
-        let nonce = own_csp::admit(headers, self.inserted());
-        if let Some(policy) = &self.scope.policy
-            && !headers.get_all(CONTENT_SECURITY_POLICY).iter().any(|present| present == policy)
-        {
-            headers.append(CONTENT_SECURITY_POLICY, policy.clone());
+        let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts));
+        if let Some(policy) = &self.scope.policy {
+            policy.write(headers, self.visit.arrival.scheme);
         }
         nonce
-    }
-
-    fn inserted(&self) -> Inserted<'_> {
-        let script = Some(&*self.scope.guard_source);
-        let [link, banner, embed] = &self.scope.style_sources;
-        match &self.inserts {
-            html::Inserts::Nothing => Inserted::default(),
-            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
-                Inserted { script, styles: [Some(link), Some(banner), Some(embed)], forms: Forms::ToItself }
-            }
-            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
-                Inserted { script, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
-            }
-            html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
-                Inserted { script, styles: [None, None, Some(embed)], forms: Forms::ToItself }
-            }
-        }
     }
 
     /// Whether a hint of a `Link:` header may be followed.
     fn may(&self, hint: Hint, target: &str) -> bool {
         // What is no address leads nowhere.
-        let Ok(address) = self.address.join(target) else { return true };
+        let Some(address) = self.address().join(target).ok().and_then(html::plain) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
+        let is_near = || Some(host) == self.address().host_str() || self.scope.may_connect(host);
+        let unknown = || hint == Hint::Load || is_near();
         match hint {
-            Hint::Connect => Some(host) == self.address.host_str() || self.scope.may_connect(host),
-            Hint::Load => services.identify_url(&address).is_none_or(|service| {
+            Hint::Connect => is_near(),
+            Hint::Advance | Hint::Load => services.identify_url(&address).map_or_else(unknown, |service| {
+                self.settings.observed.saw_service(&service.id);
                 match judge(services, service, &self.visit.granted) {
                     Judgement::Allow | Judgement::Anonymize => true,
                     Judgement::Hold | Judgement::Strip => false,

@@ -8,6 +8,7 @@ use super::judge::{Judgement, judge};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{ACCEPTED, CHOICES, ONCE};
 use crate::consent::{Category, Granted};
+use crate::observed::Lifetime;
 use crate::services::{NamePattern, Service, Set};
 
 /// The longest life of a cookie that measures: 13 months (CNIL, deliberation 2020-091, article 5).
@@ -66,7 +67,7 @@ pub fn fate<'a>(
     if matches!(name, CHOICES | ACCEPTED | ONCE) {
         return Fate::Drop(Cause::Own);
     }
-    if settings.necessary.iter().any(|pattern| pattern.covers(name)) {
+    if is_necessary(settings, name) {
         return Fate::Keep;
     }
     let Some(service) = identify(name) else {
@@ -130,6 +131,29 @@ pub fn filter_answer<'a>(headers: &mut HeaderMap, now: Timestamp, fate: impl Fn(
     }
 }
 
+/// Notes which cookies an answer sets, whatever becomes of them for this visitor: documents list them.
+pub fn observe(settings: &super::Settings, headers: &HeaderMap, now: Timestamp) {
+    for value in headers.get_all(SET_COOKIE) {
+        let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        let name = name(pair.trim_ascii());
+        if matches!(&*name, CHOICES | ACCEPTED) || life(value, now) == Some(Duration::ZERO) {
+            continue;
+        }
+        match settings.services.identify_cookie(&name) {
+            Some(service) if !is_necessary(&settings.cookies, &name) => {
+                settings.observed.saw_service(&service.id)
+            }
+            _ => settings
+                .observed
+                .saw_cookie(&name, || Some(life(value, now).map_or(Lifetime::Session, Lifetime::rounded))),
+        }
+    }
+}
+
+fn is_necessary(settings: &Settings, name: &str) -> bool {
+    settings.necessary.iter().any(|pattern| pattern.covers(name))
+}
+
 fn filtered<'a>(value: &HeaderValue, now: Timestamp, fate: impl Fn(&str) -> Fate<'a>) -> Option<HeaderValue> {
     let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     match fate(&name(pair.trim_ascii())) {
@@ -182,13 +206,13 @@ mod tests {
     use super::*;
     use crate::consent::Categories;
     use crate::filter::tests::{service, set};
-    use crate::services::Rule;
+    use crate::services::{Anonymize, Rule};
 
     const NOW: &str = "2026-11-24T12:00:00Z";
 
     fn services() -> Set {
         let mut ga = service("google-analytics", Category::Statistics, &[], &["_ga", "_ga_*"]);
-        ga.anonymize = Some("window.x=1".into());
+        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), ..Anonymize::default() });
         let pixel = service("meta-pixel", Category::Marketing, &[], &["_fbp"]);
         set(vec![ga, pixel], &[("google-analytics", Rule::CONSENT)])
     }
@@ -230,7 +254,7 @@ mod tests {
     #[test]
     fn a_service_without_identifiers_has_no_cookies() {
         let mut ga = service("google-analytics", Category::Statistics, &[], &["_ga"]);
-        ga.anonymize = Some("window.x=1".into());
+        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), ..Anonymize::default() });
         let services = set(vec![ga], &[("google-analytics", Rule::ANONYMIZE)]);
         let dropped = Fate::Drop(Cause::Service("google-analytics"));
         assert_eq!(fate_of(Unknown::Allow, &services, &Granted::all(), "_ga"), dropped);

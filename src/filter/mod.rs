@@ -7,6 +7,7 @@ mod charset;
 pub mod cookies;
 pub mod csp;
 pub mod encoding;
+pub mod frame;
 pub mod headers;
 pub mod html;
 pub mod judge;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
+use crate::observed::Observed;
 use crate::services;
 use crate::telemetry::Metrics;
 use crate::visit::{Purpose, Visit};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub upstream_origins: Vec<Box<str>>,
     /// The most that the rewriter may keep in memory of one page, in bytes (`limits.html_token`).
     pub html_token: usize,
+    /// What the site's traffic showed; the filters write it.
+    pub observed: Arc<Observed>,
     /// A hash of all settings that shape the rewritten page: part of every ETag.
     pub epoch: u64,
 }
@@ -160,6 +164,39 @@ where
         }
     }
     Response::from_parts(head, body::stream(upstream))
+}
+
+/// Notes what an answer sets and loads, and has browsers report what would be stopped; nothing else of it changes: for
+/// sites that are only observed.
+pub fn watch<B>(settings: &Arc<Settings>, visit: &Visit, answer: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error>,
+{
+    let (mut head, upstream) = answer.into_parts();
+    cookies::observe(settings, &head.headers, visit.arrival.now);
+    let verdict = page::judge(Head {
+        method: &visit.method,
+        status: head.status,
+        headers: &head.headers,
+        body: if upstream.is_end_stream() { Length::Empty } else { Length::Open },
+        condition: Condition::Other,
+    });
+    let is_page = matches!(visit.purpose, Purpose::Page | Purpose::PresumedPage | Purpose::Frame);
+    if is_page
+        && page::is_html(&head.headers)
+        && let Some(policy) = &scope::of(settings, visit).policy
+    {
+        policy.write_as(csp::Effect::Reports, &mut head.headers, visit.arrival.scheme);
+    }
+    let body = match verdict {
+        Verdict::Rewrite(coding) => {
+            let page = Case::new(settings, visit).only_looked_at();
+            body::Watched::new(upstream, coding, settings, page).boxed()
+        }
+        _ => body::stream(upstream),
+    };
+    Response::from_parts(head, body)
 }
 
 /// The answer that stands in for one that cannot be filtered. It names no internals.

@@ -39,7 +39,10 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
         let values: Vec<HeaderValue> = headers
             .get_all(&name)
             .into_iter()
-            .map(|value| amended(value, inserted, nonce.as_deref()).unwrap_or_else(|| value.clone()))
+            .map(|value| {
+                let amended = value.to_str().ok().and_then(|text| amended(text, inserted, nonce.as_deref()));
+                amended.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or_else(|| value.clone())
+            })
             .collect();
         headers.remove(&name);
         for value in values {
@@ -49,12 +52,10 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
     nonce
 }
 
-/// The header with every policy in it amended; nothing where all of them stay as they are.
-fn amended(value: &HeaderValue, inserted: Inserted<'_>, nonce: Option<&str>) -> Option<HeaderValue> {
+/// The text with every policy in it amended; nothing where all of them stay as they are.
+pub fn amended(value: &str, inserted: Inserted<'_>, nonce: Option<&str>) -> Option<String> {
     let mut changed = false;
     let policies: Vec<String> = value
-        .to_str()
-        .ok()?
         .split(',')
         .map(|text| {
             let mut policy = Policy::parse(text);
@@ -63,7 +64,7 @@ fn amended(value: &HeaderValue, inserted: Inserted<'_>, nonce: Option<&str>) -> 
             if policy.is_amended { policy.to_string() } else { text.to_owned() }
         })
         .collect();
-    changed.then(|| HeaderValue::from_str(&policies.join(",")).ok()).flatten()
+    changed.then(|| policies.join(","))
 }
 
 fn policies(value: &str) -> impl Iterator<Item = Policy<'_>> {
@@ -259,6 +260,25 @@ mod tests {
             ("script-src a.se; script-src b.se", "script-src a.se 'sha256-GUARD='; script-src b.se"),
             // Two policies in one header.
             ("script-src a.se, img-src b.se", "script-src a.se 'sha256-GUARD=', img-src b.se"),
+            // A nonce beside `'unsafe-inline'` switches it off, in whatever case the words are.
+            ("SCRIPT-SRC 'Unsafe-Inline'", "SCRIPT-SRC 'Unsafe-Inline'"),
+            // `script-src-attr` says nothing of elements.
+            ("script-src-attr 'none'", "script-src-attr 'none'"),
+            (
+                "script-src-attr 'none'; default-src https:",
+                "script-src-attr 'none'; default-src https:; script-src https: 'sha256-GUARD='",
+            ),
+            // Scripts that are only let in by a host still need a hash to stand in the page.
+            ("script-src *", "script-src * 'sha256-GUARD='"),
+            ("script-src https: data: blob:", "script-src https: data: blob: 'sha256-GUARD='"),
+            // `'unsafe-hashes'` and `'unsafe-eval'` let no element in.
+            (
+                "script-src 'unsafe-eval' 'unsafe-hashes'",
+                "script-src 'unsafe-eval' 'unsafe-hashes' 'sha256-GUARD='",
+            ),
+            // Empty directives and policies stay as they are.
+            (";;, ,", ";;, ,"),
+            ("sandbox allow-scripts", "sandbox allow-scripts"),
             (
                 "require-trusted-types-for 'script'; script-src 'self'",
                 "require-trusted-types-for 'script'; script-src 'self' 'sha256-GUARD='",

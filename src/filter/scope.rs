@@ -6,11 +6,11 @@ use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use super::judge::{Judgement, judge};
-use super::{Settings, UnknownThirdParties, csp};
+use super::own_csp::{Forms, Inserted};
+use super::{Banner, Settings, UnknownThirdParties, csp, html};
 use crate::consent::Granted;
 use crate::services::{NamePattern, Service};
 use crate::visit::Visit;
@@ -23,7 +23,7 @@ const MEMORY: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Scope {
     /// The policy; none where nothing is to be tightened.
-    pub policy: Option<HeaderValue>,
+    pub policy: Option<csp::Policy>,
     /// The guard's script.
     pub guard: Arc<str>,
     /// Its hash, as a source of a policy.
@@ -50,6 +50,8 @@ struct Hosts(HashSet<Box<str>>);
 struct Key {
     site: Box<str>,
     epoch: u64,
+    /// What the site was seen to use: the policy names it first.
+    seen: u64,
     has_chosen: bool,
     categories: u8,
     services: Box<[Box<str>]>,
@@ -72,6 +74,7 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
     let key = Key {
         site: settings.site.clone(),
         epoch: settings.epoch,
+        seen: settings.observed.generation(),
         has_chosen: visit.choices.is_some(),
         categories: visit.granted.categories().bits(),
         services: visit.granted.services().map(Into::into).collect(),
@@ -91,6 +94,11 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
 }
 
 impl Scope {
+    /// The scope of visitors who granted this and loaded nothing once; not kept.
+    pub fn of_granted(settings: &Settings, granted: &Granted) -> Arc<Scope> {
+        Arc::new(Scope::new(settings, granted, false))
+    }
+
     fn new(settings: &Settings, granted: &Granted, has_chosen: bool) -> Self {
         let (mut acting, mut held) = (Hosts::default(), Hosts::default());
         acting.0.extend(settings.hosts.iter().cloned());
@@ -100,7 +108,6 @@ impl Scope {
             hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
         }
         let guard: Arc<str> = guard_script(settings, granted, has_chosen).into();
-        let waits = settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all();
         Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
@@ -109,7 +116,7 @@ impl Scope {
                 .map(|style| source(style).into()),
             acting,
             held,
-            unknown: if waits { Unknown::Waits } else { Unknown::Connects },
+            unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
         }
     }
 
@@ -119,9 +126,27 @@ impl Scope {
         self.acting.cover(host) || !self.held.cover(host) && self.unknown == Unknown::Connects
     }
 
+    /// What a page with these inserts holds of ours, and its policies must let in.
+    pub fn inserted(&self, inserts: &html::Inserts) -> Inserted<'_> {
+        let script = Some(&*self.guard_source);
+        let [link, banner, embed] = &self.style_sources;
+        match inserts {
+            html::Inserts::Nothing => Inserted::default(),
+            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
+                Inserted { script, styles: [Some(link), Some(banner), Some(embed)], forms: Forms::ToItself }
+            }
+            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
+                Inserted { script, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
+            }
+            html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
+                Inserted { script, styles: [None, None, Some(embed)], forms: Forms::ToItself }
+            }
+        }
+    }
+
     fn weight(&self) -> usize {
         let hosts = self.acting.0.iter().chain(&self.held.0).map(|host| host.len() + 24).sum::<usize>();
-        self.guard.len() + self.policy.as_ref().map_or(0, HeaderValue::len) + hosts + 512
+        self.guard.len() + self.policy.as_ref().map_or(0, csp::Policy::weight) + hosts + 512
     }
 }
 
@@ -144,13 +169,16 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
     let held = || judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
-    let cookies: Vec<String> = judged
-        .iter()
-        .filter(|(_, judgement)| *judgement != Judgement::Allow)
-        .flat_map(|(service, _)| &service.cookies)
+    // Who acts without identifiers keeps none.
+    let nameless =
+        || judged.iter().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
+    let cookies: Vec<String> = nameless()
+        .flat_map(|service| &service.cookies)
         .filter(|cookie| !is_necessary(settings, &cookie.name))
-        .map(|cookie| format!("{}{}", cookie.name.start, if cookie.name.whole { "" } else { "*" }))
+        .map(|cookie| cookie.name.to_string())
         .collect();
+    let storage: Vec<String> =
+        nameless().flat_map(|service| &service.storage).map(NamePattern::to_string).collect();
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
@@ -159,17 +187,27 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
             serde_json::json!({ "categories": categories, "services": services })
         }),
         refused_cookies: cookies.iter().map(String::as_str).collect(),
-        refused_urls: held()
-            .flat_map(|service| &service.urls)
-            .map(|url| format!("{}{}", url.host, url.path))
-            .collect(),
+        refused_storage: storage.iter().map(String::as_str).collect(),
+        refused_addresses: guard::addresses(
+            held().flat_map(|service| &service.urls),
+            judged
+                .iter()
+                .filter(|(_, judgement)| !is_held(*judgement))
+                .flat_map(|(service, _)| &service.urls),
+        ),
+        hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
         globals: held().flat_map(|service| &service.globals).map(AsRef::as_ref).collect(),
         anonymize: judged
             .iter()
             .filter(|(_, judgement)| *judgement == Judgement::Anonymize)
-            .filter_map(|(service, _)| service.anonymize.as_deref())
+            .filter_map(|(service, _)| service.anonymize.as_ref()?.script.as_deref())
             .collect(),
     })
+}
+
+/// Whether third parties that nobody knows wait for agreement to all.
+fn waits(settings: &Settings, granted: &Granted) -> bool {
+    settings.unknown_third_parties != UnknownThirdParties::Allow && !granted.is_all()
 }
 
 fn is_held(judgement: Judgement) -> bool {

@@ -22,12 +22,6 @@ use crate::web::language::Language;
 /// A service, held until agreed to unless it is necessary. Addresses are written `host/path`.
 pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&str]) -> Service {
     Service {
-        id: id.into(),
-        name: id.into(),
-        provider: "".into(),
-        country: "".into(),
-        category,
-        purpose: Texts::default(),
         urls: urls
             .iter()
             .map(|url| {
@@ -35,7 +29,6 @@ pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&s
                 UrlPattern { host: host.into(), path: format!("/{path}").into() }
             })
             .collect(),
-        inline: Vec::new(),
         cookies: cookies
             .iter()
             .map(|name| CookieInfo {
@@ -45,9 +38,7 @@ pub(crate) fn service(id: &str, category: Category, urls: &[&str], cookies: &[&s
             })
             .collect(),
         default: Rule::CONSENT,
-        anonymize: None,
-        globals: Vec::new(),
-        dead_since: None,
+        ..Service::new(id, category)
     }
 }
 
@@ -78,6 +69,7 @@ pub(crate) fn settings(services: Set) -> Settings {
         crawlers: crate::gate::Crawlers::Pass,
         upstream_origins: vec!["http://127.0.0.1:3000".into()],
         html_token: 4 << 20,
+        observed: Arc::default(),
         epoch: 7,
     }
 }
@@ -335,4 +327,63 @@ async fn filtering_headers_twice_equals_once() {
         apply(&shop.settings, &visit, plan, again.body(Script::of(&[b"<p>"])).unwrap(), &shop.metrics);
     assert_eq!(once.headers(), twice.headers());
     assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
+}
+
+#[tokio::test]
+async fn what_a_page_loads_and_which_cookies_it_sets_is_observed_whatever_becomes_of_them() {
+    let shop = shop();
+    let observed = Arc::clone(&shop.settings.observed);
+    let visit = visit("/", &[]);
+    observed.note_time(visit.arrival.now);
+    let headers = [
+        ("content-type", "text/html"),
+        ("set-cookie", "cart_81723=1; Max-Age=2592000"),
+        ("set-cookie", "_ga=1; Max-Age=63072000"),
+        ("set-cookie", "old=; Max-Age=0"),
+        ("set-cookie", "consentry=x"),
+    ];
+    let (_, plan) = shop.prepared(&visit, &[]);
+    let page = b"<!doctype html><body><script src=//t.acme.example/t.js></script>";
+    bytes(shop.answer(&visit, plan, &headers, page)).await;
+    let snapshot = observed.snapshot();
+    let services: Vec<_> = snapshot.services().map(|seen| seen.name.to_owned()).collect();
+    assert_eq!(services, ["acme", "google-analytics"]);
+    let cookies: Vec<_> = snapshot.cookies().collect();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    assert_eq!((cookies[0].name, cookies[0].lifetime.unwrap().written()), ("cart_*", "30d".to_owned()));
+    assert_eq!(cookies[0].first, crate::observed::day(visit.arrival.now));
+}
+
+#[tokio::test]
+async fn a_site_that_is_only_observed_gets_its_bytes_and_its_services_are_noted() {
+    let page: Vec<u8> =
+        [b"<!doctype html><body><script src=//t.acme.example/t.js></script>", &[b' '; 70_000][..]].concat();
+    for (coding, sent) in [
+        (Coding::Identity, page.clone()),
+        (Coding::Gzip, gzipped(&page)),
+        (Coding::Gzip, b"no gzip".to_vec()),
+    ] {
+        let shop = shop();
+        let visit = visit("/", &[]);
+        let mut answer =
+            Response::builder().header("content-type", "text/html").header("set-cookie", "cart=1");
+        if coding != Coding::Identity {
+            answer = answer.header("content-encoding", coding.as_str());
+        }
+        let frames: Vec<&[u8]> = sent.chunks(1_000).collect();
+        let answer = watch(&shop.settings, &visit, answer.body(Script::of(&frames)).unwrap());
+        let headers = answer.headers().clone();
+        assert_eq!(bytes(answer).await, sent, "every byte passes");
+        assert!(headers.contains_key("set-cookie") && !headers.contains_key(CONTENT_SECURITY_POLICY));
+        let snapshot = shop.settings.observed.snapshot();
+        assert_eq!(snapshot.cookies().count(), 1);
+        assert_eq!(snapshot.services().count(), usize::from(sent != b"no gzip"));
+    }
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }

@@ -40,6 +40,8 @@ pub struct Gate {
     pub except: Vec<PathPattern>,
     /// What counts as accepted.
     pub valid: Valid,
+    /// Where who declines can log out.
+    pub logout: Option<Box<str>>,
 }
 
 /// Which acceptances of a document are valid now.
@@ -109,13 +111,18 @@ impl Gate {
     fn applies(&self, visit: &Visit) -> bool {
         let concerned =
             self.cookie.as_ref().is_none_or(|name| visit.cookies.iter().any(|cookie| name.covers(cookie)));
+        concerned && self.closes(&visit.path)
+    }
+
+    /// Whether it closes a path to those whom it concerns.
+    pub fn closes(&self, path: &CanonicalPath) -> bool {
         // Servers read an ambiguous path differently, so it is taken for one that the gate closes.
-        let ambiguous = visit.path.clarity() == Clarity::Ambiguous;
-        let inside = self.paths.is_empty()
-            || ambiguous
-            || self.paths.iter().any(|path| path.covers(&visit.path, Letters::AnyCase));
-        let excepted = !ambiguous && self.except.iter().any(|path| path.covers(&visit.path, Letters::Exact));
-        concerned && inside && !excepted
+        if path.clarity() == Clarity::Ambiguous {
+            return true;
+        }
+        let inside =
+            self.paths.is_empty() || self.paths.iter().any(|rule| rule.covers(path, Letters::AnyCase));
+        inside && !self.except.iter().any(|rule| rule.covers(path, Letters::Exact))
     }
 
     /// Whether the visitor has accepted what this gate asks for.

@@ -22,6 +22,7 @@ fn gate(name: &str, document: &str, cookie: Option<&str>, paths: &[&str], except
         cookie: cookie.and_then(NamePattern::parse),
         paths: patterns(paths),
         except: patterns(except),
+        logout: None,
         valid: Valid::OneOf(vec![FIRST]),
     }
 }

@@ -131,8 +131,7 @@ impl http_body::Body for Served {
 }
 
 /// Runs `future`; a panic in it is counted and gives `None`.
-pub(super) async fn survive<F: Future>(future: F, metrics: &Metrics) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
+pub(super) async fn survive<F: Future>(mut future: Pin<&mut F>, metrics: &Metrics) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         // After a panic the future is only dropped.
         catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))).map_or_else(

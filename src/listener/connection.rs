@@ -156,10 +156,11 @@ impl<A: App> Attendant<A> {
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = activity.begin(request.version());
             let (version, activity) = (request.version(), Arc::clone(&activity));
-            let answer = answer(self.app.clone(), self.conditions.clone(), request, peer.clone(), under_way);
+            let (app, conditions, peer) = (self.app.clone(), self.conditions.clone(), peer.clone());
             // hyper keeps room for this while the connection is idle; in a box, it is given back.
             Box::pin(async move {
-                let mut answer = answer.await?;
+                // Made here: a future that is kept before it is awaited takes its room twice.
+                let mut answer = answer(app, conditions, request, peer, under_way).await?;
                 if activity.is_ending() {
                     say_that_it_is_the_last(version, &mut answer);
                 }
@@ -234,7 +235,9 @@ async fn answer<A: App>(
     let pause = conditions.timeouts.request_body;
     let request = request.map(|incoming| body::receive(incoming, most, pause));
     let metrics = conditions.metrics;
-    let response = body::survive(async { app.answer(request, peer).await }, &metrics).await;
+    // Pinned here: as an argument, it would take its room twice.
+    let answering = std::pin::pin!(async { app.answer(request, peer).await });
+    let response = body::survive(answering, &metrics).await;
     let response = response.unwrap_or_else(|| {
         let mut response = Response::new(filter::body::full(""));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -1,9 +1,10 @@
-//! `/_consent/acceptances`: "I have read / I accept this wording of this document".
+//! `/_consent/acceptances`: "I have read / I accept this wording of this document", or that one does not.
 //!
 //! It is answered after the ledger has it on disk, and it never switches a service on.
 
-use http::header::SET_COOKIE;
-use http::{Response, StatusCode};
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, Response, StatusCode};
+use uuid::Uuid;
 
 use super::form::Form;
 use super::origin::{self, Sender};
@@ -23,6 +24,9 @@ const MOST: usize = 20;
 /// How many days acceptances are remembered: browsers keep no cookie for longer than 400. A new version asks
 /// before that.
 pub(super) const DAYS: u64 = 400;
+
+/// What the button says by which a document is declined.
+pub(super) const DECLINE: &str = "decline";
 
 /// What a form must carry beside document and version: it was given out by us, for this very wording.
 pub(super) fn token(call: &Call<'_>, document: &str, version: &str) -> String {
@@ -50,8 +54,35 @@ fn wording<'a>(call: &Call<'a>, form: &Form) -> Option<(&'a Document, &'a Text)>
     call.site.visit.secrets.confirms(form.one("token")?, &parts).then_some((document, text))
 }
 
+/// What came of an answer to a document.
+pub(super) enum Outcome<'a> {
+    /// It is accepted, and the ledger has it on disk.
+    Accepted(Accepted),
+    /// It is not, and the ledger has that on disk, if it works: saying no opens nothing.
+    Declined(Declined<'a>),
+    /// The wording is not, or no longer, the document's: nothing is recorded.
+    Stale,
+    /// The ledger does not work.
+    NotRecorded,
+}
+
+/// An acceptance that is on disk.
+pub(super) struct Accepted {
+    subject: Subject,
+    receipt: Uuid,
+    /// All that the visitor has accepted by now.
+    pub(super) acceptances: Vec<Acceptance>,
+}
+
+/// A document that somebody said no to.
+pub(super) struct Declined<'a> {
+    subject: Subject,
+    document: &'a Document,
+    receipt: Option<Uuid>,
+}
+
 /// `POST /_consent/acceptances`
-pub(super) async fn accept(call: &Call<'_>, body: Body) -> Response<Body> {
+pub(super) async fn answer(call: &Call<'_>, body: Body) -> Response<Body> {
     if origin::sender(&call.head.headers, &call.visit.arrival) == Sender::Elsewhere {
         return call.message(StatusCode::FORBIDDEN, Message::ForeignOrigin);
     }
@@ -60,14 +91,71 @@ pub(super) async fn accept(call: &Call<'_>, body: Body) -> Response<Body> {
         Err(why) => return call.unreadable(&why),
     };
     let return_to = call.return_to(form.one("return"));
-    let Some((document, text)) = wording(call, &form) else {
-        return stale(call, &form, &return_to);
-    };
-    let Some(subject) = call.subject() else { return call.not_recorded(Message::NotAccepted) };
-    match record(call, subject, document, text).await {
-        Some(recorded) => accepted(call, subject, document, text, recorded, &return_to),
-        None => call.not_recorded(Message::NotAccepted),
+    match decide(call, &form).await {
+        Outcome::Accepted(accepted) => {
+            let mut reply = answer::see_other(&way_back(call, &return_to));
+            reply.headers_mut().extend(accepted.headers(call));
+            reply
+        }
+        Outcome::Declined(declined) => declined.answer(call, &return_to),
+        Outcome::Stale => stale(call, &form, &return_to),
+        Outcome::NotRecorded => call.not_recorded(Message::NotAccepted),
     }
+}
+
+/// Records what a visitor says to a document.
+pub(super) async fn decide<'a>(call: &Call<'a>, form: &Form) -> Outcome<'a> {
+    let Some((document, text)) = wording(call, form) else { return Outcome::Stale };
+    let Some(subject) = call.subject() else { return Outcome::NotRecorded };
+    if form.one("decision") == Some(DECLINE) {
+        let action =
+            Action::Decline { document: document.id.clone(), version: text.version.clone(), text: text.hash };
+        let recorded = record(call, subject, action, text).await;
+        return Outcome::Declined(Declined {
+            subject,
+            document,
+            receipt: recorded.map(|recorded| recorded.id),
+        });
+    }
+    let action = Action::Acceptance {
+        document: document.id.clone(),
+        verb: match document.kind {
+            Kind::Notice => Verb::Acknowledged,
+            Kind::Agreement => Verb::Accepted,
+        },
+        version: text.version.clone(),
+        text: text.hash,
+    };
+    let Some(recorded) = record(call, subject, action, text).await else { return Outcome::NotRecorded };
+    let acceptance = Acceptance {
+        document: document.id.clone(),
+        version: short(text),
+        receipt: recorded.id,
+        accepted_at: recorded.at,
+    };
+    let acceptances = with(&call.visit.acceptances, acceptance);
+    Outcome::Accepted(Accepted { subject, receipt: recorded.id, acceptances })
+}
+
+/// Where the way leads after an acceptance: back, but for browsers that have shown no cookie yet. Those go by a page
+/// that looks whether they keep any, so that nobody is asked in a circle.
+fn way_back(call: &Call<'_>, return_to: &str) -> String {
+    if call.head.headers.contains_key(COOKIE) {
+        return return_to.to_owned();
+    }
+    let query =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("return", return_to).finish();
+    format!("{}acceptances?{query}", call.site.own_path)
+}
+
+/// `GET /_consent/acceptances`: where browsers come by that had no cookie before.
+pub(super) fn look(call: &Call<'_>) -> Response<Body> {
+    let return_to = call.return_to(call.query.one("return"));
+    if call.visit.acceptances.is_empty() {
+        let link = Link { href: &return_to, text: "no_cookies_link", opens: Opens::Here };
+        return call.message_with_link(StatusCode::OK, Message::NoCookies, Some(link));
+    }
+    answer::see_other(&return_to)
 }
 
 /// The wording is not, or no longer, the document's: nothing is recorded, and the way leads to the present one.
@@ -83,18 +171,11 @@ fn stale(call: &Call<'_>, form: &Form, return_to: &str) -> Response<Body> {
     call.message_with_link(StatusCode::BAD_REQUEST, message, link)
 }
 
-async fn record(call: &Call<'_>, subject: Subject, document: &Document, text: &Text) -> Option<Recorded> {
+async fn record(call: &Call<'_>, subject: Subject, action: Action, text: &Text) -> Option<Recorded> {
+    let kind = action.kind();
     let decision = Decision {
         site: call.site.name.clone(),
-        action: Action::Acceptance {
-            document: document.id.clone(),
-            verb: match document.kind {
-                Kind::Notice => Verb::Acknowledged,
-                Kind::Agreement => Verb::Accepted,
-            },
-            version: text.version.clone(),
-            text: text.hash,
-        },
+        action,
         method: Method::Document,
         language: text.language.as_str().into(),
         epoch: call.site.filter.epoch,
@@ -103,44 +184,58 @@ async fn record(call: &Call<'_>, subject: Subject, document: &Document, text: &T
     let shown = Shown { content: documents::html(call.site, text) };
     match call.own.ledger.record(subject, decision, shown).await {
         Ok(recorded) => {
-            telemetry::count(&call.own.metrics.decisions, "acceptance");
+            telemetry::count(&call.own.metrics.decisions, kind);
             Some(recorded)
         }
         Err(failure) => {
             let site = &*call.site.name;
             let error = &failure as &dyn std::error::Error;
-            tracing::error!(site, error, decision = "acceptance", "a decision could not be recorded");
+            tracing::error!(site, error, decision = kind, "a decision could not be recorded");
             None
         }
     }
 }
 
-fn accepted(
+impl Accepted {
+    /// What the answer brings: the cookie, and the receipt.
+    pub(super) fn headers(&self, call: &Call<'_>) -> HeaderMap {
+        headers(call, self.subject, &self.acceptances, Some(self.receipt))
+    }
+}
+
+impl Declined<'_> {
+    /// Leads to the page that says what follows.
+    pub(super) fn answer(&self, call: &Call<'_>, return_to: &str) -> Response<Body> {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("document", &self.document.id)
+            .append_pair("lang", call.language.as_str())
+            .append_pair("return", return_to)
+            .finish();
+        let mut reply = answer::see_other(&format!("{}declined?{query}", call.site.own_path));
+        // The subject is remembered, so that the receipt can be fetched.
+        reply.headers_mut().extend(headers(call, self.subject, &call.visit.acceptances, self.receipt));
+        reply
+    }
+}
+
+fn headers(
     call: &Call<'_>,
     subject: Subject,
-    document: &Document,
-    text: &Text,
-    recorded: Recorded,
-    return_to: &str,
-) -> Response<Body> {
-    let acceptance = Acceptance {
-        document: document.id.clone(),
-        version: short(text),
-        receipt: recorded.id,
-        accepted_at: recorded.at,
-    };
-    let acceptances = with(&call.visit.acceptances, acceptance);
+    acceptances: &[Acceptance],
+    receipt: Option<Uuid>,
+) -> HeaderMap {
     let arrival = &call.visit.arrival;
     let expires = answer::after(arrival.now, std::time::Duration::from_secs(DAYS * 86_400));
     let settings = &call.site.visit;
-    let payload = cookie::acceptances_to_payload(subject, &acceptances);
+    let payload = cookie::acceptances_to_payload(subject, acceptances);
     let value = settings.secrets.sign(cookie::ACCEPTED, &settings.site, expires, &payload);
-    let mut reply = answer::see_other(return_to);
-    let headers = reply.headers_mut();
-    let line = answer::cookie(cookie::ACCEPTED, &value, arrival.now, expires, arrival.scheme);
-    headers.append(SET_COOKIE, line);
-    headers.insert(answer::RECEIPT, answer::receipt(recorded.id));
-    reply
+    let mut headers = HeaderMap::new();
+    headers
+        .insert(SET_COOKIE, answer::cookie(cookie::ACCEPTED, &value, arrival.now, expires, arrival.scheme));
+    if let Some(receipt) = receipt {
+        headers.insert(answer::RECEIPT, answer::receipt(receipt));
+    }
+    headers
 }
 
 /// The acceptances with a new one, which takes the place of an earlier one of its document.
@@ -160,8 +255,6 @@ pub(super) fn accepted_at(call: &Call<'_>, document: &Document) -> Option<Timest
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn acceptance(document: usize, version: u8) -> Acceptance {

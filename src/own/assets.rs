@@ -1,4 +1,4 @@
-//! What never changes under its name: the style sheet of our pages, compressed once; and `gpc.json`.
+//! What never changes under its name: style sheet and script of ours, compressed once; and `gpc.json`.
 
 use std::io::Write;
 use std::sync::LazyLock;
@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::{Call, answer};
 use crate::filter::Body;
+use crate::web;
 use crate::web::page::{self, Message};
 
 struct Packed {
@@ -17,18 +18,23 @@ struct Packed {
 }
 
 static STYLESHEET: LazyLock<Packed> = LazyLock::new(|| pack(page::stylesheet().as_bytes()));
+static EMBED: LazyLock<Packed> = LazyLock::new(|| pack(web::embed_script().as_bytes()));
 
 /// `GET /_consent/assets/NAME.HASH.EXT`
 pub(super) fn send(call: &Call<'_>, name: &str) -> Response<Body> {
-    if name != page::stylesheet_name() {
+    let (packed, plain, content_type) = if name == page::stylesheet_name() {
+        (&STYLESHEET, page::stylesheet(), "text/css; charset=utf-8")
+    } else if name == web::embed_script_name() {
+        (&EMBED, web::embed_script(), "text/javascript; charset=utf-8")
+    } else {
         return call.message(StatusCode::NOT_FOUND, Message::NotFound);
-    }
-    let (coding, bytes) = match coding(&call.head.headers) {
-        Coding::Brotli => (Some("br"), STYLESHEET.brotli.clone()),
-        Coding::Gzip => (Some("gzip"), STYLESHEET.gzip.clone()),
-        Coding::Identity => (None, Bytes::from_static(page::stylesheet().as_bytes())),
     };
-    let mut answer = answer::of(StatusCode::OK, "text/css; charset=utf-8", bytes);
+    let (coding, bytes) = match coding(&call.head.headers) {
+        Coding::Brotli => (Some("br"), packed.brotli.clone()),
+        Coding::Gzip => (Some("gzip"), packed.gzip.clone()),
+        Coding::Identity => (None, Bytes::from_static(plain.as_bytes())),
+    };
+    let mut answer = answer::of(StatusCode::OK, content_type, bytes);
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));

@@ -47,6 +47,11 @@ impl Form {
         Form(pairs.map(|(name, value)| (name.into(), value.into())).collect())
     }
 
+    /// These fields.
+    pub(super) fn of(fields: Vec<(Box<str>, Box<str>)>) -> Self {
+        Form(fields)
+    }
+
     /// The first value of a field.
     pub(super) fn one(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(field, _)| &**field == name).map(|(_, value)| &**value)

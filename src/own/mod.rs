@@ -7,12 +7,17 @@ mod acceptances;
 pub mod answer;
 mod assets;
 mod choices;
+mod declined;
 mod documents;
+mod embed;
 mod expire;
 mod form;
+pub mod held;
+mod history;
 mod once;
 mod origin;
 mod receipt;
+pub mod reports;
 pub mod return_to;
 mod settings;
 
@@ -46,8 +51,14 @@ pub enum Endpoint<'a> {
     Choices,
     /// `/_consent/acceptances`
     Acceptances,
+    /// `/_consent/declined`
+    Declined,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/reports`
+    Reports,
+    /// `/_consent/embed`
+    Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
     Asset(&'a str),
     /// A document, at its own path.
@@ -74,7 +85,10 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
     Some(match rest {
         "choices" => Endpoint::Choices,
         "acceptances" => Endpoint::Acceptances,
+        "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
+        "reports" => Endpoint::Reports,
+        "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
 }
@@ -109,6 +123,10 @@ pub struct Own {
     pub clock: Clock,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where forms are held.
+    pub desk: held::Desk,
+    /// What is remembered of reports.
+    pub reports: reports::Intake,
 }
 
 /// One request to one of the proxy's own addresses.
@@ -140,11 +158,16 @@ impl Own {
             Endpoint::Choices if posts => choices::make(&call, body).await,
             Endpoint::Choices if reads => choices::tell(&call),
             Endpoint::Choices => call.wrong_method("GET, HEAD, POST"),
-            Endpoint::Acceptances if posts => acceptances::accept(&call, body).await,
-            Endpoint::Acceptances => call.wrong_method("POST"),
+            Endpoint::Acceptances if posts => acceptances::answer(&call, body).await,
+            Endpoint::Acceptances if reads => acceptances::look(&call),
+            Endpoint::Acceptances => call.wrong_method("GET, HEAD, POST"),
+            Endpoint::Reports if posts => reports::take(&call, body).await,
+            Endpoint::Reports => call.wrong_method("POST"),
             Endpoint::Unknown => call.message(StatusCode::NOT_FOUND, Message::NotFound),
             _ if !reads => call.wrong_method("GET, HEAD"),
+            Endpoint::Declined => declined::show(&call),
             Endpoint::Settings => settings::show(&call).await,
+            Endpoint::Embed => embed::show(&call),
             Endpoint::Asset(name) => assets::send(&call, name),
             Endpoint::Document(document) => documents::show(&call, document),
             Endpoint::GlobalPrivacyControl => assets::global_privacy_control(),
@@ -187,9 +210,4 @@ fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let asked = asked.and_then(|tag| Language::parse(tag).ok());
     let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
     site.filter.look.language(&wishes).clone()
-}
-
-/// A moment as our pages show it.
-fn shown(at: crate::clock::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

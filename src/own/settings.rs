@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Call, answer, choices, receipt, shown};
+use super::{Call, answer, choices, receipt};
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
 use crate::documents::tables;
@@ -30,8 +30,8 @@ async fn settings(call: &Call<'_>) -> Response<Body> {
     let texts = call.look().texts(&call.language);
     let visit = call.visit;
     let values = json!({
-        "made_at": visit.choices.as_ref().map(|choices| shown(choices.made_at)),
-        "valid_until": choices::until(call).map(shown).unwrap_or_default(),
+        "made_at": visit.choices.as_ref().map(|choices| texts.moment(choices.made_at)),
+        "valid_until": choices::until(call).map(|at| texts.date(at)).unwrap_or_default(),
         "agreed": agreed(call, &texts),
         "signal": visit.signal == Signal::OptOut,
         "receipts": receipts(call, &texts).await,
@@ -50,9 +50,9 @@ pub(super) fn blank_form(site: &Site, language: &Language) -> String {
 
 /// The optional categories, each with the services of the site that agreeing to it lets act.
 fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
-    let services = &site.filter.services;
+    let (services, seen) = (&site.filter.services, &site.filter.observed.snapshot());
     let of = |category: Category| {
-        let optional = tables::used(services)
+        let optional = tables::used(services, seen)
             .filter(move |service| service.category == category && tables::is_optional(services, service));
         optional.map(move |service| {
             json!({
@@ -98,7 +98,7 @@ async fn receipts(call: &Call<'_>, texts: &Texts<'_>) -> Option<Vec<Value>> {
                 .map(|entry| {
                     json!({
                         "id": entry.id(),
-                        "at": shown(entry.at()),
+                        "at": texts.moment(entry.at()),
                         "what": receipt::sentence(entry, call.site, texts, &call.language),
                     })
                 })

@@ -16,7 +16,7 @@ use crate::documents::{Kind, Shelf, Text};
 use crate::filter::{self, Banner, body};
 use crate::gate::{self, Crawlers, Gate, Rules, Valid};
 use crate::ledger;
-use crate::services::{CookieInfo, NamePattern, Rule, Service, Set};
+use crate::services::{CookieInfo, NamePattern, Service, Set};
 use crate::site::{Lifetime, Mode, Party};
 use crate::visit::{self, Arrival, ClientAddress, Scheme};
 use crate::web::{Look, Position, Prepared, Theme};
@@ -32,23 +32,16 @@ fn texts(en: &str, sv: &str) -> crate::services::Texts {
 /// One service of the site's own, with a cookie.
 pub(super) fn services() -> Set {
     let service = Service {
-        id: "acme-stats".into(),
         name: "Acme Stats".into(),
         provider: "Acme Inc.".into(),
         country: "US".into(),
-        category: Category::Statistics,
         purpose: texts("Counts visits and pages", "Räknar besök och sidor"),
-        urls: Vec::new(),
-        inline: Vec::new(),
         cookies: vec![CookieInfo {
             name: NamePattern::parse("_acme*").unwrap(),
             lifetime: "2y".into(),
             purpose: texts("Tells visitors apart", "Skiljer besökare åt"),
         }],
-        default: Rule::CONSENT,
-        anonymize: None,
-        globals: Vec::new(),
-        dead_since: None,
+        ..Service::new("acme-stats", Category::Statistics)
     };
     Set::new(vec![service], HashMap::new(), HashMap::new())
 }
@@ -63,6 +56,9 @@ fn text(tag: &str, title: &str, markdown: &str, hash: u8) -> Text {
         version: "2018-05-25".into(),
         hash: [hash; 32],
         reacceptance: true,
+        effective: None,
+        grace: None,
+        changes: None,
         markdown: markdown.into(),
     }
 }
@@ -71,6 +67,7 @@ fn shelf() -> Shelf {
     let privacy = Document {
         id: "privacy".into(),
         kind: Kind::Notice,
+        earlier: Vec::new(),
         path: CanonicalPath::of("/cldoc/privacy.htm"),
         texts: vec![
             text("sv", "Cookies och integritetsinformation", SWEDISH, 1),
@@ -78,13 +75,14 @@ fn shelf() -> Shelf {
         ],
     };
     let draft = Document {
+        earlier: Vec::new(),
         id: "draft".into(),
         kind: Kind::Agreement,
         path: CanonicalPath::of("/draft"),
         texts: Vec::new(),
     };
     let variables = json!({"controller": {"name": "Exempelbyrån AB", "email": "dataskydd@example.se"}});
-    Shelf { documents: vec![privacy, draft], variables: Arc::new(variables) }
+    Shelf { documents: vec![privacy, draft], variables: Arc::new(variables), gaps: Vec::new() }
 }
 
 fn look() -> Look {
@@ -109,9 +107,11 @@ pub(super) fn site() -> Site {
         cookie: NamePattern::parse("PHPSESSID"),
         paths: Vec::new(),
         except: Vec::new(),
+        logout: None,
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
+        observed: Arc::default(),
         site: "shop".into(),
         services: services(),
         hosts: Vec::new(),
@@ -147,6 +147,7 @@ pub(super) fn site() -> Site {
         retention: ledger::retention::Retention::default(),
         lifetime: Lifetime { agreed: 180 * DAY, refused: 180 * DAY },
         hsts: None,
+        layout: None,
     }
 }
 
@@ -182,7 +183,17 @@ impl Browser {
         let settings = ledger::Settings { place, checkpoints: None };
         let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
         ledger.close().await;
-        Browser { site: site(), own: Own { ledger, clock: Clock::fixed(NOW), metrics }, cookie: None }
+        Browser {
+            site: site(),
+            own: Own {
+                ledger,
+                clock: Clock::fixed(NOW),
+                metrics,
+                desk: held::Desk::default(),
+                reports: Default::default(),
+            },
+            cookie: None,
+        }
     }
 
     async fn send(&self, request: http::request::Builder, body: &str) -> Answer {
@@ -388,7 +399,7 @@ async fn a_wrong_method_is_told_the_right_one() {
     let browser = Browser::new().await;
     for (path, allowed) in [
         ("/_consent/choices", "GET, HEAD, POST"),
-        ("/_consent/acceptances", "POST"),
+        ("/_consent/acceptances", "GET, HEAD, POST"),
         ("/_consent/settings", "GET, HEAD"),
         ("/cldoc/privacy.htm", "GET, HEAD"),
         ("/.well-known/gpc.json", "GET, HEAD"),
@@ -444,10 +455,12 @@ async fn the_document_is_shown_in_the_visitors_language_with_its_form() {
 async fn an_accepted_document_says_when_and_asks_no_more_until_it_changes() {
     let browser = Browser::new().await.with_acceptance(2);
     let page = browser.get("/cldoc/privacy.htm").await.body;
-    assert!(page.contains("Du bekräftade 2027-01-15 08:00 UTC") && !page.contains("name=\"token\""));
+    assert!(
+        page.contains("Du bekräftade den 15 januari 2027, 08:00 UTC") && !page.contains("name=\"token\"")
+    );
     let browser = Browser::new().await.with_acceptance(3);
     let page = browser.get("/cldoc/privacy.htm").await.body;
-    assert!(!page.contains("Du bekräftade 2027") && page.contains("name=\"token\""));
+    assert!(!page.contains("Du bekräftade den") && page.contains("name=\"token\""));
 }
 
 fn field<'a>(page: &'a str, name: &str) -> &'a str {
@@ -486,7 +499,7 @@ async fn the_settings_page_shows_the_choices_and_a_form_that_needs_no_script() {
     assert_eq!(answer.status, 200);
     assert!(answer.header(CONTENT_SECURITY_POLICY).contains("frame-ancestors 'none'"));
     for part in [
-        "You chose on 2027-01-14 08:00 UTC.",
+        "You chose on 14 January 2027, 08:00 UTC.",
         "value=\"statistics\" checked",
         "name=\"service\" value=\"acme-stats\">",
         "action=\"/_consent/choices\"",

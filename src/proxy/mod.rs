@@ -1,6 +1,8 @@
 //! The path of one request, on one page.
 
 mod access_log;
+mod frames;
+mod held;
 pub mod refuse;
 mod reply;
 
@@ -16,12 +18,14 @@ use crate::config;
 use crate::filter::{self, Body};
 use crate::gate::{self, Verdict};
 use crate::listener::{self, Peer, client_address};
-use crate::own::{self, Own};
+use crate::own::held::Sorted;
+use crate::own::{self, Endpoint, Own};
 use crate::site::{Mode, Site};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
 use crate::visit::{Arrival, Scheme, Visit};
 use access_log::{By, Line};
+use frames::Frames;
 use refuse::Host;
 
 /// What answers every request. Clones share everything.
@@ -33,6 +37,8 @@ pub struct Proxy {
     own: Own,
     clock: Clock,
     metrics: Arc<Metrics>,
+    sent: held::Sent,
+    frames: Arc<Frames>,
 }
 
 impl listener::App for Proxy {
@@ -64,7 +70,15 @@ impl Proxy {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Proxy { settings, upstreams, own, clock, metrics }
+        Proxy {
+            settings,
+            upstreams,
+            own,
+            clock,
+            metrics,
+            sent: held::Sent::default(),
+            frames: Arc::default(),
+        }
     }
 
     fn line(
@@ -100,15 +114,13 @@ impl Proxy {
         let visit = Visit::read(&site.visit, &parts, arrival);
         let request = Request::from_parts(parts, body);
         line.visit(site, &visit);
+        site.filter.observed.note_time(visit.arrival.now);
         if settings.is_counted_by_site {
             line.count_for(site);
         }
         let mut answer = match site.mode {
-            Mode::Enforce => self.enforce(site, &visit, request, line).await,
-            Mode::Observe => {
-                observe(site, &visit);
-                self.pass(site, &visit, request, line).await
-            }
+            Mode::Enforce => self.enforce(settings, site, &visit, request, line).await,
+            Mode::Observe => self.observe(site, &visit, request, line).await,
             Mode::Off => self.pass(site, &visit, request, line).await,
         };
         keep_to_https(site, scheme, answer.headers_mut());
@@ -117,22 +129,35 @@ impl Proxy {
 
     async fn enforce(
         &self,
-        site: &Site,
+        settings: &config::Settings,
+        site: &Arc<Site>,
         visit: &Visit,
-        mut request: Request<Body>,
+        request: Request<Body>,
         line: &mut Line,
     ) -> Response<Body> {
         // Before the gate: documents and choices must be reachable without any acceptance.
         if let Some(endpoint) = own::route(site, &visit.path) {
             line.hand_to(By::Own);
+            let mut request = request;
+            if let Endpoint::Document(_) = endpoint
+                && let Some(frame) = self.frame(site, visit).await
+            {
+                request.extensions_mut().insert(frame);
+            }
             return self.own.answer(endpoint, site, visit, request).await;
         }
+        let most = settings.held_form;
+        let mut request = match own::held::sort(visit, request, most).await {
+            Sorted::Request(request) => request,
+            Sorted::Carrier(carrier) => return self.deliver(site, visit, carrier, line).await,
+            Sorted::Broken => return reply::broken_form(site, visit),
+        };
         let verdict = gate::decide(&site.gate, visit);
         line.gate(verdict.reason());
         let permit = match verdict {
             Verdict::Admit(permit) => permit,
             Verdict::ShowDocument(gate) => return reply::see_document(visit, gate),
-            Verdict::HoldForm(gate) => return reply::form_held(site, visit, gate),
+            Verdict::HoldForm(gate) => return self.own.hold(site, visit, gate, request, most).await,
             Verdict::Refuse(gate) => return reply::acceptance_missing(gate),
         };
         let plan = filter::prepare(&site.filter, visit, request.headers_mut());
@@ -143,7 +168,24 @@ impl Proxy {
         }
     }
 
-    /// A plain proxy: nothing of the request or the answer is looked at.
+    /// A plain proxy that tells what it would do: in the log, and by what browsers report.
+    async fn observe(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
+        if let Some(endpoint @ Endpoint::Reports) = own::route(site, &visit.path) {
+            line.hand_to(By::Own);
+            return self.own.answer(endpoint, site, visit, request).await;
+        }
+        observe(site, visit);
+        self.pass(site, visit, request, line).await
+    }
+
+    /// A plain proxy: nothing of the request or the answer is changed, and nothing is looked at but what a site that is
+    /// observed sets and loads.
     async fn pass(
         &self,
         site: &Site,
@@ -153,6 +195,7 @@ impl Proxy {
     ) -> Response<Body> {
         line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, gate::stand_aside(), visit, request).await {
+            Ok(answer) if site.mode == Mode::Observe => filter::watch(&site.filter, visit, answer),
             Ok(answer) => answer.map(filter::body::stream),
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }

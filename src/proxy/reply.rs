@@ -66,11 +66,9 @@ pub(super) fn acceptance_missing(gate: &Gate) -> Response<Body> {
     reply
 }
 
-/// A form that was posted into a gate: it has not reached the application, and nothing of it is lost, because
-/// the browser still has it.
-pub(super) fn form_held(site: &Site, visit: &Visit, gate: &Gate) -> Response<Body> {
-    let link = Link { href: gate.document_path.as_str(), text: "form_held_link", opens: page::Opens::NewTab };
-    told(site, visit, StatusCode::FORBIDDEN, Message::FormHeld, Some(link))
+/// A form that was held came back damaged.
+pub(super) fn broken_form(site: &Site, visit: &Visit) -> Response<Body> {
+    told(site, visit, StatusCode::BAD_REQUEST, Message::BadRequest, None)
 }
 
 /// The upstream gave no answer. The log has the cause, the visitor only the fact.

@@ -69,12 +69,16 @@ impl Server {
         let mut last = self.last.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Reread { settings, mut problems, outdated, seen } = config::reload(path, &self.settings.load());
         if occasion == Occasion::FilesChanged && *seen == *last.0 {
+            let outdated = outdated.len();
             return Reload { outcome: Outcome::Unchanged, news: Vec::new(), errors: 0, outdated, seen };
         }
         let is_refused = settings.is_none();
-        if let Some(settings) = settings {
-            self.apply(settings);
+        self.outdated.store(Arc::new(outdated));
+        match settings {
+            Some(settings) => self.apply(settings),
+            None => self.note_settings(),
         }
+        let outdated = self.outdated.load().len();
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         let (outcome, word) = match errors {
             _ if is_refused => (Outcome::Refused, "refused"),
@@ -83,7 +87,6 @@ impl Server {
         };
         count(&self.metrics.reloads, word);
         self.metrics.settings_refused.set(i64::from(errors > 0));
-        self.metrics.sites_outdated.set(i64::try_from(outdated).unwrap_or(i64::MAX));
         let told: HashSet<&Problem> = match occasion {
             Occasion::Asked => HashSet::new(),
             Occasion::FilesChanged => last.1.iter().collect(),

@@ -4,10 +4,19 @@
 //! services and its treatments in a [`Set`].
 
 mod catalogue;
+mod change;
 mod matcher;
 mod service;
 mod set;
+mod written;
+
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::Catalogue;
-pub use service::{CookieInfo, NamePattern, Rule, Service, Texts, Treatment, UrlPattern};
+pub use change::UrlChange;
+pub use service::{
+    Anonymize, Calls, CookieInfo, Embed, EmbedKind, Mark, NamePattern, Role, Rule, Service, Texts, Treatment,
+    UrlPattern,
+};
 pub use set::Set;

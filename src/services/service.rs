@@ -1,5 +1,8 @@
 //! One service, and how it may be treated.
 
+use std::fmt;
+
+use super::UrlChange;
 use crate::consent::Category;
 
 /// What happens to a service.
@@ -65,6 +68,12 @@ impl NamePattern {
     }
 }
 
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.start, if self.whole { "" } else { "*" })
+    }
+}
+
 /// Where a service is loaded from: a host with all below it, and what the path begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UrlPattern {
@@ -75,7 +84,8 @@ pub struct UrlPattern {
 }
 
 impl UrlPattern {
-    /// Reads `host/path`, `*.host/path` or `*/file`; nothing for a text without a host.
+    /// Reads `host/path`, `*.host/path`, or of any host `*/file`, `*/folder/file`, `*/folder/` (anywhere in the path)
+    /// and `*/?id=` (a folder with a query that begins so); nothing for a text without a host.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
         let name = host.strip_prefix("*.").unwrap_or(host);
@@ -89,6 +99,24 @@ impl UrlPattern {
         is_host
             .then(|| UrlPattern { host: host.to_ascii_lowercase().into(), path: format!("/{path}").into() })
     }
+
+    /// Whether an address fits, a host that is written `*` aside.
+    pub fn covers(&self, url: &url::Url) -> bool {
+        self.rest(url).is_some()
+    }
+
+    /// What path and query of an address that fits go on with.
+    pub fn rest<'u>(&self, url: &'u url::Url) -> Option<&'u str> {
+        let host = url.host_str()?;
+        let fits = match self.host.strip_prefix("*.") {
+            Some(name) => {
+                host.strip_suffix(name).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+            }
+            None => host == &*self.host,
+        };
+        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        target.strip_prefix(&*self.path).filter(|_| fits)
+    }
 }
 
 /// A cookie that a service sets.
@@ -100,6 +128,94 @@ pub struct CookieInfo {
     pub lifetime: Box<str>,
     /// What it is for.
     pub purpose: Texts,
+}
+
+/// How a service is made to run without identifiers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anonymize {
+    /// JavaScript to run before the service's own; none where its addresses say enough, or it needs nothing.
+    pub script: Option<Box<str>>,
+    /// What becomes of its addresses. With changes and no script, an address that none of them knows is held.
+    pub urls: Vec<UrlChange>,
+    /// Attributes that its script element gets.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
+}
+
+/// What a service is told of the visitor's choices, before anything of its own runs.
+///
+/// JavaScript in which a category or the id of a service, in braces, stands for `granted` or `denied`:
+/// `{statistics}`, `{google-ads}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Where the visitor agreed to it.
+    pub granted: Option<Box<str>>,
+    /// Where it runs without identifiers.
+    pub refused: Option<Box<str>>,
+}
+
+/// What a service is to the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A service like any other.
+    #[default]
+    Ordinary,
+    /// A consent tool of others: it is never held, and two dialogs on one page are one too many.
+    ConsentTool,
+}
+
+/// That a service shows something in the page, for which a placeholder stands while it is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embed {
+    /// What it shows, for the placeholder's words.
+    pub kind: EmbedKind,
+    /// The elements of a page that its script fills, beside `iframe`, `embed` and `object` with its addresses.
+    pub marks: Vec<Mark>,
+}
+
+/// What an embed shows.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbedKind {
+    /// A film or a stream.
+    Video,
+    /// A map.
+    Map,
+    /// A post of a social network, or a list of them.
+    Post,
+    /// Music or speech.
+    Audio,
+    /// What visitors write below a page.
+    Comments,
+    /// Somebody to write to.
+    Chat,
+    /// Something to fill in, a calendar to book in.
+    Form,
+    /// Anything else.
+    Other,
+}
+
+/// By what an element of a page is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// One of the words of its `class`.
+    Class(Box<str>),
+    /// Its `id`.
+    Id(Box<str>),
+}
+
+impl Mark {
+    /// Reads `.instagram-media` or `#disqus_thread`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_word = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        let class = text.strip_prefix('.').filter(|name| is_word(name)).map(|name| Mark::Class(name.into()));
+        class
+            .or_else(|| text.strip_prefix('#').filter(|name| is_word(name)).map(|name| Mark::Id(name.into())))
+    }
 }
 
 /// One service of the catalogue, or one of a site's own.
@@ -121,14 +237,53 @@ pub struct Service {
     pub urls: Vec<UrlPattern>,
     /// Text by which an inline script of it is known; ASCII, compared with case.
     pub inline: Vec<Box<str>>,
-    /// Its cookies.
+    /// Its cookies on the site's own hosts.
     pub cookies: Vec<CookieInfo>,
+    /// Its cookies on hosts of its own: the proxy never sees them, and documents name them.
+    pub foreign_cookies: Vec<CookieInfo>,
     /// How a site treats it that says nothing about it or its category.
     pub default: Rule,
-    /// JavaScript to run before its own, which makes it run without identifiers; none: it cannot be anonymized.
-    pub anonymize: Option<Box<str>>,
+    /// Keys of local and session storage that it writes.
+    pub storage: Vec<NamePattern>,
+    /// How it is made to run without identifiers; none: it cannot be.
+    pub anonymize: Option<Anonymize>,
+    /// What it is told of the visitor's choices.
+    pub calls: Calls,
+    /// Set where it shows something in the page.
+    pub embed: Option<Embed>,
+    /// Why a third party that follows nobody is needed; empty where its purpose says enough.
+    pub reason: Texts,
+    /// What it is to the proxy.
+    pub role: Role,
     /// Globals that pages call and that need a stub while it is held, such as `ga` or `_gaq`.
     pub globals: Vec<Box<str>>,
     /// When its provider switched it off, as a year and month, so that it can be stripped without loss.
     pub dead_since: Option<Box<str>>,
+}
+
+impl Service {
+    /// A service of which nothing is known but its id and why it is there.
+    pub fn new(id: &str, category: Category) -> Self {
+        Service {
+            id: id.into(),
+            name: id.into(),
+            provider: "".into(),
+            country: "".into(),
+            category,
+            purpose: Texts::default(),
+            urls: Vec::new(),
+            inline: Vec::new(),
+            cookies: Vec::new(),
+            foreign_cookies: Vec::new(),
+            storage: Vec::new(),
+            default: if category == Category::Necessary { Rule::ALLOW } else { Rule::CONSENT },
+            anonymize: None,
+            calls: Calls::default(),
+            embed: None,
+            reason: Texts::default(),
+            role: Role::Ordinary,
+            globals: Vec::new(),
+            dead_since: None,
+        }
+    }
 }

@@ -40,9 +40,10 @@ impl Set {
         self.own.as_deref().is_some_and(|own| own.knows_host(host)) || Catalogue::builtin().knows_host(host)
     }
 
-    /// Whether a file of this name may belong to a service, whatever its host.
-    pub fn knows_file(&self, file: &str) -> bool {
-        self.own.as_deref().is_some_and(|own| own.knows_file(file)) || Catalogue::builtin().knows_file(file)
+    /// Whether this path and query, as an address writes them, may belong to a service whatever the host.
+    pub fn knows_place(&self, path: &str, query: &str) -> bool {
+        self.own.as_deref().is_some_and(|own| own.knows_place(path, query))
+            || Catalogue::builtin().knows_place(path, query)
     }
 
     /// The services whose text stands in an inline script, each once, the site's own first.
@@ -58,6 +59,18 @@ impl Set {
             .as_deref()
             .and_then(|own| own.identify_cookie(name))
             .or_else(|| Catalogue::builtin().identify_cookie(name))
+    }
+
+    /// The service that fills elements of this class; the site's own services win.
+    pub fn identify_class(&self, word: &str) -> Option<&Service> {
+        let own = self.own.as_deref().and_then(|own| own.identify_class(word));
+        own.or_else(|| Catalogue::builtin().identify_class(word))
+    }
+
+    /// The service that fills the element of this `id`; the site's own services win.
+    pub fn identify_element(&self, id: &str) -> Option<&Service> {
+        let own = self.own.as_deref().and_then(|own| own.identify_element(id));
+        own.or_else(|| Catalogue::builtin().identify_element(id))
     }
 
     /// The service of this id.

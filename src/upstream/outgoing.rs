@@ -1,6 +1,7 @@
 //! The request as the upstream sees it, and the answer as the visitor may: what belongs to one connection goes
 //! out, what the upstream should know of the visitor comes in. Pure.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
@@ -72,22 +73,22 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// Removes all that a visitor may not say of themselves, or that says where they are.
 pub(super) fn remove_claims(headers: &mut HeaderMap) {
     remove_forgeable(headers);
-    remove_where(headers, |name| ADDRESSES.contains(&dashed(name).as_str()));
+    remove_where(headers, |name| ADDRESSES.contains(&&*dashed(name)));
 }
 
 /// Removes what a visitor may not say of themselves: only the proxy knows how the request came in.
 fn remove_forgeable(headers: &mut HeaderMap) {
     remove_where(headers, |name| {
         let known = dashed(name);
-        FORGEABLE.contains(&known.as_str())
+        FORGEABLE.contains(&&*known)
             || known.starts_with("x-forwarded-")
-            || known != name && FRAMING.contains(&known.as_str())
+            || known != name && FRAMING.contains(&&*known)
     });
 }
 
 /// CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
-fn dashed(name: &str) -> String {
-    name.replace('_', "-")
+fn dashed(name: &str) -> Cow<'_, str> {
+    if name.contains('_') { name.replace('_', "-").into() } else { name.into() }
 }
 
 /// Headers that applications believe, of a proxy or of the server that runs them. The two `-url` make some of them

@@ -3,14 +3,50 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::language::Language;
 use super::texts::Texts;
-use super::{Look, ascii, templates};
-use crate::services::Service;
+use super::{Look, ascii, pack, templates, texts};
+use crate::services::{EmbedKind, Service};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("embed.css"), ""));
+
+static SCRIPT: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("embed.js")));
+
+static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| {
+    let hash = Sha256::digest(SCRIPT.as_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("embed.{hash}.js")
+});
+
+const FRAME_STYLE: &str = "html,body,iframe{display:block;width:100%;height:100%;margin:0;border:0}";
+
+static FRAME_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(FRAME_STYLE));
+    format!(
+        "default-src 'none'; frame-src http: https:; style-src 'sha256-{hash}'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'self'"
+    )
+});
+
+/// The script that loads embeds in their place.
+pub fn embed_script() -> &'static str {
+    &SCRIPT
+}
+
+/// Its name below `assets/`; it changes with every change of the script.
+pub fn embed_script_name() -> &'static str {
+    &SCRIPT_NAME
+}
+
+/// The Content-Security-Policy of [`Look::embed_frame`].
+pub fn embed_frame_policy() -> &'static str {
+    &FRAME_POLICY
+}
 
 /// One embed of a page. What the page wrote is escaped already, byte for byte as the page has it.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +55,12 @@ pub struct Embed<'a> {
     pub attributes: &'a str,
     /// What the page calls it; may be empty.
     pub title: &'a str,
-    /// Where its provider shows it.
-    pub link: &'a str,
+    /// Where its provider shows it; none: nobody knows.
+    pub link: Option<&'a str>,
+    /// The element itself, held: what is loaded in its place.
+    pub element: &'a str,
+    /// The attributes of the script that loads embeds in their place; none: another placeholder brought it.
+    pub script: Option<&'a str>,
     /// Whether and how it can be loaded.
     pub offer: Offer<'a>,
 }
@@ -46,8 +86,7 @@ pub enum Offer<'a> {
 impl Look {
     /// The placeholder of an embed of `service` in one language.
     pub fn embed(&self, service: &Service, language: &Language, embed: Embed<'_>) -> String {
-        let words =
-            ascii::markup(&templates::render("embed.html", &self.words(service, language, embed.offer)));
+        let words = ascii::markup(&templates::render("embed.html", &self.words(service, language, embed)));
         // What the page wrote has a letter for every byte, and goes in after our words have become references.
         let mut out = String::with_capacity(words.len() + 512);
         let mut rest = &*words;
@@ -65,14 +104,24 @@ impl Look {
     /// The placeholder as it is shown, less what is one page's: what the ledger keeps of it.
     pub fn embed_words(&self, service: &Service, language: &Language) -> String {
         let offer = Offer::Form { origin: "", page: "", embed: Some(""), return_to: "" };
-        self.embed(service, language, Embed { attributes: "", title: "", link: "", offer })
+        self.embed(
+            service,
+            language,
+            Embed { attributes: "", title: "", link: Some(""), element: "", script: None, offer },
+        )
     }
 
     fn filled(&self, name: &str, embed: Embed<'_>) -> String {
         match (name, embed.offer) {
             ("attributes", _) => embed.attributes.into(),
             ("title", _) => embed.title.into(),
-            ("link", _) => embed.link.into(),
+            ("link", _) => embed.link.unwrap_or_default().into(),
+            ("element", _) if embed.element.is_empty() => String::new(),
+            ("element", _) => format!("<template data-consentry=\"embed\">{}</template>", embed.element),
+            ("script", Offer::Form { origin, .. }) => embed.script.map_or_else(String::new, |attributes| {
+                let address = format!("{origin}{}assets/{}", self.own_path, &*SCRIPT_NAME);
+                format!("<script defer src=\"{}\"{attributes}></script>", ascii::text(&address))
+            }),
             ("action", Offer::Form { origin, .. }) => {
                 ascii::text(&format!("{origin}{}choices", self.own_path))
             }
@@ -87,12 +136,24 @@ impl Look {
         }
     }
 
+    /// The page around an embed that was agreed to.
+    pub fn embed_frame(language: &Language, address: &url::Url, title: &str) -> String {
+        let values = json!({
+            "lang": language.as_str(),
+            "dir": texts::direction(language.as_str()),
+            "style": FRAME_STYLE,
+            "address": address.as_str(),
+            "title": title,
+        });
+        templates::render("frame.html", &values)
+    }
+
     /// The text of a placeholder's only style element, the same for every site.
     pub fn embed_style() -> &'static str {
         &STYLE
     }
 
-    fn words(&self, service: &Service, language: &Language, offer: Offer<'_>) -> Value {
+    fn words(&self, service: &Service, language: &Language, embed: Embed<'_>) -> Value {
         let texts = self.texts(language);
         let named = [("service", &*service.name)];
         let purpose = match texts.language().split('-').next() {
@@ -100,7 +161,7 @@ impl Look {
             _ => &service.purpose.en,
         };
         let purposes = [("purpose", &**purpose), ("category", texts.get(service.category.as_str()))];
-        let (asks, is_single) = match offer {
+        let (asks, is_single) = match embed.offer {
             Offer::None => (false, true),
             Offer::Form { embed, .. } => (true, embed.is_some()),
         };
@@ -117,6 +178,7 @@ impl Look {
             "why": texts.fill(why, &[("provider", &provider)]),
             "purpose": texts.fill("embed_purpose", &purposes),
             "asks": asks,
+            "has_link": embed.link.is_some(),
             "once": texts.get(if is_single { "embed_once" } else { "embed_page_once" }),
             "always": texts.fill("embed_always", &named),
             "open": texts.fill("embed_open", &named),
@@ -125,10 +187,15 @@ impl Look {
 }
 
 fn kind(service: &Service) -> &'static str {
-    match &*service.id {
-        "youtube" | "vimeo" => "embed_video",
-        "google-maps" => "embed_map",
-        _ => "embed_other",
+    match service.embed.as_ref().map(|embed| embed.kind) {
+        Some(EmbedKind::Video) => "embed_video",
+        Some(EmbedKind::Audio) => "embed_audio",
+        Some(EmbedKind::Map) => "embed_map",
+        Some(EmbedKind::Post) => "embed_post",
+        Some(EmbedKind::Comments) => "embed_comments",
+        Some(EmbedKind::Chat) => "embed_chat",
+        Some(EmbedKind::Form) => "embed_form",
+        Some(EmbedKind::Other) | None => "embed_other",
     }
 }
 

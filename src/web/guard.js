@@ -1,210 +1,194 @@
 // The guard: first in the head of every page, for what a header cannot say.
-// FACTS: o own path, c choices (null: undecided), k refused cookies, u refused addresses, g globals to stub.
+// FACTS: k refused cookies, s refused storage keys, u refused addresses (see `guard.rs`), h whether hints to unknown
+// hosts are held, g globals to stub.
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
 (function (F) {
-var w = window, d = document, no = function () {};
+var w = window, d = document, me = d.currentScript, no = function () {}, seen = [];
+function attempt(act, x) { try { return act(x); } catch (e) {} }
 function later(f, x) {
   if (typeof f == 'function') setTimeout(function () { f(x); }, 0);
 }
-function patch(object, name, change) {
-  var own = object && Object.getOwnPropertyDescriptor(object, name);
-  if (own && own.configurable && own.set) {
-    Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable, get: change.get ? function () { return change.get(own.get.call(this)); } : own.get, set: function (v) { if (!change.stops(v, this)) own.set.call(this, v); } });
-  }
-}
-
-// Cookies of services that may not act are neither written nor read.
-function isRefusedCookie(pair) {
-  var name = String(pair).split(';')[0].split('=')[0].trim();
-  return F.k.some(function (k) {
-    return k.slice(-1) == '*' ? name.lastIndexOf(k.slice(0, -1), 0) == 0 : name == k;
-  });
-}
-if (F.k.length) {
-  patch(w.Document && Document.prototype, 'cookie', {
-    get: function (all) { return all.split('; ').filter(function (pair) { return !isRefusedCookie(pair); }).join('; '); },
-    stops: isRefusedCookie
-  });
-  var store = w.CookieStore && CookieStore.prototype, set = store && store.set;
-  if (set) store.set = function (name) {
-    return isRefusedCookie(name && name.name || name) ? Promise.resolve() : set.apply(this, arguments);
+function covers(list) {
+  return function (name) {
+    name = String(name && name.name || name).split(/[;=]/)[0].trim();
+    return list.some(function (k) { return k.slice(-1) == '*' ? !name.lastIndexOf(k.slice(0, -1), 0) : name == k; });
   };
 }
+var isCookie = covers(F.k), isKey = covers(F.s);
 
-// Addresses: the Content-Security-Policy stops the rest; images it may have to leave open.
-var anchor = d.createElement('a');
+// Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
+var anchor = d.createElement('a'), LOADS = /^(img|image|input|link|script|iframe|source|embed|object|video|audio)$/i;
+function isKnown(text) {
+  for (var hash = 5381, key = '', i = 0; i < text.length; i++) hash = (hash * 33 ^ text.charCodeAt(i)) >>> 0;
+  for (i = 0; i < 24; i += 6) key += String.fromCharCode(63 + (hash >> i & 63));
+  for (i = F.u.indexOf(key); i > 0 && i % 4;) i = F.u.indexOf(key, i + 1);
+  return i >= 0;
+}
 function isRefused(url) {
   anchor.href = url;
-  var host = '.' + anchor.hostname, path = anchor.pathname + anchor.search;
-  if (path.charAt(0) != '/') path = '/' + path;
-  return /^http/.test(anchor.protocol) && F.u.some(function (u) {
-    var slash = (u + '/').indexOf('/'), name = u.slice(0, slash);
-    return (name == '*' || host == '.' + name || name.charAt(0) == '*' && host.slice(1 - name.length) == name.slice(1)) && path.lastIndexOf(u.slice(slash), 0) == 0;
-  });
+  var host = anchor.hostname, path = anchor.pathname.split('/'), first = '/' + path[1], last = '/' + path.pop(), keys = [last, '/' + path.pop() + last, '=' + host, '=' + host + first];
+  for (; host; host = host.replace(/^[^.]*\.?/, '')) keys.push(host, host + first);
+  return /^(http|ws)/.test(anchor.protocol) && keys.some(isKnown);
 }
-function hold(url, element) {
-  if (!isRefused(String(url))) return false;
-  element.setAttribute('data-consentry-src', url);
+// Whether an attribute would load what may not be loaded.
+function stops(tag, name, value) {
+  return LOADS.test(tag) && (
+    /^(src|href|poster|data)$/i.test(name) ? isRefused(value) :
+    /^(image)?srcset$/i.test(name) ? value.split(/[\s,]+/).some(isRefused) :
+    F.h && (/^rel$/i.test(name) ? /prec|prer|dns/i : /^type$/i.test(name) ? /specul/i : /^\b$/).test(value));
+}
+function hold(element, name, value) {
+  if (!stops(element.nodeName, name, String(value))) return;
+  element.setAttribute('data-consentry-' + name, value);
+  // Rules that are no rules must not run as a script.
+  if (/^type$/i.test(name)) element.type = 'text/plain';
   // Pages wait for their pixels before they go on.
   later(function () { element.dispatchEvent(new Event('error')); });
-  return true;
+  return 1;
 }
-if (F.u.length) {
-  ['Image', 'Script', 'IFrame'].forEach(function (kind) {
-    kind = w['HTML' + kind + 'Element'];
-    patch(kind && kind.prototype, 'src', { stops: hold });
+function cleaned(html) {
+  var text = String(html), clean = text.replace(/<(\w+)\b[^>]+/g, function (all, tag) {
+    return !LOADS.test(tag) ? all : all.replace(/([\s"'\/])(\w+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
+      return stops(tag, name, value.replace(/^["']|["']$/g, '').replace(/&amp;/g, '&')) ? before + 'data-consentry-' + name + is + value : all;
+    });
   });
-  var E = w.Element && Element.prototype, setAttribute = E && E.setAttribute;
-  if (E) E.setAttribute = function (name, value) {
-    if (!/^src$/i.test(name) || !/^(img|script|iframe)$/i.test(this.nodeName) || !hold(value, this)) setAttribute.apply(this, arguments);
-  };
-  var beacon = navigator.sendBeacon;
-  if (beacon) navigator.sendBeacon = function (url) {
-    return isRefused(url) || beacon.apply(navigator, arguments);
-  };
+  return clean == text ? html : clean;
 }
 
+// One window; those of the frames that it makes have prototypes of their own.
+function protect(w) {
+  if (!w || seen.indexOf(w) >= 0) return;
+  seen.push(w);
+  function change(kind, name, write, read) {
+    attempt(function (object) {
+      var own = Object.getOwnPropertyDescriptor(object, name);
+      if (own.value) object[name] = function () { return write(arguments, own.value, this); };
+      else Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable,
+        get: function () { var v = own.get.call(this); return read ? read(v) : v; },
+        set: own.set && function (v) { v = write(v, this); if (v !== no) own.set.call(this, v); }
+      });
+    }, w[kind] && w[kind].prototype);
+  }
+  function without(kind, name, test, instead) {
+    change(kind, name, function (a, own, on) { return test(a[0]) ? instead : own.apply(on, a); });
+  }
+  var settled = w.Promise && Promise.resolve(null);
+  change('Document', 'cookie', function (v) { return isCookie(v) ? no : v; }, function (all) {
+    return all.split('; ').filter(function (pair) { return !isCookie(pair); }).join('; ');
+  });
+  without('CookieStore', 'set', isCookie, settled);
+  without('CookieStore', 'get', isCookie, settled);
+  change('CookieStore', 'getAll', function (a, own, on) {
+    return own.apply(on, a).then(function (all) { return all.filter(function (c) { return !isCookie(c); }); });
+  });
+  without('Storage', 'setItem', isKey);
+  if (F.s[0]) ['local', 'session'].forEach(function (name) {
+    name += 'Storage';
+    attempt(function () {
+      var store = w[name], proxy = new Proxy(store, {
+        get: function (t, k) { var v = t[k]; return typeof v == 'function' ? v.bind(t) : v; },
+        set: function (t, k, v) { if (!isKey(k)) t[k] = v; return true; }
+      });
+      Object.keys(store).forEach(function (k) { if (isKey(k)) store.removeItem(k); });
+      Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return proxy; } });
+    });
+  });
+  'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Embed src|Input src|Object data|Media src|Video poster'.split('|').forEach(function (row) {
+    row.split(' ').forEach(function (name, i, names) {
+      if (i) change('HTML' + names[0] + 'Element', name, function (v, element) { return hold(element, name, v) ? no : v; });
+    });
+  });
+  change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
+  change('Element', 'innerHTML', cleaned);
+  change('Element', 'outerHTML', cleaned);
+  change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1])); });
+  ['write', 'writeln'].forEach(function (name) {
+    change('Document', name, function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
+  });
+  function frame(x) { attempt(protect, x && x.defaultView || x); return x; }
+  change('HTMLIFrameElement', 'contentWindow', no, frame);
+  change('HTMLIFrameElement', 'contentDocument', no, frame);
+  change('HTMLIFrameElement', 'srcdoc', function (v) {
+    return '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + cleaned(v);
+  });
+  without('Navigator', 'sendBeacon', isRefused, true);
+  var own = w.fetch;
+  if (own) w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
+}
+attempt(protect, w);
+
 // Stubs: pages call the globals of held services from their links and forms, and wait for the callbacks.
-function callBack(call) {
-  var last = call[call.length - 1];
-  if (last) later(typeof last == 'function' ? last : last.hitCallback || last.eventCallback || last.event_callback, hits);
-}
+var hook, root;
 function go(url) { location.assign(url); }
-function stub() {
-  var f = function () { callBack(arguments); };
-  f.push = f.set = f.send = f.track = f;
-  f.get = f.remove = no;
-  f.create = f.getByName = function () { return hits; };
-  f.getAll = function () { return [hits]; };
-  f.q = f.queue = [];
-  f.loaded = true;
-  f.version = '2.0';
-  return f;
+function called(call) {
+  var last = call[call.length - 1], end = last && (typeof last == 'function' ? last : last.hitCallback || last.eventCallback || last.event_callback);
+  if (/(^|\.)_link$/.test(call[0])) go(call[1]);
+  if (/(^|\.)_?set$/.test(call[0])) hook = end || hook;
+  else {
+    later(end, root);
+    if (/send|track/i.test(call[0])) later(hook);
+  }
 }
-var hits = stub();
-function tracker() {
-  var t = { _link: go, _getLinkerUrl: function (url) { return url; } };
-  '_linkByPost _trackPageview _trackEvent _trackSocial _trackTrans _addTrans _addItem _setAccount _setDomainName _setAllowLinker _setCustomVar _initData _anonymizeIp'.split(' ').forEach(function (name) { t[name] = no; });
-  return w.Proxy ? new Proxy(t, { get: function (t, name) { return t[name] || (/^_/.test(String(name)) ? no : undefined); } }) : t;
+// What is pushed is a call, or a function to be run.
+function push() {
+  [].forEach.call(arguments, function (item) {
+    if (item && item[0] && item[0].call) item = item[0];
+    attempt(function () {
+      if (typeof item == 'function') item.call(root);
+      else if (item && typeof item == 'object') called(item.length ? item : [item]);
+    });
+  });
+  return 1;
 }
-function queue(run) {
-  var list = [];
-  list.push = function () {
-    [].forEach.call(arguments, function (item) { try { run(item); } catch (e) {} });
-    return list.length;
-  };
-  return list;
-}
+function stub() { called(arguments); return root; }
+stub.push = push;
+stub._link = go;
+stub._getLinkerUrl = function (url) { return url; };
+stub.q = stub.queue = [];
+stub.loaded = true;
+stub.toString = stub.valueOf = function () { return ''; };
+stub.then = function (f) { later(f); return root; };
+// Whatever is asked of it is the same again; it is no text, and no yes.
+root = w.Proxy ? new Proxy(stub, {
+  get: function (t, k) {
+    return k in t ? t[k] : typeof k != 'string' ? void 0 : /^(is|has)/.test(k) ? no : /^_?(set|send|track)/.test(k) ? function () {
+      called([k].concat([].slice.call(arguments)));
+      return root;
+    } : root;
+  },
+  construct: function () { return root; }
+}) : stub;
 function layer(list) {
-  var push = [].push;
+  var own = list.push;
   function end(hide) { if (hide) later(hide.end); }
-  if (!Array.isArray(list)) return list;
   end(list.hide);
   Object.defineProperty(list, 'hide', { configurable: true, get: no, set: end });
   list.push = function () {
-    [].forEach.call(arguments, function (item) {
-      if (item && typeof item == 'object') callBack(item.length ? item : [item]);
-    });
-    return push.apply(list, arguments);
+    push.apply(list, arguments);
+    return own.apply(list, arguments);
   };
   return list;
 }
 F.g.forEach(function (name) {
-  if (w[name] !== undefined) return;
-  if (name == 'dataLayer') {
-    // Pages set it anew with their first values.
-    var list = layer([]);
-    Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return list; }, set: function (v) { list = layer(v); } });
-  } else if (name == '_gaq') {
-    w._gaq = queue(function (item) {
-      if (typeof item == 'function') item();
-      else if (/(^|\.)_link$/.test(item[0])) go(item[1]);
-      else if (item[1] == 'hitCallback') later(item[2]);
-    });
-  } else if (name == '_gat') {
-    w._gat = tracker();
-    w._gat._getTracker = w._gat._getTrackerByName = w._gat._createTracker = tracker;
-  } else if (name == 'pageTracker') w[name] = tracker();
-  else if (/^_(?!_ga)/.test(name)) w[name] = queue(no);
-  else w[name] = stub();
+  var isLayer = name == 'dataLayer', value = isLayer ? layer([]) : root;
+  if (w[name] === void 0) attempt(function () {
+    Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return value; }, set: function (v) {
+      // Pages set queues anew with their first values; anything else of that name is their own.
+      if (v === value) return;
+      if (Array.isArray(v)) push.apply(v, v);
+      if (isLayer || !Array.isArray(v)) value = isLayer && v ? layer(v) : v;
+    } });
+  });
 });
 
-// For the site's own scripts.
-var banner, opener, pressed, isSent, isClosed, isTyped;
-w.consentry = { choices: F.c, open: open };
-function open() {
-  var root = banner && d.documentElement.contains(banner) && banner.shadowRoot;
-  if (!root) return go(F.o + 'settings?return=' + encodeURIComponent(location.pathname + location.search));
-  opener = d.activeElement;
-  root.querySelector('details').open = true;
-  root.querySelector('summary').focus();
-}
-
-// The banner works by itself; with scripts on, the page keeps its place, and what is typed into it.
-function show() {
-  // The top layer: above every z-index, and fixed even where the body is transformed.
-  try { banner.popover = 'manual'; banner.showPopover(); } catch (e) {}
-}
-function decide(e) {
-  var form = e.target, button = e.submitter || pressed, fields;
-  if (!button || !w.fetch || !w.URLSearchParams) return;
-  e.preventDefault();
-  if (isSent) return;
-  isSent = true;
-  fields = new URLSearchParams(new FormData(form));
-  fields.set('choice', button.value);
-  fetch(form.action, { method: 'POST', body: fields, credentials: 'same-origin', headers: { Accept: 'application/json' } }).then(function (answer) {
-    if (!answer.ok) throw answer;
-    return answer.json();
-  }).then(function (choices) {
-    w.consentry.choices = choices;
-    d.dispatchEvent(new CustomEvent('consentry:change', { detail: choices }));
-    if (!isTyped && fields.get('return')) return location.reload();
-    isClosed = true;
-    banner.remove();
-    if (opener && opener.focus) opener.focus();
-  })['catch'](function () {
-    // The page that answers a form says what went wrong.
-    var choice = d.createElement('input');
-    choice.type = 'hidden';
-    choice.name = 'choice';
-    choice.value = button.value;
-    form.appendChild(choice);
-    form.submit();
+// Styles that hide the page until a held service has come.
+var unhide = setInterval(function () {
+  attempt(function () {
+    [].forEach.call(d.querySelectorAll('style[id]'), function (style) {
+      if (/^_vis_opt_path|prehid|^at-body|mbox|kameleoon|abtasty|flicker/i.test(style.id)) style.textContent = '';
+    });
+    d.documentElement.classList.remove('async-hide');
   });
-}
-function enhance() {
-  var template = banner.querySelector('template'), root = banner.shadowRoot;
-  if (!root && template && banner.attachShadow) {
-    root = banner.attachShadow({ mode: 'open' });
-    root.appendChild(template.content.cloneNode(true));
-  }
-  if (!root) return;
-  root.addEventListener('click', function (e) { pressed = e.target.closest('button'); });
-  root.addEventListener('submit', decide);
-  show();
-}
-if (!F.c) {
-  var found = d.getElementsByTagName('consentry-banner'), attempts = 9, watch;
-  var look = function () {
-    if (isClosed) return;
-    if (!banner) {
-      if (found[0] && (found[0].shadowRoot || d.readyState != 'loading')) {
-        banner = found[0];
-        enhance();
-      }
-    } else if (!d.documentElement.contains(banner) && d.body && attempts-- > 0) {
-      // Scripts that build the whole body anew take the banner with them.
-      d.body.appendChild(banner);
-      show();
-    }
-  };
-  d.addEventListener('input', function (e) { if (e.target != banner) isTyped = true; }, true);
-  d.addEventListener('DOMContentLoaded', look);
-  if (w.MutationObserver) {
-    watch = new MutationObserver(look);
-    watch.observe(d, { childList: true, subtree: true });
-    w.addEventListener('load', function () { if (!banner) watch.disconnect(); });
-  }
-}
+}, 50);
+w.addEventListener('load', function () { setTimeout(clearInterval, 2e3, unhide); });
 })(FACTS);

@@ -1,13 +1,15 @@
 //! The guard: a small inline script, first in the head, for what a header cannot say.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::ascii;
+use super::{ascii, pack};
 use crate::clock::Timestamp;
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Choices, Granted};
+use crate::services::UrlPattern;
 
 /// What the guard of one page must know. Built once for each combination of site settings and choices.
 #[derive(Clone, Debug, Default)]
@@ -18,40 +20,93 @@ pub struct Facts<'a> {
     pub choices: Option<serde_json::Value>,
     /// Names of cookies that may not be written, a `*` at the end covers all that begin so.
     pub refused_cookies: Vec<&'a str>,
-    /// Where images and scripts may not be loaded from, as `host/path` beginnings (`*.` for all below a host).
-    pub refused_urls: Vec<String>,
+    /// Names of storage keys that may not be written, written in the same way.
+    pub refused_storage: Vec<&'a str>,
+    /// Where images and scripts may not be loaded from, as [`addresses`] packs it.
+    pub refused_addresses: String,
+    /// Whether scripts may make the browser connect to hosts that nobody knows.
+    pub hints: Hints,
     /// Globals of held services that need a stub.
     pub globals: Vec<&'a str>,
     /// JavaScript that makes anonymized services run without identifiers, before anything of theirs.
     pub anonymize: Vec<&'a str>,
 }
 
-static SOURCE: LazyLock<(String, String)> = LazyLock::new(|| {
-    let source = ascii::squeeze(include_str!("guard.js"), "\n");
-    let (before, after) = source.rsplit_once("FACTS").expect("guard.js ends with the place of its facts");
-    (before.to_owned(), after.to_owned())
-});
+/// Whether hints such as `preconnect` may name hosts that nobody knows; no policy reaches them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hints {
+    /// They may.
+    #[default]
+    Free,
+    /// Not until the visitor agrees.
+    Held,
+}
 
-/// The guard's script, without its tag; ASCII, and free of `</script`.
+static GUARD: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("guard.js")));
+static BANNER: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("banner.js")));
+
+/// The guard's script and the banner's, without their tag; ASCII, and free of `</script`.
 pub fn script(facts: &Facts<'_>) -> String {
-    let (before, after) = &*SOURCE;
-    let mut script = String::with_capacity(before.len() + 512);
+    guard(facts) + &with_facts(&BANNER, &json!({ "o": facts.own_path, "c": facts.choices }))
+}
+
+fn guard(facts: &Facts<'_>) -> String {
+    let mut script = String::new();
     for snippet in &facts.anonymize {
         // One that fails must not stop the others, nor the guard.
         script.push_str("try{");
         script.push_str(&ascii::javascript(snippet));
         script.push_str("\n}catch(e){}\n");
     }
-    script.push_str(before);
-    script.push_str(&ascii::script(&json!({
-        "o": facts.own_path,
-        "c": facts.choices,
+    let facts = json!({
         "k": facts.refused_cookies,
-        "u": facts.refused_urls,
+        "s": facts.refused_storage,
+        "u": facts.refused_addresses,
+        "h": u8::from(facts.hints == Hints::Held),
         "g": facts.globals,
-    })));
-    script.push_str(after);
-    script
+    });
+    script + &with_facts(&GUARD, &facts)
+}
+
+/// A script with its facts in their place.
+fn with_facts(script: &str, facts: &Value) -> String {
+    let (before, after) = script.rsplit_once("FACTS").unwrap_or((script, ""));
+    format!("{before}{}{after}", ascii::script(facts))
+}
+
+/// Packs where held services act from: a name of four letters for each pattern, so that hundreds of hosts weigh a
+/// kilobyte. One in 60,000 foreign hosts shares a name with one of 300, and waits with it.
+///
+/// A pattern becomes a host (`host` for all below it, `=host` for it alone), with the first folder of its path where
+/// it has one, or the last one or two folders of a path on any host. What an acting service shares is left out:
+/// rewriter and policy tell those apart.
+pub fn addresses<'a>(
+    held: impl Iterator<Item = &'a UrlPattern>,
+    acting: impl Iterator<Item = &'a UrlPattern>,
+) -> String {
+    let acting: BTreeSet<String> = acting.filter_map(address).collect();
+    let held: BTreeSet<String> = held.filter_map(address).filter(|held| !acting.contains(held)).collect();
+    held.iter().map(|address| short_name(address)).collect()
+}
+
+fn address(pattern: &UrlPattern) -> Option<String> {
+    let path = pattern.path.split('?').next().unwrap_or_default();
+    if &*pattern.host == "*" {
+        let file = path.trim_start_matches(['/', '*']);
+        return (!file.is_empty() && file.matches('/').count() < 2).then(|| format!("/{file}"));
+    }
+    let host = match pattern.host.strip_prefix("*.") {
+        Some(below) => below.to_owned(),
+        None => format!("={}", pattern.host),
+    };
+    let folder = path.split('/').nth(1).filter(|folder| !folder.is_empty());
+    Some(folder.map_or_else(|| host.clone(), |folder| format!("{host}/{folder}")))
+}
+
+/// The same as `isKnown` of `guard.js` makes of a text.
+fn short_name(text: &str) -> String {
+    let hash = text.encode_utf16().fold(5381_u32, |hash, unit| hash.wrapping_mul(33) ^ u32::from(unit));
+    [0, 6, 12, 18].iter().map(|shift| char::from(63 + (hash >> shift & 63) as u8)).collect()
 }
 
 /// A visitor's choices as `GET /_consent/choices` and `window.consentry.choices` tell them: what may act now.
@@ -85,7 +140,9 @@ mod tests {
             own_path: "/_consent/",
             choices: Some(json!({"note": "</script><!--å"})),
             refused_cookies: vec!["_ga*"],
-            refused_urls: vec!["*.google-analytics.com/".into()],
+            refused_storage: vec!["mp_*"],
+            refused_addresses: short_name("google-analytics.com"),
+            hints: Hints::Held,
             globals: vec!["ga", "dataLayer"],
             anonymize: vec!["_paq.push(['disableCookies']);// </script> å"],
         }
@@ -102,15 +159,40 @@ mod tests {
     fn anonymizing_comes_before_the_guard_and_the_facts_reach_it() {
         let script = script(&facts());
         assert!(script.starts_with("try{_paq.push(['disableCookies']);"));
-        assert!(script.contains(r#""k":["_ga*"]"#) && script.contains(r#""u":["*.google-analytics.com/"]"#));
+        assert!(script.contains(r#""k":["_ga*"]"#) && script.contains(r#""s":["mp_*"]"#));
         assert!(script.trim_end().ends_with("});") || script.trim_end().ends_with(");"));
+    }
+
+    #[test]
+    fn a_pattern_is_packed_so_that_the_browser_finds_it_again() {
+        for (pattern, expected) in [
+            ("*.hotjar.com/", Some("hotjar.com")),
+            ("www.facebook.com/tr", Some("=www.facebook.com/tr")),
+            ("*.example.com/gtag/js?id=", Some("example.com/gtag")),
+            ("*/ga.js", Some("/ga.js")),
+            ("*/gtag/js", Some("/gtag/js")),
+            ("*/a/b/c.js", None),
+        ] {
+            assert_eq!(address(&UrlPattern::parse(pattern).unwrap()).as_deref(), expected, "{pattern}");
+        }
+        // As Chromium computes it.
+        assert_eq!(short_name("hotjar.com"), "?eZV");
+    }
+
+    #[test]
+    fn what_an_acting_service_shares_is_not_held() {
+        let of = |patterns: &[&str]| {
+            patterns.iter().map(|text| UrlPattern::parse(text).unwrap()).collect::<Vec<_>>()
+        };
+        let (held, acting) = (of(&["www.google.com/maps", "a.example/"]), of(&["www.google.com/maps/api"]));
+        assert_eq!(addresses(held.iter(), acting.iter()), short_name("=a.example"));
     }
 
     #[test]
     fn the_script_weighs_at_most_three_kilobytes_packed() {
         use std::io::Write;
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-        packer.write_all(script(&facts()).as_bytes()).unwrap();
+        packer.write_all(guard(&facts()).as_bytes()).unwrap();
         let size = packer.finish().unwrap().len();
         assert!(size <= 3 * 1024, "{size}");
     }

@@ -7,8 +7,10 @@ mod ascii;
 mod banner;
 mod contrast;
 mod embed;
+mod grammar;
 pub mod guard;
 pub mod language;
+mod pack;
 pub mod page;
 pub(crate) mod templates;
 pub mod texts;
@@ -17,7 +19,7 @@ use std::collections::HashMap;
 
 pub use banner::Prepared;
 pub use contrast::contrast;
-pub use embed::{Embed, Offer};
+pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
 use texts::Texts;
 

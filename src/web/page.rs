@@ -66,13 +66,17 @@ pub enum Message {
     Unreachable,
     /// The upstream takes too long.
     TooSlow,
-    /// A form was posted into a gate: it was not sent on.
+    /// A form was posted into a gate, and cannot be kept: it was not sent on.
     FormHeld,
+    /// A form that was kept has been sent on before.
+    FormSent,
+    /// The browser does not keep the cookie of an acceptance.
+    NoCookies,
 }
 
 impl Message {
     /// All of them.
-    pub const ALL: [Message; 12] = [
+    pub const ALL: [Message; 14] = [
         Message::BadRequest,
         Message::ForeignOrigin,
         Message::NotFound,
@@ -85,6 +89,8 @@ impl Message {
         Message::Unreachable,
         Message::TooSlow,
         Message::FormHeld,
+        Message::FormSent,
+        Message::NoCookies,
     ];
 
     /// How the names of its texts begin.
@@ -102,6 +108,8 @@ impl Message {
             Message::Unreachable => "unreachable",
             Message::TooSlow => "too_slow",
             Message::FormHeld => "form_held",
+            Message::FormSent => "form_sent",
+            Message::NoCookies => "no_cookies",
         }
     }
 }
@@ -210,12 +218,47 @@ pub(crate) fn choices_form(look: &Look, language: &Language, values: Value) -> S
     templates::render("choices_form.html", &merged([values, frame]))
 }
 
-/// A document's page. `values`: `html`, `version`, `text_lang`, `text_dir`, `languages`, `accepted`, `form`,
-/// `contact`.
+/// A document's page. `values`: `html`, `version`, `text_lang`, `text_dir`, `languages`, `about`, `present`,
+/// `earlier`, `accepted`, `form`, `held`, `contact`, and `indexed: false` for what search engines should not keep.
 pub(crate) fn document(look: &Look, language: &Language, title: &str, values: Value) -> String {
     let texts = look.texts(language);
     let frame = frame(look, &texts, language, title);
-    templates::render("document.html", &merged([json!({ "indexed": true }), values, frame]))
+    templates::render("document.html", &merged([json!({ "indexed": true }), frame, values]))
+}
+
+/// A document to stand in a page of the site: its title and its text, ASCII both. `values` as for [`document`].
+pub(crate) fn framed_document(
+    look: &Look,
+    language: &Language,
+    title: &str,
+    values: Value,
+) -> (String, String) {
+    let texts = look.texts(language);
+    let frame = frame(look, &texts, language, title);
+    let values = merged([json!({ "indexed": true }), frame, values]);
+    let text = templates::render_blocks("document.html", &["main", "footer"], &values);
+    let language = texts.language();
+    let text =
+        format!("<style>{FRAMED}</style><div class=\"consentry-document\" lang=\"{language}\">{text}</div>");
+    let title = format!("{title} \u{2013} {}", look.controller);
+    (ascii::text(&title), ascii::markup(&text))
+}
+
+/// What a document needs of a style inside the site's own page.
+const FRAMED: &str = include_str!("framed.css");
+
+/// A page that keeps a form which could not be sent on. `values`: `target`, `sealed`.
+pub(crate) fn held(look: &Look, language: &Language, title: &str, values: Value) -> String {
+    let texts = look.texts(language);
+    let frame = frame(look, &texts, language, title);
+    templates::render("held.html", &merged([json!({ "indexed": false }), values, frame]))
+}
+
+/// What somebody reads who has declined a document. `values`: `text`, `document`, `logout`, `home`, `contact`.
+pub(crate) fn declined(look: &Look, language: &Language, values: Value) -> String {
+    let texts = look.texts(language);
+    let frame = frame(look, &texts, language, texts.get("declined_title"));
+    templates::render("declined.html", &merged([json!({ "indexed": false }), values, frame]))
 }
 
 #[cfg(test)]

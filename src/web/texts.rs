@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::grammar;
+pub use super::grammar::direction;
 use super::language::Language;
+use crate::clock::Timestamp;
 
 type Table = HashMap<Box<str>, Box<str>>;
 
@@ -12,13 +15,19 @@ struct Builtin {
     table: Table,
 }
 
-/// The built-in languages; the last is what every other language falls back to.
-static BUILTIN: LazyLock<[Builtin; 2]> = LazyLock::new(|| {
-    let read = |tag, yaml| Builtin {
+/// The languages with texts of their own, one file each: who adds a file adds its tag here. A site that names no
+/// languages speaks all of them, and falls back to the first.
+macro_rules! files {
+    ($($tag:literal),+) => { [$(($tag, include_str!(concat!("texts/", $tag, ".yaml")))),+] };
+}
+const FILES: &[(&str, &str)] = &files!["sv", "en", "ar"];
+
+static BUILTIN: LazyLock<Vec<Builtin>> = LazyLock::new(|| {
+    let read = |(tag, yaml): &(&str, &str)| Builtin {
         language: Language::parse(tag).expect("a language tag"),
         table: serde_yaml::from_str(yaml).expect("the built-in texts are read by a test"),
     };
-    [read("sv", include_str!("texts/sv.yaml")), read("en", include_str!("texts/en.yaml"))]
+    FILES.iter().map(read).collect()
 });
 
 /// The texts for one visitor of one site.
@@ -51,8 +60,11 @@ pub fn english() -> &'static Language {
 }
 
 fn fallback() -> &'static Builtin {
-    let [_, english] = &*BUILTIN;
-    english
+    builtin("en").expect("English is built in")
+}
+
+fn builtin(primary: &str) -> Option<&'static Builtin> {
+    BUILTIN.iter().find(|builtin| builtin.language.as_str() == primary)
 }
 
 impl<'a> Texts<'a> {
@@ -60,22 +72,21 @@ impl<'a> Texts<'a> {
     /// falls back to its shorter tag (`de-at`, `de`), then to English.
     pub fn new(language: &'a Language, own: Option<&'a Table>) -> Self {
         let primary = language.as_str().split('-').next().unwrap_or_default();
-        let builtin =
-            BUILTIN.iter().find(|builtin| builtin.language.as_str() == primary).unwrap_or(fallback());
-        Texts { builtin, own, asked: language }
+        Texts { builtin: builtin(primary).unwrap_or_else(fallback), own, asked: language }
     }
 
     /// The text of this name.
     pub fn get(&self, key: &str) -> &'a str {
-        let own = self.own.and_then(|own| own.get(key));
-        let text = own.or_else(|| self.builtin.table.get(key));
+        let text = self.find(key);
         debug_assert!(text.is_some(), "there is no text named {key}");
-        text.map(AsRef::as_ref).unwrap_or_default()
+        text.unwrap_or_default()
     }
 
     /// The text of this name if there is one: for names that are made from data, such as `country_se`.
     pub fn find(&self, key: &str) -> Option<&'a str> {
-        self.own.and_then(|own| own.get(key)).or_else(|| self.builtin.table.get(key)).map(AsRef::as_ref)
+        let own = self.own.and_then(|own| own.get(key));
+        let builtin = || self.builtin.table.get(key).or_else(|| fallback().table.get(key));
+        own.or_else(builtin).map(AsRef::as_ref)
     }
 
     /// The text of this name with `{name}` replaced by its value.
@@ -87,9 +98,13 @@ impl<'a> Texts<'a> {
 
     /// The language that the texts are really in, for `lang` (WCAG 3.1.1).
     pub fn language(&self) -> &'a str {
+        self.real().as_str()
+    }
+
+    fn real(&self) -> &'a Language {
         let same = self.own.is_some_and(|own| own.contains_key("title"))
             || self.asked.as_str().split('-').next() == Some(self.builtin.language.as_str());
-        if same { self.asked.as_str() } else { self.builtin.language.as_str() }
+        if same { self.asked } else { &self.builtin.language }
     }
 
     /// The way the language is written, for `dir`.
@@ -100,7 +115,8 @@ impl<'a> Texts<'a> {
     /// All texts, for a page's template.
     pub fn all(&self) -> HashMap<&'a str, &'a str> {
         let own = self.own.into_iter().flatten();
-        self.builtin.table.iter().chain(own).map(|(key, text)| (key.as_ref(), text.as_ref())).collect()
+        let builtin = fallback().table.iter().chain(&self.builtin.table);
+        builtin.chain(own).map(|(key, text)| (key.as_ref(), text.as_ref())).collect()
     }
 
     /// A lifetime of the catalogue, such as `2y`, `6mo`, `30m` or `session`, in words.
@@ -117,22 +133,37 @@ impl<'a> Texts<'a> {
             "session" | "sess" if number.is_empty() => return self.get("lifetime_session").into(),
             _ => return written.into(),
         };
-        let form = if number == "1" { "one" } else { "other" };
-        self.fill(&format!("{unit}_{form}"), &[("n", number)])
+        self.count(unit, number.parse().unwrap_or(u64::MAX))
+    }
+
+    /// A number of something: `unit` is how the names of its texts begin, such as `day` for `day_one` and `day_other`.
+    pub fn count(&self, unit: &str, number: u64) -> String {
+        let form = grammar::plural(self.real(), number);
+        // A site's own texts may have fewer forms than the language.
+        let key = format!("{unit}_{form}");
+        let key = if self.find(&key).is_some() { key } else { format!("{unit}_other") };
+        self.fill(&key, &[("n", &number.to_string())])
+    }
+
+    /// Names as a sentence lists them.
+    pub fn list(&self, names: &[&str]) -> String {
+        grammar::list(self.real(), names)
+    }
+
+    /// The day of a moment, in UTC.
+    pub fn date(&self, at: Timestamp) -> String {
+        grammar::date(self.real(), at)
+    }
+
+    /// The day and the time of a moment, in UTC.
+    pub fn moment(&self, at: Timestamp) -> String {
+        grammar::moment(self.real(), at)
     }
 
     /// The name of a country, by its ISO 3166-1 code.
     pub fn country(&self, code: &str) -> String {
         let name = self.find(&format!("country_{}", code.to_ascii_lowercase()));
         name.map_or_else(|| code.to_owned(), str::to_owned)
-    }
-}
-
-/// `rtl` for the scripts that run from right to left, else `ltr`.
-pub fn direction(tag: &str) -> &'static str {
-    match tag.split('-').next().unwrap_or_default() {
-        "ar" | "dv" | "fa" | "he" | "ps" | "ur" | "yi" => "rtl",
-        _ => "ltr",
     }
 }
 
@@ -146,18 +177,49 @@ mod tests {
         Language::parse(tag).unwrap()
     }
 
+    /// Languages whose newest texts wait for a translator; until then those few are English.
+    const UNFINISHED: [&str; 1] = ["ar"];
+
+    /// What stands in for the forms of a word in names of texts: `day_one` and `day_few` are both `day_#`.
+    fn without_form(key: &str) -> (String, Option<&str>) {
+        const COUNTED: [&str; 6] = ["second_", "minute_", "hour_", "day_", "month_", "year_"];
+        match COUNTED.iter().find_map(|unit| Some((unit, key.strip_prefix(unit)?))) {
+            Some((unit, form)) => (format!("{unit}#"), Some(form)),
+            None => (key.to_owned(), None),
+        }
+    }
+
     #[test]
-    fn every_language_has_every_text_with_the_same_places_to_fill() {
+    fn every_language_has_every_text_in_every_form_with_the_same_places_to_fill() {
         let places = |text: &str| {
             let found = text.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
             found.map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>()
         };
-        for builtin in BUILTIN.iter() {
-            let keys: BTreeSet<_> = builtin.table.keys().collect();
-            assert_eq!(keys, fallback().table.keys().collect(), "{}", builtin.language);
-            for (key, text) in &builtin.table {
-                assert!(!text.trim().is_empty(), "{}: {key}", builtin.language);
-                assert_eq!(places(text), places(&fallback().table[key]), "{}: {key}", builtin.language);
+        let english: HashMap<String, BTreeSet<String>> =
+            fallback().table.iter().map(|(key, text)| (without_form(key).0, places(text))).collect();
+        for Builtin { language, table } in BUILTIN.iter() {
+            for (key, text) in table {
+                let (stem, form) = without_form(key);
+                assert!(!text.trim().is_empty(), "{language}: {key}");
+                let expected = english.get(&stem).unwrap_or_else(|| panic!("{language}: unknown text {key}"));
+                // "One day" and "two days" need no figure in some languages.
+                let may_omit = form.is_some_and(|form| matches!(form, "zero" | "one" | "two"));
+                let found = places(text);
+                assert!(found == *expected || may_omit && found.is_empty(), "{language}: {key}: {found:?}");
+            }
+            if UNFINISHED.contains(&language.as_str()) {
+                continue;
+            }
+            for stem in english.keys() {
+                let missing: Vec<String> = match stem.strip_suffix('#') {
+                    Some(unit) => {
+                        grammar::plurals(language).iter().map(|form| format!("{unit}{form}")).collect()
+                    }
+                    None => vec![stem.clone()],
+                };
+                let missing: Vec<_> =
+                    missing.iter().filter(|key| !table.contains_key(key.as_str())).collect();
+                assert!(missing.is_empty(), "{language}: {missing:?}");
             }
         }
     }
@@ -174,18 +236,25 @@ mod tests {
     #[test]
     fn a_language_that_is_not_built_in_says_which_it_fell_back_to() {
         for (tag, title, real) in
-            [("sv-fi", "Får vi använda kakor?", "sv-fi"), ("ar", "May we use cookies?", "en")]
+            [("sv-fi", "Får vi använda kakor?", "sv-fi"), ("vo", "May we use cookies?", "en")]
         {
             let tag = language(tag);
             let texts = Texts::new(&tag, None);
             assert_eq!((texts.get("title"), texts.language(), texts.direction()), (title, real, "ltr"));
         }
-        assert_eq!(direction("ar-eg"), "rtl");
+        let arabic = language("ar-eg");
+        let texts = Texts::new(&arabic, None);
+        assert_eq!((texts.language(), texts.direction()), ("ar-eg", "rtl"));
     }
 
     #[test]
     fn lifetimes_and_countries_are_said_in_words() {
-        let (swedish, english) = (language("sv"), language("en"));
+        let (swedish, english, arabic) = (language("sv"), language("en"), language("ar"));
+        let ar = Texts::new(&arabic, None);
+        assert_eq!(
+            ["1d", "2d", "3d", "180d", "100d"].map(|days| ar.lifetime(days)),
+            ["يوم واحد", "يومان", "3 أيام", "180 يومًا", "100 يوم"]
+        );
         let (sv, en) = (Texts::new(&swedish, None), Texts::new(&english, None));
         for (written, swedish, english) in [
             ("2y", "2 år", "2 years"),
@@ -199,5 +268,20 @@ mod tests {
             assert_eq!((sv.lifetime(written), en.lifetime(written)), (swedish.into(), english.into()));
         }
         assert_eq!((sv.country("SE"), en.country("XK")), ("Sverige".into(), "XK".into()));
+    }
+
+    #[test]
+    fn every_country_of_the_catalogue_has_a_name() {
+        let (swedish, english) = (language("sv"), language("en"));
+        for service in crate::services::Catalogue::builtin().iter().filter(|one| !one.country.is_empty()) {
+            for language in [&swedish, &english] {
+                assert_ne!(
+                    Texts::new(language, None).country(&service.country),
+                    *service.country,
+                    "{}",
+                    service.id
+                );
+            }
+        }
     }
 }

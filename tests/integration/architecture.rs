@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module, and what it may import beside itself.
-const TABLE: [(&str, &[&str]); 19] = [
+const TABLE: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("telemetry", &[]),
     ("consent", &["clock"]),
+    ("observed", &["clock"]),
     ("services", &["consent"]),
     ("web", &["clock", "consent", "services"]),
     ("visit", &["clock", "consent", "web"]),
     ("gate", &["services", "visit"]),
-    ("documents", &["consent", "services", "visit", "web"]),
-    ("filter", &["clock", "consent", "services", "web", "visit", "gate", "telemetry"]),
+    ("documents", &["clock", "consent", "observed", "services", "visit", "web"]),
+    ("filter", &["clock", "consent", "observed", "services", "web", "visit", "gate", "telemetry"]),
     ("listener", &["clock", "filter", "telemetry", "visit"]),
     ("upstream", &["filter", "gate", "listener", "telemetry", "visit"]),
     ("ledger", &["clock", "consent", "telemetry"]),
@@ -29,6 +30,7 @@ const TABLE: [(&str, &[&str]); 19] = [
             "gate",
             "ledger",
             "listener",
+            "observed",
             "services",
             "site",
             "telemetry",
@@ -46,6 +48,7 @@ const TABLE: [(&str, &[&str]); 19] = [
             "filter",
             "gate",
             "ledger",
+            "observed",
             "services",
             "site",
             "telemetry",
@@ -81,12 +84,28 @@ const TABLE: [(&str, &[&str]); 19] = [
             "ledger",
             "listener",
             "own",
+            "observed",
             "proxy",
+            "site",
             "telemetry",
             "upstream",
         ],
     ),
-    ("cli", &["clock", "config", "consent", "ledger", "listener", "server", "services", "telemetry"]),
+    (
+        "cli",
+        &[
+            "clock",
+            "config",
+            "consent",
+            "ledger",
+            "listener",
+            "observed",
+            "server",
+            "services",
+            "site",
+            "telemetry",
+        ],
+    ),
 ];
 
 #[test]

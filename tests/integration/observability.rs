@@ -273,7 +273,7 @@ async fn health_and_metrics_are_told_by_the_running_program() {
     let mut operator = Browser::clear(run.admin, "localhost");
     let ready = operator.get("/readyz").await;
     assert_eq!(ready.status, 200);
-    let expected = "ready\nsites 1\nsites_not_filled_in 0\nsites_outdated 0\nsettings_refused 0\nledger_works 1\nledger_queue 0\n";
+    let expected = "ready\nsites 1\nsites_not_filled_in 0\ntexts_not_filled_in 0\nundeclared 0\nsites_outdated 0\nsettings_refused 0\nledger_works 1\nledger_queue 0\n";
     assert_eq!(ready.text(), expected);
     let metrics = operator.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));

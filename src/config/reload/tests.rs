@@ -62,7 +62,7 @@ impl Running {
     /// The same, with nothing wrong.
     fn reload_well(&mut self) {
         let reread = self.reload();
-        assert_eq!((lines(&reread.problems), reread.outdated), (String::new(), 0));
+        assert_eq!((lines(&reread.problems), reread.outdated.len()), (String::new(), 0));
     }
 
     /// The same, with an error in each of these places, and with so many sites that stay as they were.
@@ -73,7 +73,7 @@ impl Running {
             reread.problems.iter().map(|problem| problem.to_string().replace(&root, "")).collect();
         let is_told = |place: &&str| told.iter().any(|line| line.starts_with(place));
         assert!(told.len() == places.len() && places.iter().all(is_told), "{told:#?}");
-        assert_eq!(reread.outdated, outdated);
+        assert_eq!(reread.outdated.len(), outdated);
     }
 
     fn site(&self, host: &str) -> Option<Arc<Site>> {
@@ -208,7 +208,7 @@ fn the_last_good_text_of_a_document_stays_when_its_file_breaks_or_is_gone() {
     running.reload_well();
     running.write("documents/privacy.sv.md", "no front matter\n");
     running.write("sites/three.yaml", &own.replace("a.example", "b.example"));
-    running.reload_badly(&["sites/../documents/privacy.sv.md:1:1: the front matter is missing"], 2);
+    running.reload_badly(&["documents/privacy.sv.md:1:1: the front matter is missing"], 2);
     assert_eq!(running.upstream("three.example"), "b.example", "it does not publish that document");
     for host in ["one.example", "two.example"] {
         let site = running.site(host).unwrap();

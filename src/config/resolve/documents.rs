@@ -1,6 +1,7 @@
 //! The documents of a site: their files, their languages, and whether they are filled in.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::{Scope, at, looked_for, start_of};
 use crate::config::files::{FileId, Files, Spot};
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, Severity};
 use crate::config::raw::site::{Document as Raw, Site};
 use crate::config::tree::Step;
-use crate::documents::{self, Document, Shelf, Text};
+use crate::documents::{self, Document, Gap, Shelf, Text};
 use crate::visit::path::{CanonicalPath, Clarity};
 use crate::web::language::Language;
 
@@ -36,7 +37,14 @@ impl Library {
             return known.clone();
         }
         let before = files.problems.len();
-        let file = if path.is_file() { files.read(path) } else { None };
+        let file = match path.metadata() {
+            Ok(found) if found.is_file() && found.len() <= LARGEST => files.read(path),
+            Ok(found) if found.is_file() => {
+                files.problems.push(too_large(path, found.len()));
+                None
+            }
+            _ => None,
+        };
         if file.is_none() {
             files.look(path);
         }
@@ -45,6 +53,19 @@ impl Library {
         let volume = Volume { file, read, problems };
         self.0.insert(path.to_owned(), volume.clone());
         volume
+    }
+}
+
+/// What a document's file may weigh: a hundred times what a long one does.
+const LARGEST: u64 = 1 << 20;
+
+fn too_large(path: &Path, bytes: u64) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file: path.to_owned(),
+        place: None,
+        message: format!("the document is larger than a text can be: {} KiB", bytes / 1024),
+        help: Some("keep it below 1024 KiB; pictures are linked to, not written into it".into()),
     }
 }
 
@@ -96,16 +117,31 @@ pub(super) fn resolve(
     own_path: &str,
     library: &mut Library,
 ) -> Documents {
-    let mut shelf = Shelf { documents: Vec::new(), variables: Arc::new(variables) };
-    for (id, written) in &raw.documents.0 {
+    let mut shelf = Shelf { variables: Arc::new(variables), ..Shelf::default() };
+    for (id, written) in raw.documents.0.iter().map(|(id, written)| (id.as_str(), written)) {
         check_name(scope, id);
         let path = path(scope, id, written, own_path, &shelf);
         check_languages(scope, id, written, languages);
-        let texts = languages
-            .iter()
-            .filter_map(|language| text(scope, id, written, language, &shelf.variables, library))
-            .collect();
-        let document = Document { id: id.as_str().into(), kind: written.kind, path, texts };
+        let mut texts = Vec::new();
+        let mut earlier = Vec::new();
+        for language in languages {
+            let file = file(scope, id, written, language);
+            let text = file.as_ref().and_then(|(tag, file)| {
+                let path = at!["documents", id, "files", tag.as_str()];
+                text(scope, path, file, language, &shelf.variables, library)
+            });
+            if let Some((_, file)) = &file {
+                earlier.extend(earlier_texts(scope, file, language, text.as_ref(), library));
+            }
+            if text.is_none() {
+                let file = file.map(|(_, file)| file);
+                shelf.gaps.push(Gap { document: id.into(), language: language.clone(), file });
+            }
+            texts.extend(text);
+        }
+        check_gaps(scope, id, &shelf.gaps, &texts);
+        in_order(&mut earlier);
+        let document = Document { id: id.into(), kind: written.kind, path, texts, earlier };
         check_wordings(scope, &document);
         shelf.documents.push(document);
     }
@@ -190,35 +226,102 @@ pub(super) fn check_language(scope: &mut Scope<'_>, path: &[Step<'_>], tag: &str
     }
 }
 
+/// The file in one language, with the tag under which it is written.
+fn file(scope: &Scope<'_>, id: &str, raw: &Raw, language: &Language) -> Option<(String, PathBuf)> {
+    let is_it = |tag: &str| Language::parse(tag).as_ref() == Ok(language);
+    let (tag, name) = raw.files.0.iter().find(|(tag, _)| is_it(tag))?;
+    let file = scope.locate(at!["documents", id, "files", tag.as_str()], name);
+    Some((tag.clone(), file))
+}
+
 /// The text in one language, if it is filled in.
 fn text(
     scope: &mut Scope<'_>,
-    id: &str,
-    raw: &Raw,
+    path: &[Step<'_>],
+    file: &Path,
     language: &Language,
     variables: &Value,
     library: &mut Library,
 ) -> Option<Text> {
-    let is_it = |tag: &str| Language::parse(tag).as_ref() == Ok(language);
-    let (tag, name) = raw.files.0.iter().find(|(tag, _)| is_it(tag))?;
-    let path = at!["documents", id, "files", tag.as_str()];
-    let file = scope.locate(path, name);
-    let volume = library.open(scope.files, &file);
+    let volume = library.open(scope.files, file);
     let Some(found) = volume.file else {
-        scope.error(path, format!("the file `{name}` does not exist"), looked_for(&file));
+        if volume.problems.is_empty() {
+            let name = match scope.tree.find(path).map(|node| &node.value) {
+                Some(crate::config::tree::Value::Text(name)) => name.to_string(),
+                _ => file.display().to_string(),
+            };
+            scope.error(path, format!("the file `{name}` does not exist"), looked_for(file));
+        }
         return None;
     };
     let source = scope.files.text(found);
     note_all(scope.files, found, documents::unknown_variables(&source, variables));
-    let read = volume.read.as_ref()?;
-    (read.to_fill_in.is_empty() && !read.is_empty).then(|| Text {
+    volume.read.as_ref().filter(|read| is_filled_in(read)).map(|read| of(read, language))
+}
+
+fn is_filled_in(read: &documents::Read) -> bool {
+    read.to_fill_in.is_empty() && !read.is_empty
+}
+
+fn of(read: &documents::Read, language: &Language) -> Text {
+    Text {
         language: language.clone(),
         title: read.title.clone(),
         version: read.version.clone(),
         hash: read.hash,
         reacceptance: read.reacceptance,
+        effective: read.effective,
+        grace: read.grace,
+        changes: read.changes.clone(),
         markdown: Arc::clone(&read.markdown),
-    })
+    }
+}
+
+/// The earlier versions beside a file: `privacy.sv.2018-05-25.md` beside `privacy.sv.md`. Only a file that is named
+/// after its own version counts, so that no draft is published by chance.
+fn earlier_texts(
+    scope: &mut Scope<'_>,
+    file: &Path,
+    language: &Language,
+    present: Option<&Text>,
+    library: &mut Library,
+) -> Vec<Text> {
+    let (Some(folder), Some(stem)) = (file.parent(), file.file_stem().and_then(OsStr::to_str)) else {
+        return Vec::new();
+    };
+    let versions = scope.files.list(folder, &format!("{stem}."), ".md");
+    let mut texts = Vec::new();
+    for version in versions {
+        let name = folder.join(format!("{stem}.{version}.md"));
+        let volume = library.open(scope.files, &name);
+        let (Some(found), Some(read)) = (volume.file, &volume.read) else { continue };
+        if *read.version != *version {
+            let message = format!("not published as an earlier version: it is version {}", read.version);
+            let help = format!("name it {stem}.{}.md, or keep drafts in another folder", read.version);
+            scope.files.warn(start_of(found), message, help);
+        } else if is_filled_in(read) && present.is_none_or(|present| present.version != read.version) {
+            texts.push(of(read, language));
+        }
+    }
+    texts
+}
+
+/// The newest first: by the day from which they held, else by the version as it is written.
+fn in_order(earlier: &mut [Text]) {
+    let since =
+        |text: &Text| text.effective.map_or_else(|| text.version.to_string(), |date| date.to_string());
+    earlier.sort_by(|one, other| (since(other), &other.version).cmp(&(since(one), &one.version)));
+}
+
+/// Says for which of the site's languages a document has no file.
+fn check_gaps(scope: &mut Scope<'_>, id: &str, gaps: &[Gap], texts: &[Text]) {
+    let Some(first) = texts.first() else { return };
+    let without = gaps.iter().filter(|gap| *gap.document == *id && gap.file.is_none());
+    for language in without.map(|gap| gap.language.clone()).collect::<Vec<_>>() {
+        let message = format!("`{id}` has no file in `{language}`: who reads it gets {}", first.language);
+        let help = format!("add `{language}: FILE` to `files`, or take {language} out of `languages`");
+        scope.warn(at!["documents", id, "files"], message, help);
+    }
 }
 
 /// The languages of a document should be one version of it.

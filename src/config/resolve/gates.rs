@@ -7,6 +7,7 @@ use crate::config::raw::site::{Crawlers, Gate as Raw, Site};
 use crate::consent::cookie;
 use crate::documents::Document;
 use crate::gate::{self, Gate, Rules, Valid};
+use crate::visit::path::{CanonicalPath, Clarity};
 
 /// Resolves `gates`; a site whose privacy document is not filled in asks nobody for anything.
 pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, documents: &Documents) -> Rules {
@@ -18,7 +19,9 @@ pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, documents: &Documents) 
             let message = format!("the gate stands open: `{}` is not filled in, in no language", document.id);
             scope.warn(at!["gates", index, "document"], message, "fill the document in");
         }
-        gates.push(gate(written, document));
+        let gate = gate(written, document);
+        check_logout(scope, index, &gate);
+        gates.push(gate);
     }
     gates.retain(|gate| {
         let publishes = |document: &Document| document.id == gate.document && !document.texts.is_empty();
@@ -57,6 +60,19 @@ fn check(scope: &mut Scope<'_>, index: usize, raw: &Raw, before: &[Gate]) {
     }
 }
 
+/// Who declines must be able to leave.
+fn check_logout(scope: &mut Scope<'_>, index: usize, gate: &Gate) {
+    let Some(logout) = &gate.logout else { return };
+    let path = CanonicalPath::of(logout.split('?').next().unwrap_or_default());
+    let at = at!["gates", index, "logout"];
+    if !logout.starts_with('/') || logout.starts_with("//") || path.clarity() != Clarity::Clear {
+        scope.error(at, format!("`{logout}` is not a path of the site"), "write a path, such as /logout");
+    } else if gate.closes(&path) {
+        let message = format!("who declines cannot log out: this very gate closes `{logout}`");
+        scope.error(at, message, format!("add {path} to the gate's `except`"));
+    }
+}
+
 fn document<'a>(
     scope: &mut Scope<'_>,
     index: usize,
@@ -83,6 +99,7 @@ fn gate(raw: &Raw, document: &Document) -> Gate {
         cookie: raw.cookie.as_ref().map(|name| name.0.clone()),
         paths: raw.paths.iter().map(|path| path.0.clone()).collect(),
         except: raw.except.iter().map(|path| path.0.clone()).collect(),
+        logout: raw.logout.as_deref().map(Into::into),
         valid: if is_correction { Valid::Any } else { Valid::OneOf(hashes.collect()) },
     }
 }

@@ -26,6 +26,8 @@ pub(in crate::config) struct Proxy {
     pub(in crate::config) timeouts: listener::Timeouts,
     pub(in crate::config) upstream_timeouts: upstream::Timeouts,
     pub(in crate::config) limits: listener::Limits,
+    /// The largest form that is held, in bytes.
+    pub(in crate::config) held_form: usize,
     /// The most that the rewriter keeps of one page, in bytes.
     pub(in crate::config) html_token: usize,
 }
@@ -42,11 +44,17 @@ pub(in crate::config) fn proxy(scope: &mut Scope<'_>, raw: &Main, first_start: F
         timeouts: timeouts(scope, &raw.timeouts),
         upstream_timeouts: upstream_timeouts(scope, &raw.timeouts),
         limits: limits(scope, &raw.limits),
-        html_token: match raw.limits.html_token.map_or(4 << 20, |size| size.0) {
-            0 => usize::MAX,
-            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
-        },
+        held_form: bytes(raw.limits.held_form, 8 << 20),
+        html_token: bytes(raw.limits.html_token, 4 << 20),
         listeners,
+    }
+}
+
+/// A size; 0 is no limit.
+fn bytes(written: Option<Size>, default: u64) -> usize {
+    match written.map_or(default, |size| size.0) {
+        0 => usize::MAX,
+        bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
     }
 }
 

@@ -132,21 +132,11 @@ fn is_id(name: &str) -> bool {
 }
 
 fn service(raw: &OwnService) -> Service {
-    let category = raw.category.0;
     Service {
-        id: raw.name.as_str().into(),
-        name: raw.name.as_str().into(),
-        provider: "".into(),
-        country: "".into(),
-        category,
-        purpose: Texts::default(),
         urls: raw.urls.iter().map(|location| location.0.clone()).collect(),
         inline: raw.inline.iter().map(|text| text.as_str().into()).collect(),
         cookies: raw.cookies.iter().map(|name| cookie(&name.0)).collect(),
-        default: if category == Category::Necessary { Rule::ALLOW } else { Rule::CONSENT },
-        anonymize: None,
-        globals: Vec::new(),
-        dead_since: None,
+        ..Service::new(&raw.name, raw.category.0)
     }
 }
 

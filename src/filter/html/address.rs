@@ -1,8 +1,10 @@
 //! Addresses as browsers read them: references decoded, blanks trimmed, resolved, and looked up.
 
+use std::borrow::Cow;
+
 use url::Url;
 
-use super::State;
+use super::{State, references};
 use crate::services::Set;
 
 /// What the first look at an address needs to know.
@@ -18,14 +20,16 @@ impl<'a> Ground<'a> {
     }
 
     /// Whether an address, as the page writes it, plainly leads to no service. It takes in only what cannot be read
-    /// in two ways; all else is for [`resolve`].
+    /// in two ways; all else is for [`candidates`].
     pub(super) fn is_harmless(&self, address: &[u8]) -> bool {
         let Ok(address) = std::str::from_utf8(address.trim_ascii()) else { return false };
-        if address.starts_with("data:") {
-            return true;
+        if let Some(kind) = address.strip_prefix("data:") {
+            // A picture loads nothing, unless it is one of SVG.
+            return ["image/", "font/", "audio/", "video/"].iter().any(|start| kind.starts_with(start))
+                && !kind.starts_with("image/svg");
         }
         let end = address.find(['?', '#']).unwrap_or(address.len());
-        let (place, _) = address.split_at(end);
+        let (place, query) = address.split_at(end);
         let after_scheme =
             place.strip_prefix("https:").or_else(|| place.strip_prefix("http:")).unwrap_or(place);
         let (is_known, path) = match after_scheme.strip_prefix("//") {
@@ -37,105 +41,106 @@ impl<'a> Ground<'a> {
             None if after_scheme.len() != place.len() => return false,
             None => (self.is_host_known, place),
         };
-        let file = path.rsplit('/').next().unwrap_or_default();
-        !is_known && !address.is_empty() && path.bytes().all(is_plain) && !self.services.knows_file(file)
+        !is_known
+            && !address.is_empty()
+            && path.bytes().all(is_plain)
+            && !self.services.knows_place(path, query)
     }
 }
 
 fn is_plain_host(host: &str) -> bool {
     let is_plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
-    !host.is_empty() && host.bytes().all(is_plain)
+    !host.is_empty() && !host.ends_with('.') && host.bytes().all(is_plain)
 }
 
 /// What stands for itself in a path, and neither ends it nor begins something else.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/._-~%+,@=()!$*".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"/._-~+,@=()!$*".contains(&byte)
+}
+
+/// The absolute addresses that an attribute's value may lead to, if they are of the web: one for each base and each
+/// reading of its bytes.
+pub(super) fn candidates<'a>(value: &'a str, bases: &'a [Url]) -> impl Iterator<Item = Url> + 'a {
+    let decoded = references::decode(value);
+    let readings = [as_utf8(&decoded), Some(decoded)];
+    readings.into_iter().flatten().flat_map(move |reading| {
+        let reading = with_two_slashes(&reading);
+        bases.iter().filter_map(move |base| plain(base.join(&reading).ok()?)).collect::<Vec<_>>()
+    })
+}
+
+/// The address with no more than two slashes at its beginning: browsers skip what is more, the parser does not.
+fn with_two_slashes(address: &str) -> Cow<'_, str> {
+    let address = address.trim_matches(|letter: char| letter <= ' ');
+    if !address.starts_with(['/', '\\']) {
+        return address.into();
+    }
+    let address: String = address.chars().filter(|letter| !matches!(letter, '\t' | '\r' | '\n')).collect();
+    let rest = address.trim_start_matches(['/', '\\']);
+    if address.len() - rest.len() < 2 { address.into() } else { format!("//{rest}").into() }
 }
 
 /// The absolute address that an attribute's value leads to, if it is one of the web.
 pub(super) fn resolve(value: &str, base: &Url) -> Option<Url> {
-    let decoded = decode(value);
-    // The parser drops tab, CR and LF, trims, lower-cases the host and reads `\` as `/`, as browsers do (WHATWG URL).
-    let url = base.join(decoded.trim()).ok()?;
-    matches!(url.scheme(), "http" | "https" | "ws" | "wss").then_some(url)
+    candidates(value, std::slice::from_ref(base)).last()
 }
 
-/// Decodes the character references that an address may be hidden behind (HTML section 13.2.5.72).
-pub(super) fn decode(value: &str) -> String {
-    const NAMED: [(&str, char); 24] = [
-        ("amp", '&'),
-        ("AMP", '&'),
-        ("lt", '<'),
-        ("gt", '>'),
-        ("quot", '"'),
-        ("apos", '\''),
-        ("colon", ':'),
-        ("sol", '/'),
-        ("bsol", '\\'),
-        ("period", '.'),
-        ("comma", ','),
-        ("quest", '?'),
-        ("equals", '='),
-        ("num", '#'),
-        ("percnt", '%'),
-        ("lowbar", '_'),
-        ("hyphen", '\u{2010}'),
-        ("dash", '\u{2010}'),
-        ("Tab", '\t'),
-        ("NewLine", '\n'),
-        ("nbsp", '\u{a0}'),
-        ("semi", ';'),
-        ("commat", '@'),
-        ("plus", '+'),
-    ];
-    if !value.contains('&') {
-        return value.to_owned();
+/// The address by which services are known. The parser has dropped tab, CR and LF, trimmed, lower-cased the host and
+/// read `\` as `/`, as browsers do (WHATWG URL); what it leaves as it is and servers do not tell apart is made alike.
+pub fn plain(mut url: Url) -> Option<Url> {
+    if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
+        return None;
     }
-    let mut decoded = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((before, after)) = rest.split_once('&') {
-        decoded.push_str(before);
-        let found = match after.strip_prefix('#') {
-            Some(number) => numeric(number).map(|(letter, length)| (letter, length + 1)),
-            None => NAMED.iter().find_map(|(name, letter)| {
-                let follows = after.strip_prefix(name)?;
-                let length = name.len() + usize::from(follows.starts_with(';'));
-                // Only the oldest names work without a semicolon.
-                (follows.starts_with(';') || matches!(*name, "amp" | "AMP" | "lt" | "gt" | "quot"))
-                    .then_some((*letter, length))
-            }),
-        };
-        match found {
-            Some((letter, length)) => {
-                decoded.push(letter);
-                rest = after.get(length..).unwrap_or_default();
+    // `example.com.` is the same host, by its absolute name.
+    if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned) {
+        url.set_host(Some(host.trim_end_matches('.'))).ok()?;
+    }
+    // `%67a.js` is `ga.js` (RFC 3986 section 6.2.2.2).
+    if url.path().contains('%') {
+        let path = with_plain_letters(url.path());
+        url.set_path(&path);
+    }
+    Some(url)
+}
+
+fn with_plain_letters(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        plain.push_str(before);
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                rest = after.get(2..).unwrap_or_default();
             }
             None => {
-                decoded.push('&');
+                plain.push('%');
                 rest = after;
             }
         }
     }
-    decoded.push_str(rest);
-    decoded
+    plain.push_str(rest);
+    plain
 }
 
-/// A decimal or hexadecimal reference after `&#`, and how long it is.
-fn numeric(text: &str) -> Option<(char, usize)> {
-    let (digits, radix, skipped) = match text.strip_prefix(['x', 'X']) {
-        Some(digits) => (digits, 16, 1),
-        None => (text, 10, 0),
-    };
-    let length = digits.bytes().take_while(|byte| char::from(*byte).is_digit(radix)).count();
-    let value = u32::from_str_radix(digits.get(..length)?, radix).ok()?;
-    let semicolon = usize::from(digits.as_bytes().get(length) == Some(&b';'));
-    Some((char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER), skipped + length + semicolon))
+/// The same bytes as UTF-8, where that reads otherwise: a page is read letter by byte.
+fn as_utf8(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    let (bytes, _, had_errors) = encoding_rs::WINDOWS_1252.encode(text);
+    (!had_errors).then(|| String::from_utf8(bytes.into_owned()).ok()).flatten()
 }
 
-/// Every address of a `srcset` (HTML section 4.8.4.2.1).
-pub(super) fn of_srcset(value: &str) -> impl Iterator<Item = &str> {
-    value.split(|letter: char| letter == ',' || letter.is_ascii_whitespace()).filter(|part| !part.is_empty())
+/// Every address of a list, whatever parts it: of a `srcset` (HTML section 4.8.4.2.1), a `ping`, a loader's own.
+pub(super) fn of_list(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(|letter: char| {
+            matches!(letter, ',' | ';' | '"' | '\'' | '[' | ']') || letter.is_ascii_whitespace()
+        })
+        .filter(|part| !part.is_empty())
 }
 
 /// The address of a `meta` refresh, such as `5; url=/next`.
@@ -161,26 +166,49 @@ mod tests {
         for value in [
             "https://t.example/x.js",
             "//t.example/x.js",
+            "///t.example/x.js",
+            "/\t/\\//t.example/x.js",
+            "https:///t.example/x.js",
             "  HTTPS://T.EXAMPLE/x.js\n",
+            "\u{1}\u{1f} https://t.example/x.js \u{0}",
             "https&#58;&#x2f;&sol;t.example/x.js",
             "https://t&period;example&#47;x.js",
             "ht\ttps://t.exa\nmple/x.js",
             "https:\\\\t.example\\x.js",
+            "/\\t.example/x.js",
+            "http:t.example/x.js",
             "&#104;ttps://t.example/x.js",
+            "https://user:word@t.example/x.js",
+            "https://www.example.se@t.example/x.js",
+            "https://t.example./x.js",
+            "https://t.example:443/x.js",
+            "https://t.example:8443/x.js",
+            "https://t%2eexample/x.js",
+            "https://%74.example/x.js",
+            "https://t\u{3002}example/x.js",
+            "https://\u{ff54}.example/x.js",
+            "https://&tscr;.example/x.js",
+            "https://t.exam&shy;ple/x.js",
+            // Fullwidth letters, as a page in UTF-8 has them, read letter by byte.
+            "https://\u{ef}\u{bd}\u{201d}.example/x.js",
+            "https://t.example/%78.js",
+            "https://t.example/a/../x.js",
+            "https://t.example/a/%2e%2e/x.js",
         ] {
-            let url = resolve(value, &base).unwrap_or_else(|| panic!("{value}"));
-            assert_eq!(url.host_str(), Some("t.example"), "{value}");
+            let found: Vec<Url> = candidates(value, std::slice::from_ref(&base)).collect();
+            let is_found =
+                found.iter().any(|url| url.host_str() == Some("t.example") && url.path() == "/x.js");
+            assert!(is_found, "{value:?} {found:?}");
         }
         assert_eq!(resolve("data:text/plain,x", &base), None);
         assert_eq!(resolve("x.js", &base).unwrap().as_str(), "https://www.example.se/a/x.js");
     }
 
     #[test]
-    fn what_is_no_reference_stays() {
-        for text in ["a&b", "?a=1&copy=2", "&", "&#", "&#x", "&;", "&ampx"] {
-            let decoded = decode(text);
-            assert!(decoded.contains('&'), "{text} became {decoded}");
-        }
+    fn every_base_counts() {
+        let bases = ["https://www.example.se/", "https://cdn.example/lib/"].map(|base| base.parse().unwrap());
+        let found: Vec<String> = candidates("x.js", &bases).map(|url| url.to_string()).collect();
+        assert_eq!(found, ["https://www.example.se/x.js", "https://cdn.example/lib/x.js"]);
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Each element of a page: what its addresses belong to, and whether it may act.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use lol_html::html_content::ContentType;
-use url::Url;
 
+use super::code::{self, Catalogue};
 use super::embeds::{self, Standing};
-use super::scripts::{self, Reading};
-use super::{State, address, knows_host, locked, skim};
+use super::places::{self, Holds};
+use super::scripts::{self, Kept, Reading};
+use super::unjudged::Reason;
+use super::{State, address, css, knows_host, locked, references, skim};
 use crate::filter::judge::{Judgement, judge};
+use crate::filter::own_csp;
 use crate::services::Service;
 
 /// An element as the rewriter hands it over.
@@ -17,39 +21,81 @@ pub(super) type Element<'r, 't> = lol_html::send::Element<'r, 't>;
 /// What a handler answers.
 pub(super) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// How an attribute holds addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    /// One.
-    One,
-    /// A list with sizes.
-    List,
-    /// One, behind a delay.
-    Refresh,
-}
-
 /// Judges one element, holds or strips it, and inserts what belongs there.
 pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>) -> Outcome {
     let mut state = locked(shared);
     let tag = element.tag_name();
     watch_end(shared, &mut state, element, &tag);
     match tag.as_str() {
-        // The first that has an address counts (HTML section 4.2.3).
-        "base" if state.base.is_none() => {
-            state.base = attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url));
-            if let Some(base) = &state.base {
-                state.is_host_known = knows_host(&state.settings, base);
-            }
-        }
-        "noscript" => state.reading = Reading::NoScript,
-        "iframe" => srcdoc(&state, element)?,
+        "base" => base(&mut state, element),
+        "noscript" | "script" | "style" => read(shared, &mut state, element, &tag),
+        "iframe" => srcdoc(&mut state, element)?,
+        "meta" => policy(&state, element),
+        "link" if is_hint_to_strangers(&state, element) => element.remove(),
         _ => {}
     }
-    let held = judge_addresses(&state, element, &tag);
+    embeds::announce(&state, element, &tag);
+    let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, &tag) };
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
     }
     Ok(())
+}
+
+/// Whose text comes next. In SVG it may be cut in pieces by comments and elements, and ends with the element.
+fn read(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_, '_>, tag: &str) {
+    let is_svg = element.namespace_uri() == SVG;
+    state.reading = match tag {
+        "noscript" if !is_svg => Reading::NoScript,
+        "style" => Reading::Style,
+        _ => Reading::Nothing,
+    };
+    state.is_in_pieces = false;
+    let Some(handlers) = element.end_tag_handlers().filter(|_| is_svg && tag != "noscript") else { return };
+    state.is_in_pieces = true;
+    let shared = Arc::clone(shared);
+    handlers.push(Box::new(move |_| {
+        let mut state = locked(&shared);
+        state.is_in_pieces = false;
+        state.reading = Reading::Nothing;
+        Ok(())
+    }));
+}
+
+/// The first that has an address counts, but a late one, or one where browsers see none, must not hide anything.
+fn base(state: &mut State, element: &Element<'_, '_>) {
+    const MOST: usize = 8;
+    let base = attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url));
+    let Some(base) = base.filter(|base| !state.bases.contains(base) && state.bases.len() < MOST) else {
+        return;
+    };
+    state.is_host_known |= knows_host(&state.settings, &base);
+    state.bases.push(base);
+}
+
+/// The page's own policy, where it stands in the markup: what comes after it and is ours must be let in.
+fn policy(state: &State, element: &mut Element<'_, '_>) {
+    if !is_meta(element, "content-security-policy") {
+        return;
+    }
+    let content = attribute(element, "content").unwrap_or_default();
+    if let Some(amended) = own_csp::amended(&content, state.page.inserted(), state.page.nonce.as_deref()) {
+        set(element, "content", &references::encode_markup(&amended));
+    }
+}
+
+/// Whether a link makes the browser connect to a host that nothing which may act lives on: no policy stops it.
+fn is_hint_to_strangers(state: &State, element: &Element<'_, '_>) -> bool {
+    let rel = attribute(element, "rel").unwrap_or_default().to_ascii_lowercase();
+    let Some(href) = element.get_attribute("href").filter(|_| places::hints(&rel)) else { return false };
+    let services = &state.settings.services;
+    address::candidates(&href, &state.bases).any(|url| {
+        let is_known = services.identify_url(&url).is_some();
+        !is_known
+            && url.host_str().is_some_and(|host| {
+                Some(host) != state.page.url.host_str() && !state.page.scope.may_connect(host)
+            })
+    })
 }
 
 /// Notes that an element is open, until its end tag comes.
@@ -67,12 +113,19 @@ fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Elemen
 }
 
 /// The page inside an `iframe`, in a pass of its own.
-fn srcdoc(state: &State, element: &mut Element<'_, '_>) -> Outcome {
+fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
     let Some(value) = element.get_attribute("srcdoc") else { return Ok(()) };
-    let markup = address::decode(&value);
-    let rewritten = scripts::nested(state, &markup)?;
-    if rewritten != markup {
-        element.set_attribute("srcdoc", &rewritten.replace('&', "&amp;").replace('"', "&quot;"))?;
+    let markup = references::decode_markup(&value);
+    match scripts::nested(state, &markup, None)? {
+        Kept::Whole => {}
+        Kept::Changed(rewritten) => {
+            element.set_attribute("srcdoc", &references::encode_markup(&rewritten))?
+        }
+        Kept::Nothing(reason) => {
+            element.remove_attribute("srcdoc");
+            set(element, "data-consentry-srcdoc", &value);
+            mark_unknown(element, reason);
+        }
     }
     Ok(())
 }
@@ -91,16 +144,25 @@ fn script(state: &mut State, element: &mut Element<'_, '_>, held: Held) {
     match (held, runs) {
         (Held::Yes, _) => {
             if let Some(kind) = kind.filter(|kind| !kind.is_empty()) {
-                set(element, "data-consentry-type", &kind);
+                set(element, "data-consentry-type", &kind.replace('&', "&amp;"));
             }
             set(element, "type", "text/plain");
         }
-        (Held::No, Some(module)) if !element.has_attribute("src") => {
-            state.reading = Reading::Script { module }
+        (Held::No, Some(kind)) if !has_source(element) => {
+            state.reading = Reading::Script { kind };
         }
         (Held::No, _) => {}
     }
 }
+
+/// Whether the browser runs what the script's address leads to, and not its text: an empty address counts, too.
+fn has_source(element: &Element<'_, '_>) -> bool {
+    let is_svg = element.namespace_uri() == SVG;
+    element.has_attribute("src") && !is_svg
+        || is_svg && (element.has_attribute("href") || element.has_attribute("xlink:href"))
+}
+
+const SVG: &str = "http://www.w3.org/2000/svg";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
@@ -108,26 +170,55 @@ enum Held {
     No,
 }
 
-/// Looks at every attribute of the element that browsers, or lazy loaders, load from.
-fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> Held {
+/// Looks at every place of the element that browsers, or lazy loaders, load from.
+fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> Held {
+    /// More is no page's, and each costs a look at all the others.
+    const MOST: usize = 256;
     let mut held = Held::No;
-    for (name, holds) in attributes(tag, element) {
-        let Some(value) = element.get_attribute(name) else { continue };
-        let Some((judgement, service)) = worst(state, &value, *holds) else { continue };
-        tracing::debug!(site = %state.settings.site, service = %service.id, tag, "held or stripped");
+    let places = places_of(element, tag);
+    if places.len() > MOST {
+        state.unjudged.note(Reason::TooMany);
+        element.remove();
+        return Held::Yes;
+    }
+    for (name, holds) in places {
+        let Some(value) = element.get_attribute(&name) else { continue };
+        // Borrowed apart from the state, which nested pages change.
+        let settings = Arc::clone(&state.settings);
+        let found = match worst(state, &settings.services, &value, holds) {
+            Found::Nothing => continue,
+            Found::Unjudged(reason) => {
+                element.remove_attribute(&name);
+                set(element, &kept_name(&name), &value);
+                mark_unknown(element, reason);
+                held = Held::Yes;
+                continue;
+            }
+            Found::Service(found) => found,
+        };
+        let Fault { judgement, service, instead } = found;
+        tracing::debug!(site = %settings.site, service = %service.id, tag, name, "held or stripped");
+        state.held_for.get_or_insert_with(|| service.id.clone());
+        let is_code = holds == Holds::Code || holds == Holds::Style;
         match judgement {
-            Judgement::Strip if holds_content(tag) => element.remove_attribute(name),
-            Judgement::Strip => {
+            Judgement::Strip if places::is_nothing_but(tag, holds) => {
                 element.remove();
                 return Held::Yes;
             }
+            Judgement::Strip => replace(element, &name, instead.as_deref()),
             Judgement::Hold | Judgement::Allow | Judgement::Anonymize => {
-                match embeds::treat(state, element, tag, &value, service) {
+                let standing = if is_code {
+                    Standing::Held
+                } else {
+                    embeds::treat(state, element, tag, &name, &value, service)
+                };
+                match standing {
                     Standing::Loaded => {}
                     Standing::Replaced => return Held::Yes,
                     Standing::Held => {
-                        hold(element, name, &value, service);
-                        held = Held::Yes;
+                        hold(element, &name, &value, service);
+                        replace(element, &name, instead.as_deref());
+                        held = if is_code { held } else { Held::Yes };
                     }
                 }
             }
@@ -136,84 +227,195 @@ fn judge_addresses(state: &State, element: &mut Element<'_, '_>, tag: &str) -> H
     held
 }
 
-/// Whether an element is more than what it loads: only its address is taken out of it.
-fn holds_content(tag: &str) -> bool {
-    matches!(tag, "body" | "table" | "td" | "th" | "video" | "audio" | "input")
+/// Puts in an attribute's place what is left of it, if anything.
+fn replace(element: &mut Element<'_, '_>, name: &str, instead: Option<&str>) {
+    match instead {
+        Some(value) => set(element, name, value),
+        None => element.remove_attribute(name),
+    }
 }
 
-fn attributes(tag: &str, element: &Element<'_, '_>) -> &'static [(&'static str, Holds)] {
-    use Holds::{List, One, Refresh};
-    match tag {
-        "script" => &[("src", One), ("href", One), ("xlink:href", One), ("data-src", One)],
-        "iframe" | "frame" | "embed" | "track" => &[("src", One), ("data-src", One), ("data-lazy-src", One)],
-        "img" => &[
-            ("src", One),
-            ("srcset", List),
-            ("data-src", One),
-            ("data-srcset", List),
-            ("data-lazy-src", One),
-            ("lowsrc", One),
-        ],
-        "source" => &[("src", One), ("srcset", List), ("data-src", One), ("data-srcset", List)],
-        "video" | "audio" => &[("src", One), ("poster", One), ("data-src", One)],
-        "input" => &[("src", One)],
-        "object" => &[("data", One), ("classid", One), ("codebase", One)],
-        "image" | "use" | "feimage" => &[("href", One), ("xlink:href", One)],
-        "body" | "table" | "td" | "th" => &[("background", One)],
-        "link" if loads(element) => &[("href", One), ("imagesrcset", List)],
-        "meta" if is_refresh(element) => &[("content", Refresh)],
-        _ => &[],
+/// The names of the attributes that hold an address or code; of two of one name, the first counts.
+fn places_of(element: &Element<'_, '_>, tag: &str) -> Vec<(String, Holds)> {
+    let mut places: Vec<(String, Holds)> = Vec::new();
+    let mut known = HashSet::new();
+    for attribute in element.attributes() {
+        let name = attribute.name();
+        let Some(holds) = places::of(tag.as_bytes(), name.as_bytes()) else { continue };
+        let counts = match (tag, holds) {
+            ("link", Holds::Address) => loads(element),
+            ("meta", Holds::Refresh) => is_meta(element, "refresh"),
+            ("param", _) => is_address(element),
+            _ => true,
+        };
+        if counts && known.insert(name.clone()) {
+            places.push((name, holds));
+        }
     }
+    places
 }
 
 /// Whether a `link` makes the browser load something or open a connection.
 fn loads(element: &Element<'_, '_>) -> bool {
-    const LOADING: [&str; 11] = [
-        "stylesheet",
-        "preload",
-        "modulepreload",
-        "prefetch",
-        "prerender",
-        "preconnect",
-        "dns-prefetch",
-        "icon",
-        "apple-touch-icon",
-        "manifest",
-        "import",
-    ];
-    let rel = attribute(element, "rel").unwrap_or_default().to_ascii_lowercase();
-    rel.split_ascii_whitespace().any(|word| LOADING.contains(&word))
+    places::loads(&attribute(element, "rel").unwrap_or_default().to_ascii_lowercase())
 }
 
-fn is_refresh(element: &Element<'_, '_>) -> bool {
-    attribute(element, "http-equiv").is_some_and(|name| name.trim().eq_ignore_ascii_case("refresh"))
+/// Whether a plug-in is told an address by this parameter.
+fn is_address(element: &Element<'_, '_>) -> bool {
+    let name = attribute(element, "name").unwrap_or_default().to_ascii_lowercase();
+    matches!(name.as_str(), "src" | "movie" | "url" | "data" | "code" | "filename" | "flashvars")
 }
 
-/// The service among the addresses of a value that may not act, if any; one that may be agreed to wins.
-fn worst<'s>(state: &'s State, value: &str, holds: Holds) -> Option<(Judgement, &'s Service)> {
-    let services = &state.settings.services;
-    let look = |url: Url| {
-        let service = services.identify_url(&url)?;
-        let judgement = judge(services, service, &state.page.granted);
-        matches!(judgement, Judgement::Hold | Judgement::Strip).then_some((judgement, service))
-    };
-    let base = state.base.as_ref().unwrap_or(&state.page.url);
-    let resolved = |value: &str| address::resolve(value, base);
+fn is_meta(element: &Element<'_, '_>, kind: &str) -> bool {
+    attribute(element, "http-equiv").is_some_and(|name| name.trim().eq_ignore_ascii_case(kind))
+}
+
+/// What a place leads to.
+enum Found<'s> {
+    /// To nothing that is to be held.
+    Nothing,
+    /// To something that cannot be judged.
+    Unjudged(Reason),
+    Service(Fault<'s>),
+}
+
+/// A service that may not act, and what is put in the place of the attribute, if not nothing.
+struct Fault<'s> {
+    judgement: Judgement,
+    service: &'s Service,
+    instead: Option<String>,
+}
+
+impl<'s> From<Option<(Judgement, &'s Service)>> for Found<'s> {
+    fn from(found: Option<(Judgement, &'s Service)>) -> Self {
+        match found {
+            None => Found::Nothing,
+            Some((judgement, service)) => Found::Service(Fault { judgement, service, instead: None }),
+        }
+    }
+}
+
+/// The service in a value that may not act, if any; one that may be agreed to wins.
+fn worst<'s>(state: &mut State, services: &'s crate::services::Set, value: &str, holds: Holds) -> Found<'s> {
     match holds {
-        Holds::One => look(resolved(value)?),
-        Holds::Refresh => look(resolved(address::of_refresh(&address::decode(value))?)?),
-        Holds::List => address::of_srcset(value)
-            .filter_map(|address| look(resolved(address)?))
-            .min_by_key(|(judgement, _)| matches!(judgement, Judgement::Strip)),
+        Holds::Address => Lookup { state, services }.one(value).into(),
+        Holds::Document => {
+            if let Some(found) = (Lookup { state, services }).one(value) {
+                return Some(found).into();
+            }
+            scripts::document(state, services, &references::decode(value)).map_or(Found::Nothing, |kept| {
+                match kept {
+                    Ok((judgement, service)) => Some((judgement, service)).into(),
+                    Err(reason) => Found::Unjudged(reason),
+                }
+            })
+        }
+        Holds::Refresh => {
+            let decoded = references::decode(value);
+            address::of_refresh(&decoded).and_then(|address| Lookup { state, services }.one(address)).into()
+        }
+        Holds::List | Holds::Words => Lookup { state, services }.many(value).into(),
+        Holds::Lazy => {
+            let lookup = Lookup { state, services };
+            let found = lookup.one(value).or_else(|| lookup.many(value));
+            found.or_else(|| Some(lookup.style(&references::decode(value), "")?.0)).into()
+        }
+        Holds::Style => match (Lookup { state, services }).style(&references::decode(value), "") {
+            None => Found::Nothing,
+            Some(((judgement, service), rules)) => {
+                Found::Service(Fault { judgement, service, instead: Some(references::encode_markup(&rules)) })
+            }
+        },
+        Holds::Mark(_) => Found::Nothing,
+        Holds::Code => {
+            let found = code::judge_handler(&references::decode(value), &Lookup { state, services });
+            found.into()
+        }
+    }
+}
+
+/// What the visitor of a page may be shown of services.
+pub(super) struct Lookup<'a, 's> {
+    pub(super) state: &'a State,
+    pub(super) services: &'s crate::services::Set,
+}
+
+impl<'s> Lookup<'_, 's> {
+    fn judged(&self, service: &'s Service) -> Option<(Judgement, &'s Service)> {
+        self.state.settings.observed.saw_service(&service.id);
+        let judgement = judge(self.services, service, &self.state.page.granted);
+        matches!(judgement, Judgement::Hold | Judgement::Strip).then_some((judgement, service))
+    }
+
+    /// Of one address.
+    pub(super) fn one(&self, address: &str) -> Option<(Judgement, &'s Service)> {
+        let found = address::candidates(address, &self.state.bases)
+            .filter_map(|url| self.judged(self.services.identify_url(&url)?));
+        found.min_by_key(|(judgement, _)| matches!(judgement, Judgement::Strip))
+    }
+
+    /// Of a list, whatever parts it.
+    fn many(&self, list: &str) -> Option<(Judgement, &'s Service)> {
+        let decoded = references::decode(list);
+        let found = address::of_list(&decoded).filter_map(|address| self.one(address));
+        found.min_by_key(|(judgement, _)| matches!(judgement, Judgement::Strip))
+    }
+
+    /// Of style rules; and the rules without what may not be loaded, `mark` in its place.
+    pub(super) fn style(&self, rules: &str, mark: &str) -> Option<((Judgement, &'s Service), String)> {
+        let (mut worst, mut places) = (None, Vec::new());
+        for (place, address) in css::addresses(rules) {
+            if let Some(found) = self.one(&address) {
+                places.push(place);
+                worst = Some(match worst {
+                    Some(before @ (Judgement::Hold, _)) => before,
+                    _ => found,
+                });
+            }
+        }
+        let (judgement, service) = worst?;
+        let mark = mark.replace("ID", &service.id);
+        Some(((judgement, service), css::without(rules, &places, &mark)))
+    }
+}
+
+impl<'s> Catalogue for Lookup<'_, 's> {
+    type Service = (Judgement, &'s Service);
+
+    fn find(&self, code: &str) -> Vec<Self::Service> {
+        let found = self.services.identify_script(code.as_bytes());
+        let mut found: Vec<_> = found.into_iter().filter_map(|service| self.judged(service)).collect();
+        // Held rather than stripped: the site's own code in it comes back with agreement.
+        found.sort_by_key(|(judgement, _)| matches!(judgement, Judgement::Strip));
+        found
+    }
+
+    fn globals(&self, (_, service): Self::Service) -> Vec<&str> {
+        service.globals.iter().map(AsRef::as_ref).collect()
+    }
+
+    fn leads_to_held(&self, address: &str) -> bool {
+        self.one(address).is_some()
     }
 }
 
 /// Moves an address to where no browser looks, and marks the element.
-fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
+pub(super) fn hold(element: &mut Element<'_, '_>, name: &str, value: &str, service: &Service) {
     element.remove_attribute(name);
-    set(element, &format!("data-consentry-{}", name.replace(':', "-")), value);
+    set(element, &kept_name(name), value);
     set(element, "data-consentry-service", &service.id);
     set(element, "data-consentry-category", service.category.as_str());
+}
+
+/// Where the value of an attribute is kept while it is held.
+fn kept_name(name: &str) -> String {
+    format!("data-consentry-{}", name.replace(':', "-"))
+}
+
+/// Marks an element that is held because nobody can tell what it loads.
+fn mark_unknown(element: &mut Element<'_, '_>, reason: Reason) {
+    set(element, "data-consentry-reason", reason.as_str());
+    set(element, "data-consentry-category", Reason::CATEGORY.as_str());
 }
 
 /// A value as the page wrote it, references and all, so it is put back without being escaped twice.
@@ -226,5 +428,5 @@ pub(super) fn set(element: &mut Element<'_, '_>, name: &str, value: &str) {
 }
 
 fn attribute(element: &Element<'_, '_>, name: &str) -> Option<String> {
-    element.get_attribute(name).map(|value| address::decode(&value))
+    element.get_attribute(name).map(|value| references::decode(&value))
 }

@@ -4,12 +4,17 @@
 //! as they came.
 
 mod address;
+mod code;
+mod css;
 mod elements;
 mod embeds;
 mod insert;
 mod links;
+mod places;
+mod references;
 mod scripts;
 mod skim;
+mod unjudged;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -18,10 +23,14 @@ use lol_html::send::{ElementContentHandlers, HtmlRewriter, Settings as LolSettin
 use lol_html::{AsciiCompatibleEncoding, MemorySettings, Selector};
 
 use super::Settings;
+use super::own_csp::Inserted;
+use super::scope::Scope;
 use crate::consent::Granted;
 use crate::web::language::Language;
 
+pub use address::plain;
 pub use embeds::{Asks, Embeds};
+pub use unjudged::{Reason, Unjudged};
 
 /// What the rewriter knows of the page and its visitor.
 #[derive(Clone, Debug)]
@@ -36,6 +45,15 @@ pub struct Page {
     pub embeds: Option<Embeds>,
     /// The nonce of the page's own Content-Security-Policy, for the elements that are inserted.
     pub nonce: Option<Box<str>>,
+    /// What follows from the site's settings and what the visitor granted.
+    pub scope: Arc<Scope>,
+}
+
+impl Page {
+    /// What is inserted and needs to be let in by policies.
+    pub fn inserted(&self) -> Inserted<'_> {
+        self.scope.inserted(&self.inserts)
+    }
 }
 
 /// What is inserted into a page.
@@ -122,13 +140,24 @@ enum End {
 struct State {
     settings: Arc<Settings>,
     page: Page,
-    /// What links resolve against, if not the page's own address: its `<base>`.
-    base: Option<url::Url>,
+    /// What links may resolve against: the page's own address, and every `<base>` so far. The first counts (HTML
+    /// section 4.2.3), but some stand where browsers see none.
+    bases: Vec<url::Url>,
     /// The page's own `lang`.
     language: Option<Language>,
+    /// Whether a placeholder has brought the script of all of them.
+    has_embed_script: std::cell::Cell<bool>,
     /// The text of the script or `noscript` that is being read.
     text: String,
     reading: scripts::Reading,
+    /// Whether the text of the element that is being read may come in pieces, with elements in between.
+    is_in_pieces: bool,
+    /// How many pages this one stands in.
+    depth: u8,
+    /// What could not be judged.
+    unjudged: Unjudged,
+    /// The first service that something was held for.
+    held_for: Option<Box<str>>,
     /// Whether services act from the host that relative addresses lead to.
     is_host_known: bool,
     /// Whether the element that the look ahead has stopped at is still open.
@@ -143,7 +172,7 @@ enum Start {
 }
 
 static EVERY: LazyLock<Selector> = LazyLock::new(|| selector("*"));
-static TEXTS: LazyLock<Selector> = LazyLock::new(|| selector("script, noscript"));
+static TEXTS: LazyLock<Selector> = LazyLock::new(|| selector("script, noscript, style"));
 
 fn selector(text: &str) -> Selector {
     text.parse().expect("the selectors of the program are well formed")
@@ -156,17 +185,23 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Rewriter {
     /// A rewriter for one page.
     pub fn new(settings: &Arc<Settings>, page: Page) -> Self {
+        let is_host_known = knows_host(settings, &page.url);
+        let bases = vec![page.url.clone()];
+        Rewriter::of(State::new(settings, page, bases, is_host_known, 0))
+    }
+
+    /// A rewriter for a page within another.
+    fn within(outer: &State, page: Page) -> Self {
+        let mut state =
+            State::new(&outer.settings, page, outer.bases.clone(), outer.is_host_known, outer.depth + 1);
+        state.language.clone_from(&outer.language);
+        Rewriter::of(state)
+    }
+
+    fn of(state: State) -> Self {
+        let page = state.page.clone();
         let presumed = matches!(page.inserts, Inserts::Page { presumed: true, .. });
-        let state = Arc::new(Mutex::new(State {
-            settings: Arc::clone(settings),
-            base: None,
-            language: None,
-            text: String::new(),
-            reading: scripts::Reading::Nothing,
-            is_host_known: knows_host(settings, &page.url),
-            is_inside: false,
-            page: page.clone(),
-        }));
+        let state = Arc::new(Mutex::new(state));
         let output = Arc::<Mutex<Vec<u8>>>::default();
         let lol = parser(&state, &output);
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
@@ -217,6 +252,16 @@ impl Rewriter {
         outcome
     }
 
+    /// What was found so far.
+    pub fn findings(&self) -> Findings {
+        let state = locked(&self.state);
+        Findings {
+            unjudged: state.unjudged.clone(),
+            held_for: state.held_for.clone(),
+            page: state.page.url.path().into(),
+        }
+    }
+
     fn begin(&mut self, is_page: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
         let Start::Presumed(kept) = std::mem::replace(&mut self.start, Start::Known) else { return Ok(()) };
         if !is_page {
@@ -265,7 +310,13 @@ impl Rewriter {
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
-            skim::skim(&mut self.place, page, tells, |address| ground.is_harmless(address))
+            skim::skim(
+                &mut self.place,
+                page,
+                tells,
+                |address| ground.is_harmless(address),
+                |known, word| embeds::is_mark(&state.settings.services, known, word).is_some(),
+            )
         };
         let (passing, rest) = page.split_at(passes);
         out.extend_from_slice(passing);
@@ -343,6 +394,47 @@ impl Rewriter {
         self.lol = Some(lol);
         out.append(&mut locked(&self.output));
         Ok(piece.len())
+    }
+}
+
+/// What was found in a page.
+pub struct Findings {
+    /// What could not be judged.
+    pub unjudged: Unjudged,
+    /// The first service that something was held for.
+    pub held_for: Option<Box<str>>,
+    /// The path of the page.
+    pub page: Box<str>,
+}
+
+impl State {
+    fn new(
+        settings: &Arc<Settings>,
+        page: Page,
+        bases: Vec<url::Url>,
+        is_host_known: bool,
+        depth: u8,
+    ) -> Self {
+        State {
+            settings: Arc::clone(settings),
+            bases,
+            language: None,
+            has_embed_script: std::cell::Cell::default(),
+            text: String::new(),
+            reading: scripts::Reading::Nothing,
+            is_in_pieces: false,
+            depth,
+            unjudged: Unjudged::default(),
+            held_for: None,
+            is_host_known,
+            is_inside: false,
+            page,
+        }
+    }
+
+    /// What links resolve against, if not the page's own address.
+    fn base(&self) -> Option<&url::Url> {
+        self.bases.get(1)
     }
 }
 

@@ -7,6 +7,9 @@
 use memchr::memchr;
 use memchr::memmem::find;
 
+use super::places::{self, Holds, Known};
+use super::{code, css};
+
 /// What comes after the bytes that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -55,9 +58,8 @@ pub(super) enum Place {
 }
 
 /// What a tag means to the look ahead.
+#[derive(Clone, Copy)]
 enum Meaning {
-    /// Nothing can be loaded by it.
-    Passes,
     /// It may load something, if an attribute says so.
     MayLoad,
     /// The same, and what is loaded is a part of it, up to its end tag.
@@ -70,12 +72,14 @@ enum Meaning {
     Rest,
 }
 
-/// How many of `page`'s first bytes may pass, and what comes then. `is_harmless` judges one address.
+/// How many of `page`'s first bytes may pass, and what comes then. `is_harmless` judges one address, and `marks` one
+/// word by which an element is known.
 pub(super) fn skim(
     place: &mut Place,
     page: &[u8],
     tells: Tells,
     is_harmless: impl Fn(&[u8]) -> bool,
+    marks: impl Fn(Known, &[u8]) -> bool,
 ) -> (usize, Next) {
     let mut at = 0;
     loop {
@@ -91,7 +95,7 @@ pub(super) fn skim(
         }
         let Some(start) = memchr(b'<', rest) else { return (page.len(), Next::Unfinished) };
         at += start;
-        match token(rest.get(start..).unwrap_or_default(), &is_harmless) {
+        match token(rest.get(start..).unwrap_or_default(), &is_harmless, &marks) {
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
@@ -141,10 +145,10 @@ enum Token {
 }
 
 /// What begins with the `<` at the start of `page`.
-fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
+fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool, marks: impl Fn(Known, &[u8]) -> bool) -> Token {
     match page.get(1) {
         None => Token::Unfinished,
-        Some(letter) if letter.is_ascii_alphabetic() => start_tag(page, is_harmless),
+        Some(letter) if letter.is_ascii_alphabetic() => start_tag(page, is_harmless, marks),
         Some(b'/') => match page.get(2) {
             None => Token::Unfinished,
             Some(letter) if letter.is_ascii_alphabetic() => {
@@ -193,24 +197,37 @@ fn end_of_comment(rest: &[u8]) -> Option<usize> {
     }
 }
 
-fn start_tag(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> Token {
+fn start_tag(
+    page: &[u8],
+    is_harmless: impl Fn(&[u8]) -> bool,
+    marks: impl Fn(Known, &[u8]) -> bool,
+) -> Token {
     let name_end = page.iter().skip(1).position(|byte| is_blank(*byte) || matches!(byte, b'/' | b'>'));
     let Some(name) = name_end.and_then(|end| page.get(1..end + 1)) else { return Token::Unfinished };
-    let meaning = meaning(name);
+    let mut buffer = [0; 16];
+    let tag = lower(name, &mut buffer);
+    let meaning = meaning(tag);
+    let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_));
     let mut is_doubtful = false;
     let end = tag_end(page, 1 + name.len(), |name, value| {
-        is_doubtful |=
-            !matches!(meaning, Meaning::Passes) && loads(name) && !all_harmless(name, value, &is_harmless);
+        is_doubtful |= decides && !is_doubtful && is_in_doubt(tag, name, value, &is_harmless, &marks);
     });
     let Some(end) = end else { return Token::Unfinished };
     let reads = match meaning {
-        Meaning::Passes => Reads::Nothing,
         Meaning::MayLoad | Meaning::MayHold(_) if !is_doubtful => Reads::Nothing,
         Meaning::MayLoad | Meaning::Counts => Reads::Tag,
         Meaning::MayHold(name) | Meaning::Contains(name) => Reads::Element(name),
         Meaning::Rest => Reads::Rest,
     };
     Token::Tag(end, reads)
+}
+
+/// A name in lower case, if it is no longer than any that matters; else nothing.
+fn lower<'a, const N: usize>(name: &[u8], buffer: &'a mut [u8; N]) -> &'a [u8] {
+    let Some(lower) = buffer.get_mut(..name.len()) else { return b"" };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    lower
 }
 
 /// Which end of an element a whole tag is, and the element's name in lower case.
@@ -231,12 +248,8 @@ pub(super) fn attribute<'a>(tag: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
     found
 }
 
-fn meaning(name: &[u8]) -> Meaning {
-    let mut lower = [0; 10];
-    let Some(lower) = lower.get_mut(..name.len()) else { return Meaning::Passes };
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    match &*lower {
+fn meaning(lower: &[u8]) -> Meaning {
+    match lower {
         b"script" => Meaning::Contains("script"),
         b"noscript" => Meaning::Contains("noscript"),
         b"iframe" => Meaning::Contains("iframe"),
@@ -253,43 +266,55 @@ fn meaning(name: &[u8]) -> Meaning {
         b"object" => Meaning::MayHold("object"),
         b"video" => Meaning::MayHold("video"),
         b"audio" => Meaning::MayHold("audio"),
-        b"img" | b"image" | b"use" | b"feimage" | b"source" | b"track" | b"embed" | b"frame" | b"input"
-        | b"link" | b"meta" | b"body" | b"table" | b"td" | b"th" => Meaning::MayLoad,
-        _ => Meaning::Passes,
+        _ => Meaning::MayLoad,
     }
 }
 
-/// Whether an attribute of this name can make a browser, or a lazy loader, load something.
-fn loads(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 14] = [
-        b"src",
-        b"href",
-        b"srcset",
-        b"imagesrcset",
-        b"data",
-        b"data-src",
-        b"data-srcset",
-        b"data-lazy-src",
-        b"lowsrc",
-        b"poster",
-        b"background",
-        b"classid",
-        b"codebase",
-        b"http-equiv",
-    ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+/// Whether an attribute may make a browser, or a lazy loader, load from a service.
+fn is_in_doubt(
+    tag: &[u8],
+    name: &[u8],
+    value: &[u8],
+    is_harmless: impl Fn(&[u8]) -> bool,
+    marks: impl Fn(Known, &[u8]) -> bool,
+) -> bool {
+    let of_marks = |known| value.split(|byte| is_blank(*byte)).any(|word| marks(known, word));
+    let mut buffer = [0; 32];
+    // A long name is one that scripts have made up; those that load begin alike.
+    let name = match name.get(..32) {
+        None => lower(name, &mut buffer),
+        Some(start) if start.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data-")) => {
+            b"data-lazy"
+        }
+        Some(_) => return false,
+    };
+    let of_words = || {
+        let mut words = value.split(|byte| *byte == b',' || is_blank(*byte));
+        words.all(|word| word.is_empty() || is_harmless(word))
+    };
+    match places::of(tag, name) {
+        None => tag == b"meta" && name == b"http-equiv" && !is_plain_meta(value),
+        // What it refreshes stands beside the word that says so.
+        Some(Holds::Refresh) => false,
+        // A hint leads to hosts of nobody's, too.
+        Some(Holds::Address) if tag == b"link" => !is_harmless(value) || !is_relative(value),
+        Some(Holds::Address | Holds::Document) => !is_harmless(value),
+        Some(Holds::List | Holds::Words) => !of_words(),
+        Some(Holds::Lazy) => !of_words() || !css::is_harmless(value),
+        Some(Holds::Style) => !css::is_harmless(value),
+        Some(Holds::Code) => !code::is_harmless(value),
+        Some(Holds::Mark(known)) => of_marks(known),
+    }
 }
 
-fn all_harmless(name: &[u8], value: &[u8], is_harmless: impl Fn(&[u8]) -> bool) -> bool {
-    // What a refresh leads to stands in another attribute.
-    if name.eq_ignore_ascii_case(b"http-equiv") {
-        return !value.trim_ascii().eq_ignore_ascii_case(b"refresh") && !value.contains(&b'&');
-    }
-    if name.len() >= 6 && name.get(name.len() - 6..).is_some_and(|end| end.eq_ignore_ascii_case(b"srcset")) {
-        let mut parts = value.split(|byte| *byte == b',' || is_blank(*byte));
-        return parts.all(|part| part.is_empty() || is_harmless(part));
-    }
-    is_harmless(value)
+fn is_plain_meta(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+    !is(b"refresh") && !is(b"content-security-policy") && !value.contains(&b'&')
+}
+
+fn is_relative(address: &[u8]) -> bool {
+    !address.trim_ascii().starts_with(b"//") && !address.contains(&b':')
 }
 
 /// Where the tag ends whose attributes begin at `from`: after its `>`. Each attribute is told to `tell`.
@@ -351,8 +376,11 @@ mod tests {
 
     fn skimmed(page: &str) -> (&str, Next) {
         let mut place = Place::Text;
-        let is_harmless = |address: &[u8]| !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]);
-        let (passes, next) = skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless);
+        let is_harmless = |address: &[u8]| {
+            !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]) || address.starts_with(b"data:image/")
+        };
+        let (passes, next) =
+            skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless, |_, word| word == b"mark");
         (&page[passes..], next)
     }
 
@@ -364,6 +392,8 @@ mod tests {
             "a < b, a <3, <>, </>, <1>",
             "<p class=x>text</p>",
             "<a href=https://t.example title='<img src=x>'>",
+            "<div class='a marks' id=x>",
+            "<p class=mark>",
             "<a title=\"<script>\">",
             "<p a='>' b=\">\">",
             "<p ='x>",
@@ -381,10 +411,13 @@ mod tests {
             "<img src=/a.png alt='//t.example'>",
             "<img srcset='/a.png 1x, /b.png 2x'>",
             "<td background=/a.gif>",
-            "<link href=/a.css>",
+            "<link rel=stylesheet href=/a.css>",
+            "<p style='color:red'>",
+            "<p onclick='go(1)'>",
+            "<div data-src=/a.png>",
+            "<img src='data:image/png;base64,AAAA'>",
             "<object data=/a.swf></object>",
-            "<scripty src=x>",
-            "<x-tag src=//t.example>",
+            "<scripty src=/x>",
             "<meta http-equiv=content-type content='text/html'>",
         ] {
             assert_eq!(skimmed(page), ("", Next::Unfinished), "{page}");
@@ -396,11 +429,19 @@ mod tests {
         use Reads::{Element, Rest, Tag};
         for (page, rest, length, reads) in [
             ("<p><img src=//t.example>x", "<img src=//t.example>x", 21, Tag),
+            ("<div class='a mark'>", "<div class='a mark'>", 20, Tag),
+            ("<Blockquote ID=mark>", "<Blockquote ID=mark>", 20, Tag),
             ("<IMG SRC='x'>", "<IMG SRC='x'>", 13, Tag),
             ("<img srcset='/a 1x,b 2x'>", "<img srcset='/a 1x,b 2x'>", 25, Tag),
             ("<img src=/a src=b>", "<img src=/a src=b>", 18, Tag),
             ("<td background=b>", "<td background=b>", 17, Tag),
             ("<base href=/>", "<base href=/>", 13, Tag),
+            ("<x-tag src=b>", "<x-tag src=b>", 13, Tag),
+            ("<p style='background:url(/a)'>", "<p style='background:url(/a)'>", 30, Tag),
+            ("<p onclick='x.src=1'>", "<p onclick='x.src=1'>", 21, Tag),
+            ("<p data-lazy-src=b>", "<p data-lazy-src=b>", 19, Tag),
+            ("<a ping='/a b' href=b>", "<a ping='/a b' href=b>", 22, Tag),
+            ("<link href='//cdn.example/'>", "<link href='//cdn.example/'>", 28, Tag),
             ("<meta http-equiv=Refresh content=x>", "<meta http-equiv=Refresh content=x>", 35, Tag),
             ("a<script>1</script>", "<script>1</script>", 8, Element("script")),
             ("<noscript>", "<noscript>", 10, Element("noscript")),
@@ -419,7 +460,7 @@ mod tests {
         let mut told = Vec::new();
         let (mut place, mut at) = (Place::Text, 0);
         while let (passes, Next::Tag(length, reads)) =
-            skim(&mut place, &page[at..], Tells::EveryTag, |_| true)
+            skim(&mut place, &page[at..], Tells::EveryTag, |_| true, |_, _| false)
         {
             let tag = &page[at + passes..at + passes + length];
             let lang = attribute(tag, "lang").map(String::from_utf8_lossy);

@@ -45,7 +45,7 @@ pub fn fill(file: &Path, entries: u32) {
                 let at = Timestamp::from_second(i64::from(*number)).unwrap();
                 Draft {
                     // As it would be: the time first, then at random.
-                    id: Uuid::from_u128(u128::from(*number) * 1_000 << 80 | 0x7000 << 64 | 1 << 63),
+                    id: Uuid::from_u128(((u128::from(*number) * 1_000) << 80) | (0x7000 << 64) | (1 << 63)),
                     at,
                     person: Subject(Uuid::from_slice(&random[..16]).unwrap()).into(),
                     decision: &decision,

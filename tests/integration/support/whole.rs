@@ -44,19 +44,50 @@ impl Whole {
 
     /// The same, with these lines of `consentry.yaml` instead of one plain listener.
     pub async fn start_with(listen: &str, site: &str) -> Self {
+        Self::start_in(TempDir::new().unwrap(), listen, site).await
+    }
+
+    /// Starts a proxy with one site and more files of its configuration.
+    pub async fn start_with_files(site: &str, files: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
+        for (name, content) in files {
+            write(folder.path(), &format!("config/{name}"), content);
+        }
+        Self::start_in(folder, LISTEN, site).await
+    }
+
+    async fn start_in(folder: TempDir, listen: &str, site: &str) -> Self {
         write(folder.path(), "config/consentry.yaml", &format!("{listen}\n{PROXY}"));
         write(folder.path(), "config/sites/example.yaml", site);
         for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
             let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");
             write(folder.path(), &format!("config/documents/privacy.{language}.md"), &document);
         }
+        Self::run(folder).await
+    }
+
+    async fn run(folder: TempDir) -> Self {
         let loaded = match config::load(&path_of(&folder), FirstStart::MakeSecrets) {
             Ok(loaded) => loaded,
             Err(problems) => panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()),
         };
         let server = Server::start(loaded.settings, Clock::system()).await.unwrap();
         Whole { server, folder }
+    }
+
+    /// Stops the proxy, and starts another on the same files.
+    pub async fn restarted(self) -> Self {
+        self.server.stop().await;
+        Self::run(self.folder).await
+    }
+
+    /// Stops it, puts a new secret before the old one, and starts it again.
+    pub async fn restarted_with_new_secret(self) -> Self {
+        self.server.stop().await;
+        let path = self.folder.path().join("data/secrets");
+        let old = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{}\n{old}", "n".repeat(40))).unwrap();
+        Self::run(self.folder).await
     }
 
     /// Where it listens.

@@ -19,6 +19,7 @@ fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
         inserts: Inserts::Nothing,
         embeds: None,
         nonce: None,
+        scope: crate::filter::scope::Scope::of_granted(&settings, &crate::consent::Granted::default()),
     };
     let report = Report { site: "example".into(), metrics: Arc::default(), fate: Fate::default() };
     let forms = Forms { from, to, charset: None };

@@ -1,0 +1,143 @@
+//! Held forms on their way to the upstream: each once, whatever the visitor's browser does meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use moka::sync::Cache;
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+
+use super::Proxy;
+use super::access_log::{By, Line};
+use super::reply;
+use crate::filter::{self, Body};
+use crate::gate::{self, Permit, Verdict};
+use crate::own::held::{Carrier, Id, LIFETIME, Ready, Unpacked};
+use crate::site::Site;
+use crate::upstream::{self, Failure, Upstreams};
+use crate::visit::Visit;
+
+/// How many forms that were sent on are remembered.
+const REMEMBERED: u64 = 1 << 20;
+
+/// How long an answer waits for a visitor who pressed the button twice.
+const UNCLAIMED_FOR: Duration = Duration::from_secs(10);
+
+/// What the upstream said to a form whose visitor was gone by then.
+type Unclaimed = Mutex<Option<Response<upstream::Answer>>>;
+
+/// The forms that were sent on.
+#[derive(Clone, Debug)]
+pub(super) struct Sent(Cache<Id, Arc<Unclaimed>>);
+
+impl Default for Sent {
+    fn default() -> Self {
+        Sent(Cache::builder().max_capacity(REMEMBERED).time_to_live(LIFETIME).build())
+    }
+}
+
+/// What came of sending a form on.
+enum Sending {
+    Answer(Response<upstream::Answer>),
+    Failed(Failure),
+    /// It was sent before.
+    Again,
+}
+
+impl Proxy {
+    /// Takes a held form back, and sends it on if nothing stands between it and the site any more.
+    pub(super) async fn deliver(
+        &self,
+        site: &Arc<Site>,
+        visit: &Visit,
+        carrier: Carrier,
+        line: &mut Line,
+    ) -> Response<Body> {
+        line.hand_to(By::Own);
+        let ready = match self.own.unpack(site, visit, carrier).await {
+            Unpacked::Answer(answer) => return answer,
+            Unpacked::Ready(ready) => ready,
+        };
+        let verdict = gate::decide(&site.gate, &ready.visit);
+        line.gate(verdict.reason());
+        let permit = match verdict {
+            Verdict::Admit(permit) => permit,
+            Verdict::ShowDocument(gate) | Verdict::HoldForm(gate) | Verdict::Refuse(gate) => {
+                return self.own.ask_on(site, &ready, gate);
+            }
+        };
+        let mut request = ready.request();
+        let plan = filter::prepare(&site.filter, &ready.visit, request.headers_mut());
+        line.hand_to(By::Upstream);
+        match self.sent.send(&self.upstreams, site, permit, &ready, request).await {
+            Sending::Answer(answer) => {
+                ready.mark(filter::apply(&site.filter, &ready.visit, plan, answer, &self.metrics))
+            }
+            Sending::Again => self.own.sent_already(site, &ready),
+            Sending::Failed(Failure::Connect { .. } | Failure::Busy { .. }) => {
+                line.failed("connect");
+                self.own.undelivered(site, &ready)
+            }
+            Sending::Failed(failure) => {
+                ready.mark(reply::upstream_failed(site, &ready.visit, &failure, line))
+            }
+        }
+    }
+}
+
+impl Sent {
+    /// Sends a form on, unless it was sent before.
+    ///
+    /// A browser whose button is pressed twice gives the first request up, so the sending goes on without it, and its
+    /// answer is for the second.
+    async fn send(
+        &self,
+        upstreams: &Arc<Upstreams>,
+        site: &Arc<Site>,
+        permit: Permit,
+        ready: &Ready,
+        request: Request<Body>,
+    ) -> Sending {
+        let mut taken = loop {
+            let mut taken = None;
+            let unclaimed = self.0.get_with(ready.id, || {
+                let unclaimed = Arc::<Unclaimed>::default();
+                taken = Arc::clone(&unclaimed).try_lock_owned().ok();
+                unclaimed
+            });
+            if let Some(taken) = taken {
+                break taken;
+            }
+            if let Some(answer) = unclaimed.lock().await.take() {
+                return Sending::Answer(answer);
+            }
+            // It may have failed before anything left.
+            if self.0.contains_key(&ready.id) {
+                return Sending::Again;
+            }
+        };
+        let (answer, answered) = oneshot::channel();
+        let (sent, upstreams, site) = (self.clone(), Arc::clone(upstreams), Arc::clone(site));
+        let (id, visit) = (ready.id, ready.visit.clone());
+        tokio::spawn(async move {
+            let sending = match upstreams.send(&site.upstream, permit, &visit, request).await {
+                Ok(answer) => Sending::Answer(answer),
+                Err(failure) => {
+                    if matches!(failure, Failure::Connect { .. } | Failure::Busy { .. }) {
+                        // Nothing of it has left, so it may be sent again.
+                        sent.0.invalidate(&id);
+                    }
+                    Sending::Failed(failure)
+                }
+            };
+            if let Err(Sending::Answer(answer)) = answer.send(sending) {
+                *taken = Some(answer);
+                let unclaimed = Arc::clone(OwnedMutexGuard::mutex(&taken));
+                drop(taken);
+                tokio::time::sleep(UNCLAIMED_FOR).await;
+                unclaimed.lock().await.take();
+            }
+        });
+        answered.await.unwrap_or(Sending::Again)
+    }
+}
