@@ -12,6 +12,7 @@ pub mod html;
 pub mod judge;
 pub mod own_csp;
 pub mod page;
+mod prelude;
 pub mod scope;
 
 use std::sync::Arc;

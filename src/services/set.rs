@@ -92,11 +92,14 @@ impl Set {
             .unwrap_or(service.default)
     }
 
+    /// Whether this site names a service in its YAML.
+    pub fn names(&self, service: &Service) -> bool {
+        self.services.contains_key(&service.id)
+            || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
+    }
+
     /// The services that this site names in its YAML: its own, and those with a treatment of their own.
     pub fn named(&self) -> impl Iterator<Item = &Service> {
-        self.iter().filter(|service| {
-            self.services.contains_key(&service.id)
-                || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
-        })
+        self.iter().filter(|service| self.names(service))
     }
 }
