@@ -13,6 +13,7 @@ use super::judge::{Judgement, judge};
 use super::own_csp;
 use super::scope::{self, Scope};
 use super::{Settings, cookies, html, page};
+use crate::consent::Granted;
 use crate::visit::Visit;
 
 /// What all filters of one answer ask.
@@ -70,6 +71,18 @@ impl<'a> Case<'a> {
             inserts: self.inserts,
             embeds: Some(page::embeds(self.settings, self.visit)),
             nonce,
+            scope: self.scope,
+        }
+    }
+
+    /// What the rewriter must know of a page that is only looked at: it is read as for somebody who agreed to nothing.
+    pub(super) fn only_looked_at(self) -> html::Page {
+        html::Page {
+            url: self.address().clone(),
+            granted: Granted::default(),
+            inserts: html::Inserts::Nothing,
+            embeds: None,
+            nonce: None,
             scope: self.scope,
         }
     }

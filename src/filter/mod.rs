@@ -7,6 +7,7 @@ mod charset;
 pub mod cookies;
 pub mod csp;
 pub mod encoding;
+pub mod frame;
 pub mod headers;
 pub mod html;
 pub mod judge;
@@ -164,6 +165,31 @@ where
         }
     }
     Response::from_parts(head, body::stream(upstream))
+}
+
+/// Notes what an answer sets and loads, and changes nothing of it: for sites that are only observed.
+pub fn watch<B>(settings: &Arc<Settings>, visit: &Visit, answer: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error>,
+{
+    let (head, upstream) = answer.into_parts();
+    cookies::observe(settings, &head.headers, visit.arrival.now);
+    let verdict = page::judge(Head {
+        method: &visit.method,
+        status: head.status,
+        headers: &head.headers,
+        body: if upstream.is_end_stream() { Length::Empty } else { Length::Open },
+        condition: Condition::Other,
+    });
+    let body = match verdict {
+        Verdict::Rewrite(coding) => {
+            let page = Case::new(settings, visit).only_looked_at();
+            body::Watched::new(upstream, coding, settings, page).boxed()
+        }
+        _ => body::stream(upstream),
+    };
+    Response::from_parts(head, body)
 }
 
 /// The answer that stands in for one that cannot be filtered. It names no internals.

@@ -146,6 +146,7 @@ pub(super) fn site() -> Site {
         processor: None,
         lifetime: Lifetime { agreed: 180 * DAY, refused: 180 * DAY },
         hsts: None,
+        layout: None,
     }
 }
 

@@ -26,6 +26,7 @@ mod fragments;
 mod held;
 mod hsts;
 mod kit;
+mod layouts;
 mod listeners;
 mod lying;
 mod mapping;

@@ -60,6 +60,8 @@ pub(in crate::config) struct Site {
     /// Whether known crawlers see gates and banner.
     #[schemars(extend("default" = "pass"))]
     pub(in crate::config) crawlers: Crawlers,
+    /// A page of the site that its documents stand in; without it, they have a layout of their own.
+    pub(in crate::config) layout: Option<Layout>,
     /// Tells browsers, over HTTPS, to come over HTTPS alone; without it, what the application says passes.
     pub(in crate::config) hsts: Option<Hsts>,
 }
@@ -84,6 +86,17 @@ pub(in crate::config) enum Crawlers {
     Pass,
     /// They are visitors as all others.
     Treat,
+}
+
+/// A page of the site as the frame of its documents. Nothing of it runs there, and nothing comes from others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Layout {
+    /// The page's path, such as /; it is fetched as by nobody, and kept for five minutes.
+    #[schemars(regex(pattern = "^/"))]
+    pub(in crate::config) page: String,
+    /// The CSS selector of the element whose content the document takes the place of, such as "#content".
+    pub(in crate::config) selector: Text,
 }
 
 /// That browsers are to come over HTTPS alone (RFC 6797).

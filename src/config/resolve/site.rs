@@ -12,6 +12,7 @@ use crate::config::files::Spot;
 use crate::config::raw::site::{Mode, Party, Site as Raw};
 use crate::config::tree::{Node, Value};
 use crate::consent::cookie::Secrets;
+use crate::filter::frame::Layout;
 use crate::filter::{self, Banner};
 use crate::observed::Observed;
 use crate::site::{self, HostPattern, Site};
@@ -74,6 +75,7 @@ pub(in crate::config) fn site(
         upstream,
         controller,
         processor,
+        layout: layout(scope, raw),
         hsts: hsts(scope, raw),
     };
     Resolved { site: Arc::new(site), hosts, is_filled_in: documents.is_filled_in }
@@ -143,6 +145,28 @@ fn own_path(scope: &mut Scope<'_>, raw: &Raw) -> Box<str> {
         );
     }
     written.into()
+}
+
+/// The page that documents stand in.
+fn layout(scope: &mut Scope<'_>, raw: &Raw) -> Option<Layout> {
+    let raw = raw.layout.as_ref()?;
+    let layout = Layout { page: raw.page.as_str().into(), selector: raw.selector.0.clone() };
+    let is_address = raw.page.starts_with('/')
+        && !raw.page.starts_with("//")
+        && raw.page.parse::<http::uri::PathAndQuery>().is_ok();
+    if !is_address {
+        let message = format!("`{}` is not the path of a page", raw.page);
+        scope.error(at!["layout", "page"], message, "write a path that begins with a slash, such as /");
+    }
+    if let Some(fault) = layout.fault() {
+        let message = format!("`{}` is not a selector: {fault}", layout.selector);
+        scope.error(
+            at!["layout", "selector"],
+            message,
+            "write a CSS selector, such as \"#content\" or \"main > article\"",
+        );
+    }
+    Some(layout)
 }
 
 /// `Strict-Transport-Security` as the site wants it (RFC 6797 section 6.1).
