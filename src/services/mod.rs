@@ -20,3 +20,4 @@ pub use service::{
     UrlPattern,
 };
 pub use set::Set;
+pub use written::is_lifetime;
