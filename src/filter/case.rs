@@ -3,8 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::HeaderValue;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderMap};
+use http::header::HeaderMap;
 
 use super::caching::{self, Epoch, Revalidated};
 use super::encoding::Coding;
@@ -102,6 +101,7 @@ impl<'a> Case<'a> {
                 format!("page {banner:?} {undecided} {language} {presumed}")
             }
         };
+        let scheme = self.visit.arrival.scheme;
         Epoch::of(&[
             // A new program may write the same page differently.
             env!("CARGO_PKG_VERSION").as_bytes(),
@@ -111,17 +111,15 @@ impl<'a> Case<'a> {
             inserts.as_bytes(),
             self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
             self.scope.guard_source.as_bytes(),
-            self.scope.policy.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
+            self.scope.policy.as_ref().map(|policy| policy.value(scheme).as_bytes()).unwrap_or_default(),
         ])
     }
 
     /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
     fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
         let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts));
-        if let Some(policy) = &self.scope.policy
-            && !headers.get_all(CONTENT_SECURITY_POLICY).iter().any(|present| present == policy)
-        {
-            headers.append(CONTENT_SECURITY_POLICY, policy.clone());
+        if let Some(policy) = &self.scope.policy {
+            policy.write(headers, self.visit.arrival.scheme);
         }
         nonce
     }
@@ -132,9 +130,11 @@ impl<'a> Case<'a> {
         let Some(address) = self.address().join(target).ok().and_then(html::plain) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
+        let is_near = || Some(host) == self.address().host_str() || self.scope.may_connect(host);
+        let unknown = || hint == Hint::Load || is_near();
         match hint {
-            Hint::Connect => Some(host) == self.address().host_str() || self.scope.may_connect(host),
-            Hint::Load => services.identify_url(&address).is_none_or(|service| {
+            Hint::Connect => is_near(),
+            Hint::Advance | Hint::Load => services.identify_url(&address).map_or_else(unknown, |service| {
                 self.settings.observed.saw_service(&service.id);
                 match judge(services, service, &self.visit.granted) {
                     Judgement::Allow | Judgement::Anonymize => true,

@@ -167,13 +167,14 @@ where
     Response::from_parts(head, body::stream(upstream))
 }
 
-/// Notes what an answer sets and loads, and changes nothing of it: for sites that are only observed.
+/// Notes what an answer sets and loads, and has browsers report what would be stopped; nothing else of it changes: for
+/// sites that are only observed.
 pub fn watch<B>(settings: &Arc<Settings>, visit: &Visit, answer: Response<B>) -> Response<Body>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<body::Error>,
 {
-    let (head, upstream) = answer.into_parts();
+    let (mut head, upstream) = answer.into_parts();
     cookies::observe(settings, &head.headers, visit.arrival.now);
     let verdict = page::judge(Head {
         method: &visit.method,
@@ -182,6 +183,13 @@ where
         body: if upstream.is_end_stream() { Length::Empty } else { Length::Open },
         condition: Condition::Other,
     });
+    let is_page = matches!(visit.purpose, Purpose::Page | Purpose::PresumedPage | Purpose::Frame);
+    if is_page
+        && page::is_html(&head.headers)
+        && let Some(policy) = &scope::of(settings, visit).policy
+    {
+        policy.write_as(csp::Effect::Reports, &mut head.headers, visit.arrival.scheme);
+    }
     let body = match verdict {
         Verdict::Rewrite(coding) => {
             let page = Case::new(settings, visit).only_looked_at();

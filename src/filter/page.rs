@@ -90,7 +90,7 @@ pub fn judge(head: Head<'_>) -> Verdict {
 }
 
 /// Whether any reading of the type is HTML: of two types, browsers differ in which they take.
-fn is_html(headers: &HeaderMap) -> bool {
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
     types(headers).any(|text| {
         let essence = text.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")

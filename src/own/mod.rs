@@ -17,6 +17,7 @@ mod history;
 mod once;
 mod origin;
 mod receipt;
+pub mod reports;
 pub mod return_to;
 mod settings;
 
@@ -54,6 +55,8 @@ pub enum Endpoint<'a> {
     Declined,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/reports`
+    Reports,
     /// `/_consent/embed`
     Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
@@ -84,6 +87,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "acceptances" => Endpoint::Acceptances,
         "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
+        "reports" => Endpoint::Reports,
         "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
@@ -121,6 +125,8 @@ pub struct Own {
     pub metrics: Arc<Metrics>,
     /// Where forms are held.
     pub desk: held::Desk,
+    /// What is remembered of reports.
+    pub reports: reports::Intake,
 }
 
 /// One request to one of the proxy's own addresses.
@@ -155,6 +161,8 @@ impl Own {
             Endpoint::Acceptances if posts => acceptances::answer(&call, body).await,
             Endpoint::Acceptances if reads => acceptances::look(&call),
             Endpoint::Acceptances => call.wrong_method("GET, HEAD, POST"),
+            Endpoint::Reports if posts => reports::take(&call, body).await,
+            Endpoint::Reports => call.wrong_method("POST"),
             Endpoint::Unknown => call.message(StatusCode::NOT_FOUND, Message::NotFound),
             _ if !reads => call.wrong_method("GET, HEAD"),
             Endpoint::Declined => declined::show(&call),

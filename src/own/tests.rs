@@ -184,7 +184,13 @@ impl Browser {
         ledger.close().await;
         Browser {
             site: site(),
-            own: Own { ledger, clock: Clock::fixed(NOW), metrics, desk: held::Desk::default() },
+            own: Own {
+                ledger,
+                clock: Clock::fixed(NOW),
+                metrics,
+                desk: held::Desk::default(),
+                reports: Default::default(),
+            },
             cookie: None,
         }
     }

@@ -120,10 +120,7 @@ impl Proxy {
         }
         let mut answer = match site.mode {
             Mode::Enforce => self.enforce(settings, site, &visit, request, line).await,
-            Mode::Observe => {
-                observe(site, &visit);
-                self.pass(site, &visit, request, line).await
-            }
+            Mode::Observe => self.observe(site, &visit, request, line).await,
             Mode::Off => self.pass(site, &visit, request, line).await,
         };
         keep_to_https(site, scheme, answer.headers_mut());
@@ -169,6 +166,22 @@ impl Proxy {
             Ok(answer) => filter::apply(&site.filter, visit, plan, answer, &self.metrics),
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
+    }
+
+    /// A plain proxy that tells what it would do: in the log, and by what browsers report.
+    async fn observe(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
+        if let Some(endpoint @ Endpoint::Reports) = own::route(site, &visit.path) {
+            line.hand_to(By::Own);
+            return self.own.answer(endpoint, site, visit, request).await;
+        }
+        observe(site, visit);
+        self.pass(site, visit, request, line).await
     }
 
     /// A plain proxy: nothing of the request or the answer is changed, and nothing is looked at but what a site that is

@@ -258,7 +258,11 @@ impl Rewriter {
     /// What was found so far.
     pub fn findings(&self) -> Findings {
         let state = locked(&self.state);
-        Findings { unjudged: state.unjudged.clone(), held_for: state.held_for.clone() }
+        Findings {
+            unjudged: state.unjudged.clone(),
+            held_for: state.held_for.clone(),
+            page: state.page.url.path().into(),
+        }
     }
 
     fn begin(&mut self, is_page: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -402,6 +406,8 @@ pub struct Findings {
     pub unjudged: Unjudged,
     /// The first service that something was held for.
     pub held_for: Option<Box<str>>,
+    /// The path of the page.
+    pub page: Box<str>,
 }
 
 impl State {
