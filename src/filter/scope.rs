@@ -187,9 +187,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
-            let categories: Vec<&str> = granted.categories().iter().map(|one| one.as_str()).collect();
-            let services: Vec<&str> = granted.services().collect();
-            serde_json::json!({ "categories": categories, "services": services })
+            serde_json::json!({ "decided": true, "categories": guard::categories(granted), "services": granted.services().collect::<Vec<_>>() })
         }),
         refused_cookies: cookies.iter().map(String::as_str).collect(),
         refused_storage: storage.iter().map(String::as_str).collect(),
