@@ -4,6 +4,7 @@
 //! tell of it: `schema` is made from these types.
 
 mod ledger;
+pub(super) mod service;
 pub(super) mod site;
 pub(super) mod upstream;
 pub(super) mod words;

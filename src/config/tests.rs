@@ -272,8 +272,7 @@ fn an_upstream_has_addresses_of_all_kinds_and_checks() {
 #[test]
 fn what_has_no_behaviour_or_little_sense_is_warned_of() {
     let site = shop(
-        "banner: { theme: { text: '#777', accent: '#999999' } }\n\
-         own_services: [{ name: acme-stats, category: statistics, urls: [stats.acme.example] }]\n\
+        "own_services: [{ name: acme-stats, category: statistics, urls: [stats.acme.example] }]\n\
          services: { acme-stats: anonymize, marketing: allow }\n",
     )
     .replace("http://127.0.0.1:3000", "{ url: 'http://a.example', verify: false }")
@@ -283,8 +282,6 @@ fn what_has_no_behaviour_or_little_sense_is_warned_of() {
         "`verify` does nothing without TLS",
         "`acme-stats` cannot be anonymized",
         "`marketing` runs before anybody has agreed",
-        "`text` #777 on `background` #ffffff has a contrast of 4.48",
-        "`accent` #999999",
         "no texts in `fi`",
     ] {
         assert!(warnings.contains(expected), "{expected}\n{warnings}");
@@ -327,4 +324,27 @@ proptest::proptest! {
         let folder = folder(&[("sites/shop.yaml", &format!("{key}: {text}"))]);
         let _ = load_folder(&folder);
     }
+}
+
+#[test]
+fn a_site_s_own_service_is_told_of_like_one_of_the_catalogue() {
+    let site = shop(
+        "own_services:\n\
+         - name: acme-stats\n  title: Acme Stats\n  category: statistics\n  provider: Acme AB\n  country: se\n  \
+         purpose: { en: Counts visits, sv: Räknar besök }\n  urls: [\"stats.acme.example/*\"]\n  \
+         cookies: [_plain, { name: \"_acme*\", lifetime: 2y, purpose: Tells apart }]\n  \
+         storage: [\"acme.*\"]\n  globals: [acmeq]\n  embed: other\n  marks: [.acme-box]\n  \
+         anonymize: { script: \"acmeq=[]\", urls: [{ from: stats.acme.example/t, set: { dnt: \"1\" } }] }\n\
+         services: { acme-stats: anonymize }\n",
+    );
+    let loaded = loaded(&[("sites/shop.yaml", &site)]);
+    let site = only_site(&loaded);
+    let service = site.filter.services.find("acme-stats").unwrap();
+    assert_eq!((&*service.name, &*service.provider, &*service.country), ("Acme Stats", "Acme AB", "SE"));
+    assert_eq!((&*service.purpose.sv, service.cookies.len()), ("Räknar besök", 2));
+    assert_eq!((&*service.cookies[1].lifetime, &*service.cookies[1].purpose.sv), ("2y", "Tells apart"));
+    assert!(service.storage[0].covers("acme.id") && service.embed.is_some());
+    let means = service.anonymize.as_ref().unwrap();
+    let changed = means.urls[0].apply(&"https://stats.acme.example/t?a=1".parse().unwrap());
+    assert_eq!(changed.unwrap().as_str(), "https://stats.acme.example/t?a=1&dnt=1");
 }

@@ -8,7 +8,7 @@ use moka::sync::Cache;
 use pulldown_cmark::{Options, Parser, html};
 
 use super::tables::Facts;
-use super::{Shelf, Text, variables};
+use super::{Shelf, Text, markdown, variables};
 use crate::observed::Snapshot;
 use crate::services::{NamePattern, Set};
 use crate::web::Look;
@@ -122,10 +122,10 @@ impl Wording<'_> {
 }
 
 /// Markdown, or HTML inside it, to HTML that can format and not script.
-fn to_html(markdown: &str) -> String {
+fn to_html(text: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
-    let mut rendered = String::with_capacity(markdown.len() * 2);
-    html::push_html(&mut rendered, Parser::new_ext(markdown, options));
+    let mut rendered = String::with_capacity(text.len() * 2);
+    html::push_html(&mut rendered, markdown::with_readable_tables(Parser::new_ext(text, options)));
     SANITIZER.clean(&rendered).to_string()
 }
 
@@ -185,8 +185,14 @@ mod tests {
     #[test]
     fn an_author_can_format() {
         let html = render("# A\n\n**b** [c](/d) ~~e~~\n\n| x | y |\n|---|---|\n| 1 | 2 |\n\n- z");
-        for part in ["<h1>A</h1>", "<strong>b</strong>", "href=\"/d\"", "<del>e</del>", "<td>1</td>", "<li>z"]
-        {
+        for part in [
+            "<h1>A</h1>",
+            "<strong>b</strong>",
+            "href=\"/d\"",
+            "<del>e</del>",
+            "<td role=\"cell\" data-label=\"x\">1</td>",
+            "<li>z",
+        ] {
             assert!(html.contains(part), "{part}\n{html}");
         }
     }
@@ -293,6 +299,21 @@ mod tests {
         let settings = lol_html::RewriteStrSettings::new().append_element_content_handler(every);
         lol_html::rewrite_str(html, settings).unwrap();
         found
+    }
+
+    #[test]
+    fn every_cell_of_an_authors_table_says_what_it_is() {
+        let html = render("| Vad & <b>hur</b> \"x\" | `n` |\n|---|--:|\n| *a* | 1 |\n| b |\n\nEfter");
+        for part in [
+            "<div class=\"scroll stack\"><table role=\"table\"><thead role=\"rowgroup\"><tr role=\"row\">",
+            "<th scope=\"col\" role=\"columnheader\">Vad &amp; <b>hur</b> \"x\"</th>",
+            "<td role=\"cell\" data-label=\"Vad &amp; hur &quot;x&quot;\"><em>a</em></td>",
+            "<td role=\"cell\" data-label=\"n\" align=\"right\">1</td>",
+            "</tbody></table></div>",
+            "<p>Efter</p>",
+        ] {
+            assert!(html.contains(part), "{part}\n{html}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::consent::{Category, cookie};
 use crate::observed::{Seen, Snapshot};
-use crate::services::{NamePattern, Rule, Service, Set, Treatment};
+use crate::services::{NamePattern, Rule, Service, Set};
 use crate::web::templates;
 use crate::web::texts::Texts;
 
@@ -63,14 +63,6 @@ pub fn undescribed<'a>(
 /// A name that fits the pattern under which a cookie was seen.
 fn example(seen: &str) -> &str {
     seen.strip_suffix('*').unwrap_or(seen)
-}
-
-/// Whether agreeing changes what a service may do.
-pub(crate) fn is_optional(services: &Set, service: &Service) -> bool {
-    let rule = services.rule(service);
-    service.category != Category::Necessary
-        && rule.with_consent != rule.without_consent
-        && rule.with_consent != Treatment::Block
 }
 
 /// A catalogue's text in the language of the page.

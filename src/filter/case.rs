@@ -97,8 +97,10 @@ impl<'a> Case<'a> {
         let inserts = match &self.inserts {
             html::Inserts::Nothing => "nothing".to_owned(),
             html::Inserts::Guard(_) => "guard".to_owned(),
-            html::Inserts::Page { banner, undecided, language, presumed, .. } => {
-                format!("page {banner:?} {undecided} {language} {presumed}")
+            html::Inserts::Page { banner, undecided, language, presumed, signal, .. } => {
+                // The banner lists what the site's traffic has shown.
+                let shown = if *undecided { self.settings.observed.generation() } else { 0 };
+                format!("page {banner:?} {undecided} {language} {presumed} {signal:?} {shown}")
             }
         };
         let scheme = self.visit.arrival.scheme;

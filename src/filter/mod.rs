@@ -11,8 +11,10 @@ pub mod frame;
 pub mod headers;
 pub mod html;
 pub mod judge;
+pub mod language;
 pub mod own_csp;
 pub mod page;
+mod prelude;
 pub mod scope;
 
 use std::sync::Arc;
@@ -20,11 +22,12 @@ use std::sync::Arc;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
+use crate::consent::signal::Signal;
 use crate::observed::Observed;
 use crate::services;
 use crate::telemetry::Metrics;
 use crate::visit::{Purpose, Visit};
-use crate::web;
+use crate::web::{self, language::Language};
 use caching::Expected;
 use case::Case;
 use page::{Condition, Head, Length, Verdict};
@@ -54,10 +57,24 @@ pub struct Settings {
     pub upstream_origins: Vec<Box<str>>,
     /// The most that the rewriter may keep in memory of one page, in bytes (`limits.html_token`).
     pub html_token: usize,
+    /// Parts of the site that speak one language, whoever asks; the first that covers a page counts.
+    pub language_rules: Vec<language::Rule>,
     /// What the site's traffic showed; the filters write it.
     pub observed: Arc<Observed>,
     /// A hash of all settings that shape the rewritten page: part of every ETag.
     pub epoch: u64,
+}
+
+impl Settings {
+    /// The banner in one language, with the services that the site names or its traffic showed.
+    pub fn banner(&self, language: &Language, signal: Signal, place: web::Place<'_>) -> String {
+        let services = || {
+            let seen = self.observed.snapshot();
+            self.services.optional(seen.services().map(|service| service.name))
+        };
+        let asking = web::Asking { generation: self.observed.generation(), signal, services: &services };
+        self.look.banner(language, &asking, place)
+    }
 }
 
 /// Whether the banner is shown to those who have not chosen.

@@ -69,6 +69,7 @@ pub(crate) fn settings(services: Set) -> Settings {
         crawlers: crate::gate::Crawlers::Pass,
         upstream_origins: vec!["http://127.0.0.1:3000".into()],
         html_token: 4 << 20,
+        language_rules: Vec::new(),
         observed: Arc::default(),
         epoch: 7,
     }

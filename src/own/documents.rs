@@ -223,7 +223,7 @@ pub(super) fn contact(site: &Site) -> String {
 }
 
 /// A language's name in that language; its tag where we do not know it.
-fn endonym(tag: &str) -> &str {
+pub(super) fn endonym(tag: &str) -> &str {
     match tag.split('-').next().unwrap_or_default() {
         "ar" => "العربية",
         "bg" => "Български",

@@ -16,6 +16,7 @@ pub mod held;
 mod history;
 mod once;
 mod origin;
+pub mod preview;
 mod receipt;
 pub mod reports;
 pub mod return_to;
@@ -205,9 +206,10 @@ impl Call<'_> {
     }
 }
 
-/// The language of our pages: the one asked for by name, else by the visitor's wishes, else the site's first.
+/// The language of our pages: the one asked for by name, else the one that the site's settings fix, else by the
+/// visitor's wishes, else the site's first.
 fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let asked = asked.and_then(|tag| Language::parse(tag).ok());
-    let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
-    site.filter.look.language(&wishes).clone()
+    let Some(asked) = asked else { return site.filter.language(visit).clone() };
+    site.filter.look.language(&visit.wishes.clone().led_by(asked)).clone()
 }

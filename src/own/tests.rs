@@ -111,6 +111,7 @@ pub(super) fn site() -> Site {
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
+        language_rules: Vec::new(),
         observed: Arc::default(),
         site: "shop".into(),
         services: services(),

@@ -17,6 +17,7 @@ pub use catalogue::Catalogue;
 pub use change::UrlChange;
 pub use service::{
     Anonymize, Calls, CookieInfo, Embed, EmbedKind, Mark, NamePattern, Role, Rule, Service, Texts, Treatment,
-    UrlPattern,
+    UrlPattern, catalogue_text,
 };
 pub use set::Set;
+pub use written::is_lifetime;

@@ -46,6 +46,16 @@ pub struct Texts {
     pub sv: Box<str>,
 }
 
+/// A text of the catalogue for a page in `language`, and the language that it is really in where that is another
+/// (WCAG 3.1.2).
+pub fn catalogue_text<'a>(text: &'a Texts, language: &str) -> (&'a str, Option<&'static str>) {
+    match language.split('-').next().unwrap_or_default() {
+        "sv" if !text.sv.is_empty() => (&text.sv, None),
+        "en" => (&text.en, None),
+        _ => (&text.en, Some("en")),
+    }
+}
+
 /// A name, or with a `*` at its end every name that begins so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamePattern {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Catalogue, Rule, Service};
+use super::{Catalogue, Rule, Service, Treatment};
 use crate::consent::Category;
 
 /// What one site knows of services, and how it treats them. Cheap to keep for thousands of sites: the
@@ -92,11 +92,34 @@ impl Set {
             .unwrap_or(service.default)
     }
 
+    /// Whether this site names a service in its YAML.
+    pub fn names(&self, service: &Service) -> bool {
+        self.services.contains_key(&service.id)
+            || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
+    }
+
+    /// The services for which agreeing changes something on this site: those that it names, then those that `seen`
+    /// names, such as those that its traffic showed. Each stands there once.
+    pub fn optional<'s>(&self, seen: impl Iterator<Item = &'s str>) -> Vec<&Service> {
+        let mut found = Vec::<&Service>::new();
+        for service in self.named().chain(seen.filter_map(|id| self.find(id))) {
+            if self.is_optional(service) && !found.iter().any(|known| known.id == service.id) {
+                found.push(service);
+            }
+        }
+        found
+    }
+
+    /// Whether agreeing changes what a service may do.
+    pub fn is_optional(&self, service: &Service) -> bool {
+        let rule = self.rule(service);
+        service.category != Category::Necessary
+            && rule.with_consent != rule.without_consent
+            && rule.with_consent != Treatment::Block
+    }
+
     /// The services that this site names in its YAML: its own, and those with a treatment of their own.
     pub fn named(&self) -> impl Iterator<Item = &Service> {
-        self.iter().filter(|service| {
-            self.services.contains_key(&service.id)
-                || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
-        })
+        self.iter().filter(|service| self.names(service))
     }
 }

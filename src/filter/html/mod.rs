@@ -4,6 +4,7 @@
 //! as they came.
 
 mod address;
+mod anonymize;
 mod code;
 mod css;
 mod elements;
@@ -26,6 +27,7 @@ use super::Settings;
 use super::own_csp::Inserted;
 use super::scope::Scope;
 use crate::consent::Granted;
+use crate::consent::signal::Signal;
 use crate::web::language::Language;
 
 pub use address::plain;
@@ -71,8 +73,12 @@ pub enum Inserts {
         banner: super::Banner,
         /// Whether the visitor has yet to choose.
         undecided: bool,
+        /// Whether the visitor's browser opted out for them.
+        signal: Signal,
         /// The language of the visitor's wishes; the page's own `lang` wins where the site speaks it.
         language: Language,
+        /// The language that the site's settings fix for the page, whatever it says itself.
+        fixed: Option<Language>,
         /// Where the banner's forms lead back to.
         return_to: Box<str>,
         /// Whether it is only presumed to be a page: then a doctype or `<html` must stand in its first KiB.
@@ -154,6 +160,8 @@ struct State {
     is_in_pieces: bool,
     /// How many pages this one stands in.
     depth: u8,
+    /// What services have been told on this page.
+    told: Vec<Box<str>>,
     /// What could not be judged.
     unjudged: Unjudged,
     /// The first service that something was held for.
@@ -338,7 +346,10 @@ impl Rewriter {
 
     fn insert(&self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
         let state = locked(&self.state);
-        self.insertion.write(around, side, &state.page, &state.settings, out);
+        // A `<base>` would lead our addresses elsewhere.
+        let origin = (state.bases.len() > 1).then(|| state.page.url.origin().ascii_serialization());
+        let origin = origin.as_deref().unwrap_or_default();
+        self.insertion.write(around, side, &state.page, &state.settings, origin, out);
     }
 
     fn read(&mut self, tag: &[u8], reads: skim::Reads, out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -424,6 +435,7 @@ impl State {
             reading: scripts::Reading::Nothing,
             is_in_pieces: false,
             depth,
+            told: Vec::new(),
             unjudged: Unjudged::default(),
             held_for: None,
             is_host_known,

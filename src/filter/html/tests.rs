@@ -401,7 +401,9 @@ fn inserted() -> Inserts {
         guard: "g".into(),
         banner: crate::filter::Banner::Shown,
         undecided: true,
+        signal: crate::consent::signal::Signal::Absent,
         language: Language::parse("sv").unwrap(),
+        fixed: None,
         return_to: "/".into(),
         presumed: true,
     }
