@@ -21,6 +21,7 @@ pub use banner::Prepared;
 pub use contrast::contrast;
 pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
+use sha2::{Digest, Sha256};
 use texts::Texts;
 
 /// How one site's banner and pages look and what they say.
@@ -72,6 +73,13 @@ impl Default for Theme {
     fn default() -> Self {
         Theme { accent: "#0b57d0".into(), background: "#ffffff".into(), text: "#1f1f1f".into() }
     }
+}
+
+/// The name of an asset below `assets/`, which changes with its content.
+fn asset_name(name: &str, content: &str, kind: &str) -> String {
+    let hash = Sha256::digest(content.as_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}.{hash}.{kind}")
 }
 
 impl Look {
