@@ -38,11 +38,12 @@ function stops(tag, name, value) {
   return LOADS.test(tag) && (
     /^(src|href|poster)$/i.test(name) ? isRefused(value) :
     /^(image)?srcset$/i.test(name) ? value.split(/[\s,]+/).some(isRefused) :
-    F.h && (/^rel$/i.test(name) ? /prec|prer|dns/i : /^type$/i.test(name) ? /specul/i : /^\b$/).test(value));
+    F.h && (/^rel$/i.test(name) ? /precon|prer|dns/i : /^type$/i.test(name) ? /specul/i : /^\b$/).test(value));
 }
 function hold(element, name, value) {
   if (waiting && element.nodeName == 'IMG' && /^src$/i.test(name)) {
     anchor.href = value;
+    waiting = waiting.filter(function (one) { return one[0] != element; });
     if (/^http/.test(anchor.protocol) && anchor.host != location.host) return waiting.push([element, value]);
   }
   if (!stops(element.nodeName, name, String(value))) return;
@@ -128,7 +129,8 @@ function clean() {
     if (isCookie(pair)) jar.set.call(d, pair.split('=')[0] + '=; path=/; max-age=0');
   });
 }
-clean();
+// A sandboxed frame has no cookies to ask for.
+attempt(clean);
 
 // Stubs: pages call the globals of held services from their links and forms, and wait for the callbacks.
 var hook, root;
