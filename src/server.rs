@@ -106,6 +106,7 @@ impl Server {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             desk: Desk::default(),
+            reports: Default::default(),
         };
         let last = Last::of(&settings);
         let at_start = AtStart {

@@ -48,6 +48,17 @@ pub struct AnsweredFor {
     pub class: &'static str,
 }
 
+/// What a policy stopped, or would have. All are words of the program, never of a report.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Reported {
+    /// The directive, such as `script-src-elem`, or `other`.
+    pub directive: &'static str,
+    /// Whose it was: `held` or `acting` for services, `unknown`, `inline`, or `scheme` where it has no host.
+    pub party: &'static str,
+    /// `enforce` where it was stopped, `report` where it would have been.
+    pub disposition: &'static str,
+}
+
 /// A certificate, by the first of its names.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Certificate {
@@ -100,6 +111,12 @@ pub struct Metrics {
     pub pages: Reasons,
     /// Bodies that were cut off because they could not be filtered to the end, by reason.
     pub cut_off: Reasons,
+    /// What pages held that nobody could judge, or not in parts, by reason.
+    pub unjudged: Reasons,
+    /// What browsers reported of the policy.
+    pub reports: Family<Reported, Counter>,
+    /// Reports that were not read, by reason.
+    pub reports_refused: Reasons,
     /// Requests refused before any site saw them, by reason.
     pub refused: Reasons,
     /// What gates said: `admitted`, `shown`, `held`, `refused`.
@@ -165,6 +182,9 @@ impl Default for Metrics {
             broken_off: Reasons::default(),
             pages: Reasons::default(),
             cut_off: Reasons::default(),
+            unjudged: Reasons::default(),
+            reports: Family::default(),
+            reports_refused: Reasons::default(),
             refused: Reasons::default(),
             gates: Reasons::default(),
             upstream: Durations::default(),
@@ -202,6 +222,12 @@ impl Metrics {
             ("broken_off", "Answers that did not come to their end", &self.broken_off),
             ("pages", "Answers of upstreams by what became of them", &self.pages),
             ("cut_off", "Bodies cut off because they could not be filtered to the end", &self.cut_off),
+            (
+                "unjudged",
+                "What pages held that could not be judged, or not in parts, and was held",
+                &self.unjudged,
+            ),
+            ("reports_refused", "Reports of browsers that were not read", &self.reports_refused),
             ("refused", "Requests refused before any site saw them", &self.refused),
             ("gates", "Verdicts of the gates", &self.gates),
             ("upstream_failures", "Upstreams that gave no answer", &self.upstream_failures),
@@ -239,6 +265,7 @@ impl Metrics {
         ] {
             registry.register(name, help, gauge.clone());
         }
+        registry.register("reports", "What browsers reported of the policy", self.reports.clone());
         registry.register(
             "answers",
             "Requests by class of status and by what answered",

@@ -8,6 +8,7 @@ mod init;
 mod ledger;
 mod man;
 mod output;
+mod preview;
 mod run;
 mod schema;
 
@@ -39,10 +40,12 @@ enum Command {
     Run,
     /// Read everything that `run` reads, and print every problem.
     Check(check::Args),
-    /// Write a site's settings and its documents, with the places marked that only you can fill in.
+    /// Write a site's settings and documents, and mark what only you can fill in.
     Init(init::Args),
     /// Show the proxy in front of a small legacy shop, ready to open in a browser.
     Demo(demo::Args),
+    /// Show what visitors meet in every state, without an upstream.
+    Preview(preview::Args),
     /// Give out and verify the proof of who agreed to what.
     Ledger(ledger::Args),
     /// Print the JSON Schema of the settings, for editors and for CI.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args, &config),
         Command::Demo(args) => demo::run(args),
         Command::Ledger(args) => ledger::run(args, &config),
+        Command::Preview(args) => preview::run(args, &config),
         Command::Schema(args) => schema::run(&args),
         Command::Healthcheck(args) => healthcheck::run(args, &config),
         Command::Completions(args) => completions::run(&args),

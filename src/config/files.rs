@@ -123,6 +123,13 @@ impl Files {
         Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).into())
     }
 
+    /// The bytes of a file that is no text.
+    pub(super) fn read_bytes(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let bytes = std::fs::read(path).inspect_err(|_| self.note(path, Fingerprint::Absent))?;
+        self.note(path, Fingerprint::of(&bytes));
+        Ok(bytes)
+    }
+
     /// What a file holds: as this reading has found it, or by a look at it.
     pub(super) fn look(&mut self, path: &Path) -> Fingerprint {
         let found = self.seen.file(path).unwrap_or_else(|| Fingerprint::of_file(path));

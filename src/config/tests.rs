@@ -272,8 +272,7 @@ fn an_upstream_has_addresses_of_all_kinds_and_checks() {
 #[test]
 fn what_has_no_behaviour_or_little_sense_is_warned_of() {
     let site = shop(
-        "banner: { theme: { text: '#777', accent: '#999999' } }\n\
-         own_services: [{ name: acme-stats, category: statistics, urls: [stats.acme.example] }]\n\
+        "own_services: [{ name: acme-stats, category: statistics, urls: [stats.acme.example] }]\n\
          services: { acme-stats: anonymize, marketing: allow }\n",
     )
     .replace("http://127.0.0.1:3000", "{ url: 'http://a.example', verify: false }")
@@ -283,8 +282,6 @@ fn what_has_no_behaviour_or_little_sense_is_warned_of() {
         "`verify` does nothing without TLS",
         "`acme-stats` cannot be anonymized",
         "`marketing` runs before anybody has agreed",
-        "`text` #777 on `background` #ffffff has a contrast of 4.48",
-        "`accent` #999999",
         "no texts in `fi`",
     ] {
         assert!(warnings.contains(expected), "{expected}\n{warnings}");

@@ -93,6 +93,11 @@ pub fn unknown_variables(source_file: &str, variables: &serde_json::Value) -> Ve
                 .map(|name| (strsim::damerau_levenshtein(name, found.name), name))
                 .min()
                 .filter(|(distance, _)| *distance <= 4);
+            if let Some(key) = variables::unset(found.name, variables) {
+                let message = format!("the site does not say `{}`", found.name);
+                return Problem::new(line, column, message)
+                    .help(format!("write it in the settings of the site: `{key}`"));
+            }
             let problem = Problem::new(line, column, format!("the site has no setting `{}`", found.name));
             problem.help(match nearest {
                 Some((_, name)) => format!("did you mean `{{{{ {name} }}}}`?"),
@@ -387,6 +392,8 @@ mod tests {
         let found = unknown_variables(source, &variables);
         let places: Vec<_> = found.iter().map(|it| (it.line, it.column)).collect();
         assert_eq!(places, [(4, 1), (4, 22)]);
+        assert_eq!(found[1].message, "the site does not say `controller.email`");
+        assert!(found[1].help.as_deref().unwrap().contains("`controller: { email: … }`"));
         assert_eq!(found[0].message, "the site has no setting `controler.name`");
         assert_eq!(found[0].help.as_deref(), Some("did you mean `{{ controller.name }}`?"));
     }

@@ -1,6 +1,7 @@
 //! Notices and agreements: front matter, languages, filled in or not, rendering and sanitizing, the pages.
 
 mod front_matter;
+mod markdown;
 mod render;
 pub(crate) mod tables;
 mod variables;

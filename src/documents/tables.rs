@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::consent::{Category, cookie};
 use crate::observed::{Seen, Snapshot};
-use crate::services::{NamePattern, Rule, Service, Set, Treatment};
+use crate::services::{NamePattern, Rule, Service, Set};
 use crate::web::templates;
 use crate::web::texts::Texts;
 
@@ -65,14 +65,6 @@ fn example(seen: &str) -> &str {
     seen.strip_suffix('*').unwrap_or(seen)
 }
 
-/// Whether agreeing changes what a service may do.
-pub(crate) fn is_optional(services: &Set, service: &Service) -> bool {
-    let rule = services.rule(service);
-    service.category != Category::Necessary
-        && rule.with_consent != rule.without_consent
-        && rule.with_consent != Treatment::Block
-}
-
 /// A catalogue's text in the language of the page.
 pub(crate) fn in_language<'a>(text: &'a crate::services::Texts, texts: &Texts<'_>) -> &'a str {
     let is_swedish = texts.language() == "sv" || texts.language().starts_with("sv-");
@@ -107,7 +99,7 @@ impl Facts<'_> {
             }),
         );
         rows.extend(used(self.services, self.seen).flat_map(|service| {
-            service.cookies.iter().map(|cookie| Row {
+            service.cookies.iter().chain(&service.foreign_cookies).map(|cookie| Row {
                 name: cookie.name.to_string(),
                 cells: vec![
                     self.texts.get(service.category.as_str()).into(),

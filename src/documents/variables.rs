@@ -52,6 +52,16 @@ pub(super) fn value(name: &str, variables: &Value) -> Option<String> {
     }
 }
 
+/// How to write a setting that the site may have and does not; none for other names.
+pub(super) fn unset(name: &str, variables: &Value) -> Option<String> {
+    let (group, key) = name.split_once('.')?;
+    match variables.get(group)? {
+        Value::Null => Some(format!("{group}: {{ {key}: … }}")),
+        found if found.get(key)?.is_null() => Some(format!("{group}: {{ {key}: … }}")),
+        _ => None,
+    }
+}
+
 /// All names that [`value`] knows, and the tables.
 pub(super) fn names(variables: &Value) -> Vec<String> {
     let mut names: Vec<String> = TABLES.map(str::to_owned).to_vec();

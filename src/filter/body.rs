@@ -2,12 +2,14 @@
 
 mod page;
 mod start;
+mod watched;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
 pub use page::{CutOff, Fate, Forms, Page, Report};
+pub use watched::Watched;
 
 /// Why a body broke off.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

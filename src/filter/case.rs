@@ -3,8 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::HeaderValue;
-use http::header::{CONTENT_SECURITY_POLICY, HeaderMap};
+use http::header::HeaderMap;
 
 use super::caching::{self, Epoch, Revalidated};
 use super::encoding::Coding;
@@ -13,6 +12,7 @@ use super::judge::{Judgement, judge};
 use super::own_csp;
 use super::scope::{self, Scope};
 use super::{Settings, cookies, html, page};
+use crate::consent::Granted;
 use crate::visit::Visit;
 
 /// What all filters of one answer ask.
@@ -74,6 +74,18 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// What the rewriter must know of a page that is only looked at: it is read as for somebody who agreed to nothing.
+    pub(super) fn only_looked_at(self) -> html::Page {
+        html::Page {
+            url: self.address().clone(),
+            granted: Granted::default(),
+            inserts: html::Inserts::Nothing,
+            embeds: None,
+            nonce: None,
+            scope: self.scope,
+        }
+    }
+
     /// Writes the headers of a 304 that confirms a rewritten page.
     pub(super) fn confirm(&self, headers: &mut HeaderMap, revalidated: &[Revalidated]) {
         caching::confirmed(headers, &self.epoch(), revalidated);
@@ -85,10 +97,13 @@ impl<'a> Case<'a> {
         let inserts = match &self.inserts {
             html::Inserts::Nothing => "nothing".to_owned(),
             html::Inserts::Guard(_) => "guard".to_owned(),
-            html::Inserts::Page { banner, undecided, language, presumed, .. } => {
-                format!("page {banner:?} {undecided} {language} {presumed}")
+            html::Inserts::Page { banner, undecided, language, presumed, signal, .. } => {
+                // The banner lists what the site's traffic has shown.
+                let shown = if *undecided { self.settings.observed.generation() } else { 0 };
+                format!("page {banner:?} {undecided} {language} {presumed} {signal:?} {shown}")
             }
         };
+        let scheme = self.visit.arrival.scheme;
         Epoch::of(&[
             // A new program may write the same page differently.
             env!("CARGO_PKG_VERSION").as_bytes(),
@@ -98,17 +113,15 @@ impl<'a> Case<'a> {
             inserts.as_bytes(),
             self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
             self.scope.guard_source.as_bytes(),
-            self.scope.policy.as_ref().map(HeaderValue::as_bytes).unwrap_or_default(),
+            self.scope.policy.as_ref().map(|policy| policy.value(scheme).as_bytes()).unwrap_or_default(),
         ])
     }
 
     /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
     fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
         let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts));
-        if let Some(policy) = &self.scope.policy
-            && !headers.get_all(CONTENT_SECURITY_POLICY).iter().any(|present| present == policy)
-        {
-            headers.append(CONTENT_SECURITY_POLICY, policy.clone());
+        if let Some(policy) = &self.scope.policy {
+            policy.write(headers, self.visit.arrival.scheme);
         }
         nonce
     }
@@ -119,9 +132,11 @@ impl<'a> Case<'a> {
         let Some(address) = self.address().join(target).ok().and_then(html::plain) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
+        let is_near = || Some(host) == self.address().host_str() || self.scope.may_connect(host);
+        let unknown = || hint == Hint::Load || is_near();
         match hint {
-            Hint::Connect => Some(host) == self.address().host_str() || self.scope.may_connect(host),
-            Hint::Load => services.identify_url(&address).is_none_or(|service| {
+            Hint::Connect => is_near(),
+            Hint::Advance | Hint::Load => services.identify_url(&address).map_or_else(unknown, |service| {
                 self.settings.observed.saw_service(&service.id);
                 match judge(services, service, &self.visit.granted) {
                     Judgement::Allow | Judgement::Anonymize => true,

@@ -212,7 +212,7 @@ mod tests {
 
     fn services() -> Set {
         let mut ga = service("google-analytics", Category::Statistics, &[], &["_ga", "_ga_*"]);
-        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), urls: Vec::new() });
+        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), ..Anonymize::default() });
         let pixel = service("meta-pixel", Category::Marketing, &[], &["_fbp"]);
         set(vec![ga, pixel], &[("google-analytics", Rule::CONSENT)])
     }
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_service_without_identifiers_has_no_cookies() {
         let mut ga = service("google-analytics", Category::Statistics, &[], &["_ga"]);
-        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), urls: Vec::new() });
+        ga.anonymize = Some(Anonymize { script: Some("window.x=1".into()), ..Anonymize::default() });
         let services = set(vec![ga], &[("google-analytics", Rule::ANONYMIZE)]);
         let dropped = Fate::Drop(Cause::Service("google-analytics"));
         assert_eq!(fate_of(Unknown::Allow, &services, &Granted::all(), "_ga"), dropped);

@@ -1,40 +1,111 @@
 //! The policy that the browser enforces, built from what may act for this visitor.
 //!
 //! It is a second Content-Security-Policy beside the page's own, so it only tightens. It holds what the rewriter
-//! cannot see: scripts that scripts load, beacons, workers, redirects.
+//! cannot see: scripts that scripts load, beacons, workers, redirects. What it stops is reported to the proxy.
 //!
-//! With `third_parties: { unknown: allow }` there is none: a policy names what may load, and cannot name the
-//! unknown. Neither is there one for a visitor who agreed to everything.
+//! With `third_parties: { unknown: allow }` it only reports: a policy names what may load, and cannot name the
+//! unknown. There is none for a visitor who agreed to everything.
 
 use std::collections::BTreeSet;
 
-use http::HeaderValue;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::judge::{Judgement, judge};
 use super::{Settings, UnknownThirdParties};
 use crate::consent::Granted;
-use crate::services::UrlPattern;
+use crate::services::{Service, UrlPattern};
+use crate::visit::Scheme;
+
+/// The most that sources may take, in bytes: servers in front of the proxy read no headers of any size.
+const BUDGET: usize = 3 * 1024;
+
+const REPORTING_ENDPOINTS: HeaderName = HeaderName::from_static("reporting-endpoints");
+
+/// A policy, as headers.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    effect: Effect,
+    /// Over HTTP: browsers take no reporting endpoints there.
+    plain: HeaderValue,
+    /// Over HTTPS.
+    secure: HeaderValue,
+    endpoints: HeaderValue,
+}
+
+/// What a policy does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It stops what it does not name.
+    Enforces,
+    /// It only reports it.
+    Reports,
+}
 
 /// The policy for visitors who granted this; none where nothing is to be tightened.
-pub fn policy(settings: &Settings, granted: &Granted) -> Option<HeaderValue> {
+pub fn policy(settings: &Settings, granted: &Granted) -> Option<Policy> {
     if granted.is_all() {
         return None;
     }
-    let open = match settings.unknown_third_parties {
-        UnknownThirdParties::Allow => return None,
-        UnknownThirdParties::BlockActive => OPEN,
-        UnknownThirdParties::Block => "",
+    let (effect, open) = match settings.unknown_third_parties {
+        UnknownThirdParties::Allow => (Effect::Reports, ""),
+        UnknownThirdParties::BlockActive => (Effect::Enforces, OPEN),
+        UnknownThirdParties::Block => (Effect::Enforces, ""),
     };
-    let mut policy = String::from(
-        "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' data: blob: filesystem: mediastream:",
-    );
-    for source in sources(settings, granted) {
-        policy.push(' ');
-        policy.push_str(&source);
-    }
-    policy.push_str(open);
-    HeaderValue::from_str(&policy).ok()
+    let sources = sources(settings, granted).join(" ");
+    let to = format!("{}reports", settings.look.own_path);
+    let plain = format!("{CLOSED} {sources}{open}; report-uri {to}");
+    Some(Policy {
+        effect,
+        secure: HeaderValue::from_str(&format!("{plain}; report-to {ENDPOINT}")).ok()?,
+        plain: HeaderValue::from_str(&plain).ok()?,
+        endpoints: HeaderValue::from_str(&format!("{ENDPOINT}=\"{to}\"")).ok()?,
+    })
 }
+
+impl Policy {
+    /// Adds the policy to the headers of a page, once.
+    pub fn write(&self, headers: &mut HeaderMap, scheme: Scheme) {
+        self.write_as(self.effect, headers, scheme);
+    }
+
+    /// The same, with another effect: on a site that is only observed, it reports.
+    pub fn write_as(&self, effect: Effect, headers: &mut HeaderMap, scheme: Scheme) {
+        let name = match effect {
+            Effect::Enforces => CONTENT_SECURITY_POLICY,
+            Effect::Reports => CONTENT_SECURITY_POLICY_REPORT_ONLY,
+        };
+        add(headers, name, self.value(scheme));
+        if scheme == Scheme::Https {
+            add(headers, REPORTING_ENDPOINTS, &self.endpoints);
+        }
+    }
+
+    /// The policy itself, as it is written on pages of this scheme.
+    pub fn value(&self, scheme: Scheme) -> &HeaderValue {
+        match scheme {
+            Scheme::Http => &self.plain,
+            Scheme::Https => &self.secure,
+        }
+    }
+
+    /// How many bytes it takes, about.
+    pub fn weight(&self) -> usize {
+        self.plain.len() + self.secure.len() + self.endpoints.len()
+    }
+}
+
+fn add(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
+    if !headers.get_all(&name).iter().any(|present| present == value) {
+        headers.append(name, value.clone());
+    }
+}
+
+/// The name of the endpoint that reports go to.
+const ENDPOINT: &str = "consentry";
+
+/// What is always open: the site itself, and what stands in the page.
+const CLOSED: &str = "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' data: blob: filesystem: mediastream:";
 
 /// What `block-active` leaves alone. All else falls back to `default-src`: scripts, frames, connections,
 /// workers, plug-ins, prefetches. One list instead of six, as it grows with what a visitor agreed to.
@@ -42,38 +113,59 @@ const OPEN: &str = "; img-src * data: blob: filesystem:; style-src * 'unsafe-inl
     font-src * data: blob: filesystem:; media-src * data: blob: filesystem: mediastream:; \
     manifest-src * data: blob:";
 
-/// Host sources of the site's own hosts and of the services that may act.
-fn sources(settings: &Settings, granted: &Granted) -> BTreeSet<String> {
-    let mut sources = BTreeSet::new();
+/// Host sources of the site's own hosts and of the services that may act: all that nobody can refuse, then those that
+/// the site names or was seen to use, then others, while the budget lasts.
+fn sources(settings: &Settings, granted: &Granted) -> Vec<String> {
+    let mut sources: BTreeSet<String> = BTreeSet::new();
     for host in &settings.hosts {
         // `'self'` covers the page's own port and its WebSockets, not those of the site's other hosts.
-        sources.insert(format!("{host}:*"));
-        sources.insert(format!("ws://{host}:*"));
-        sources.insert(format!("wss://{host}:*"));
+        sources.extend(["", "ws://", "wss://"].map(|scheme| format!("{scheme}{host}:*")));
     }
-    for service in settings.services.iter() {
-        match judge(&settings.services, service, granted) {
-            Judgement::Allow | Judgement::Anonymize => {
-                sources.extend(service.urls.iter().flat_map(source));
-            }
-            Judgement::Hold | Judgement::Strip => {}
+    let seen = settings.observed.snapshot();
+    let used: BTreeSet<&str> = seen
+        .services()
+        .map(|seen| seen.name)
+        .chain(settings.services.named().map(|service| &*service.id))
+        .collect();
+    let acting = settings.services.iter().filter(|service| {
+        matches!(judge(&settings.services, service, granted), Judgement::Allow | Judgement::Anonymize)
+    });
+    let mut acting: Vec<&Service> = acting.collect();
+    acting.sort_by_key(|service| {
+        (!used.contains(&*service.id), service.category != crate::consent::Category::Necessary)
+    });
+    let mut length = 0;
+    for service in acting {
+        let is_used = used.contains(&*service.id);
+        let own: Vec<String> = service.urls.iter().flat_map(|url| source(url, is_used)).collect();
+        length += own.iter().map(|source| source.len() + 1).sum::<usize>();
+        if !is_used && length > BUDGET {
+            break;
         }
+        sources.extend(own);
     }
-    sources
+    sources.into_iter().collect()
 }
 
 /// A pattern as host sources. A policy cannot say "any host, but this path": a service that is known by its path
-/// alone acts from the site's own hosts, or from hosts that the site names.
-fn source(pattern: &UrlPattern) -> Vec<String> {
+/// alone acts from the site's own hosts, or from hosts that the site names. Sockets have a scheme of their own.
+fn source(pattern: &UrlPattern, with_sockets: bool) -> Vec<String> {
     let path = folder(&pattern.path);
     let below = pattern.host.strip_prefix("*.");
     let host = below.unwrap_or(&pattern.host);
     if !is_host(host) {
         return Vec::new();
     }
-    // Patterns know no ports, so the policy allows any.
-    let itself = format!("{host}:*{path}");
-    if below.is_some() { vec![format!("*.{itself}"), itself] } else { vec![itself] }
+    // Patterns of a site's own services know no ports, so the policy allows any.
+    let mut sources = vec![format!("{host}:*{path}")];
+    if below.is_some() {
+        sources.push(format!("*.{host}:*{path}"));
+    }
+    if with_sockets {
+        let sockets: Vec<String> = sources.iter().map(|source| format!("wss://{source}")).collect();
+        sources.extend(sockets);
+    }
+    sources
 }
 
 fn is_host(host: &str) -> bool {
@@ -95,7 +187,7 @@ mod tests {
     use super::*;
     use crate::consent::{Categories, Category};
     use crate::filter::tests::{service, set, settings};
-    use crate::services::Rule;
+    use crate::services::{Rule, Set};
 
     fn site(unknown: UnknownThirdParties) -> Settings {
         let services = vec![
@@ -114,7 +206,7 @@ mod tests {
     }
 
     fn text(unknown: UnknownThirdParties, granted: &Granted) -> Option<String> {
-        policy(&site(unknown), granted).map(|value| value.to_str().unwrap().to_owned())
+        policy(&site(unknown), granted).map(|policy| policy.value(Scheme::Http).to_str().unwrap().to_owned())
     }
 
     fn statistics() -> Granted {
@@ -145,7 +237,8 @@ mod tests {
     #[test]
     fn what_is_unknown_is_stopped_as_the_site_says() {
         let granted = Granted::default();
-        assert_eq!(text(UnknownThirdParties::Allow, &granted), None);
+        assert_eq!(policy(&site(UnknownThirdParties::Allow), &granted).unwrap().effect, Effect::Reports);
+        assert_eq!(policy(&site(UnknownThirdParties::Block), &granted).unwrap().effect, Effect::Enforces);
         let active = text(UnknownThirdParties::BlockActive, &granted).unwrap();
         assert!(active.starts_with("default-src 'self' ") && active.contains("; img-src * "));
         let all = text(UnknownThirdParties::Block, &granted).unwrap();
@@ -154,7 +247,9 @@ mod tests {
 
     #[test]
     fn who_agreed_to_all_gets_no_policy() {
-        for unknown in [UnknownThirdParties::BlockActive, UnknownThirdParties::Block] {
+        for unknown in
+            [UnknownThirdParties::Allow, UnknownThirdParties::BlockActive, UnknownThirdParties::Block]
+        {
             assert_eq!(text(unknown, &Granted::all()), None);
         }
     }
@@ -179,7 +274,47 @@ mod tests {
     fn a_pattern_cannot_smuggle_anything_into_the_policy() {
         for host in ["*", "", "a; script-src *", "a,b", "*.", "'unsafe-inline'", "http:"] {
             let pattern = UrlPattern { host: host.into(), path: "/".into() };
-            assert!(source(&pattern).is_empty(), "{host}");
+            assert!(source(&pattern, true).is_empty(), "{host}");
         }
+    }
+
+    #[test]
+    fn what_is_stopped_is_reported_to_the_site_itself() {
+        let policy = policy(&site(UnknownThirdParties::BlockActive), &Granted::default()).unwrap();
+        for (scheme, end, endpoints) in [
+            (Scheme::Http, "; report-uri /_consent/reports", None),
+            (
+                Scheme::Https,
+                "; report-uri /_consent/reports; report-to consentry",
+                Some("consentry=\"/_consent/reports\""),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            policy.write(&mut headers, scheme);
+            policy.write(&mut headers, scheme);
+            assert_eq!(headers.get_all(CONTENT_SECURITY_POLICY).iter().count(), 1);
+            assert!(headers[CONTENT_SECURITY_POLICY].to_str().unwrap().ends_with(end));
+            let found = headers.get(REPORTING_ENDPOINTS).map(|value| value.to_str().unwrap());
+            assert_eq!(found, endpoints);
+        }
+    }
+
+    #[test]
+    fn a_policy_stays_small_and_keeps_what_the_site_uses() {
+        let mut services: Vec<_> = (0..500)
+            .map(|n| service(&format!("s{n}"), Category::Statistics, &[&format!("*.s{n}.example/")], &[]))
+            .collect();
+        services.push(service("last", Category::Statistics, &["*.last.example/"], &[]));
+        services.push(service("cdn", Category::Necessary, &["cdn.example.net/"], &[]));
+        let site = settings(set(services, &[("cdn", Rule::ALLOW)]));
+        // All of a site's own are named by it, so they count as used: take the names away.
+        let text = |site: &Settings| policy(site, &statistics()).unwrap().plain.to_str().unwrap().to_owned();
+        assert!(text(&site).contains(" wss://*.s499.example:* "));
+        let builtin = settings(Set::default());
+        let small = text(&builtin);
+        assert!(small.len() < BUDGET + 1024, "{} bytes", small.len());
+        assert!(!small.contains("wss://*.google-analytics.com"));
+        builtin.observed.saw_service("google-analytics");
+        assert!(text(&builtin).contains(" wss://*.google-analytics.com:* "));
     }
 }

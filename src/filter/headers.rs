@@ -22,9 +22,11 @@ pub struct Origins<'a> {
 /// What a `Link:` header makes a browser do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// It looks up or connects to a host: `preconnect`, `dns-prefetch`.
+    /// It looks up or connects to a host, which no policy stops: `preconnect`, `dns-prefetch`.
     Connect,
-    /// It loads an address: `preload`, `prefetch`, `stylesheet` and the like.
+    /// It loads an address in advance, which no policy of the page is sure to stop: `preload`, `prefetch` and the like.
+    Advance,
+    /// It loads an address as a part of the page: `stylesheet` and the like.
     Load,
 }
 
@@ -231,11 +233,11 @@ fn hints(parameters: &str) -> impl Iterator<Item = Hint> {
                 "modulepreload",
                 "prefetch",
                 "prerender",
-                "stylesheet",
-                "icon",
-                "manifest",
+                "next",
                 "compression-dictionary",
             ]) {
+                Some(Hint::Advance)
+            } else if is(&["stylesheet", "icon", "manifest"]) {
                 Some(Hint::Load)
             } else {
                 None
@@ -281,7 +283,7 @@ mod tests {
         let origins = Origins { upstream: &upstream, scheme: "https", authority: "www.example.se:8443" };
         let may = |hint: Hint, target: &str| match hint {
             Hint::Connect => !target.contains("tracker"),
-            Hint::Load => !target.contains("tracker.example/t.js"),
+            Hint::Advance | Hint::Load => !target.contains("tracker.example/t.js"),
         };
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {

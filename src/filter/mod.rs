@@ -7,9 +7,11 @@ mod charset;
 pub mod cookies;
 pub mod csp;
 pub mod encoding;
+pub mod frame;
 pub mod headers;
 pub mod html;
 pub mod judge;
+pub mod language;
 pub mod own_csp;
 pub mod page;
 pub mod scope;
@@ -19,11 +21,12 @@ use std::sync::Arc;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
+use crate::consent::signal::Signal;
 use crate::observed::Observed;
 use crate::services;
 use crate::telemetry::Metrics;
 use crate::visit::{Purpose, Visit};
-use crate::web;
+use crate::web::{self, language::Language};
 use caching::Expected;
 use case::Case;
 use page::{Condition, Head, Length, Verdict};
@@ -53,10 +56,24 @@ pub struct Settings {
     pub upstream_origins: Vec<Box<str>>,
     /// The most that the rewriter may keep in memory of one page, in bytes (`limits.html_token`).
     pub html_token: usize,
+    /// Parts of the site that speak one language, whoever asks; the first that covers a page counts.
+    pub language_rules: Vec<language::Rule>,
     /// What the site's traffic showed; the filters write it.
     pub observed: Arc<Observed>,
     /// A hash of all settings that shape the rewritten page: part of every ETag.
     pub epoch: u64,
+}
+
+impl Settings {
+    /// The banner in one language, with the services that the site names or its traffic showed.
+    pub fn banner(&self, language: &Language, signal: Signal, place: web::Place<'_>) -> String {
+        let services = || {
+            let seen = self.observed.snapshot();
+            self.services.optional(seen.services().map(|service| service.name))
+        };
+        let asking = web::Asking { generation: self.observed.generation(), signal, services: &services };
+        self.look.banner(language, &asking, place)
+    }
 }
 
 /// Whether the banner is shown to those who have not chosen.
@@ -163,6 +180,39 @@ where
         }
     }
     Response::from_parts(head, body::stream(upstream))
+}
+
+/// Notes what an answer sets and loads, and has browsers report what would be stopped; nothing else of it changes: for
+/// sites that are only observed.
+pub fn watch<B>(settings: &Arc<Settings>, visit: &Visit, answer: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error>,
+{
+    let (mut head, upstream) = answer.into_parts();
+    cookies::observe(settings, &head.headers, visit.arrival.now);
+    let verdict = page::judge(Head {
+        method: &visit.method,
+        status: head.status,
+        headers: &head.headers,
+        body: if upstream.is_end_stream() { Length::Empty } else { Length::Open },
+        condition: Condition::Other,
+    });
+    let is_page = matches!(visit.purpose, Purpose::Page | Purpose::PresumedPage | Purpose::Frame);
+    if is_page
+        && page::is_html(&head.headers)
+        && let Some(policy) = &scope::of(settings, visit).policy
+    {
+        policy.write_as(csp::Effect::Reports, &mut head.headers, visit.arrival.scheme);
+    }
+    let body = match verdict {
+        Verdict::Rewrite(coding) => {
+            let page = Case::new(settings, visit).only_looked_at();
+            body::Watched::new(upstream, coding, settings, page).boxed()
+        }
+        _ => body::stream(upstream),
+    };
+    Response::from_parts(head, body)
 }
 
 /// The answer that stands in for one that cannot be filtered. It names no internals.

@@ -260,6 +260,25 @@ mod tests {
             ("script-src a.se; script-src b.se", "script-src a.se 'sha256-GUARD='; script-src b.se"),
             // Two policies in one header.
             ("script-src a.se, img-src b.se", "script-src a.se 'sha256-GUARD=', img-src b.se"),
+            // A nonce beside `'unsafe-inline'` switches it off, in whatever case the words are.
+            ("SCRIPT-SRC 'Unsafe-Inline'", "SCRIPT-SRC 'Unsafe-Inline'"),
+            // `script-src-attr` says nothing of elements.
+            ("script-src-attr 'none'", "script-src-attr 'none'"),
+            (
+                "script-src-attr 'none'; default-src https:",
+                "script-src-attr 'none'; default-src https:; script-src https: 'sha256-GUARD='",
+            ),
+            // Scripts that are only let in by a host still need a hash to stand in the page.
+            ("script-src *", "script-src * 'sha256-GUARD='"),
+            ("script-src https: data: blob:", "script-src https: data: blob: 'sha256-GUARD='"),
+            // `'unsafe-hashes'` and `'unsafe-eval'` let no element in.
+            (
+                "script-src 'unsafe-eval' 'unsafe-hashes'",
+                "script-src 'unsafe-eval' 'unsafe-hashes' 'sha256-GUARD='",
+            ),
+            // Empty directives and policies stay as they are.
+            (";;, ,", ";;, ,"),
+            ("sandbox allow-scripts", "sandbox allow-scripts"),
             (
                 "require-trusted-types-for 'script'; script-src 'self'",
                 "require-trusted-types-for 'script'; script-src 'self' 'sha256-GUARD='",

@@ -90,7 +90,7 @@ pub fn judge(head: Head<'_>) -> Verdict {
 }
 
 /// Whether any reading of the type is HTML: of two types, browsers differ in which they take.
-fn is_html(headers: &HeaderMap) -> bool {
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
     types(headers).any(|text| {
         let essence = text.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
@@ -134,7 +134,9 @@ pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::In
             guard: Arc::clone(guard),
             banner: banner(settings, visit.crawler),
             undecided: visit.choices.is_none(),
-            language: settings.look.language(&visit.wishes).clone(),
+            signal: visit.signal,
+            language: settings.language(visit).clone(),
+            fixed: settings.fixed_language(visit).cloned(),
             return_to: return_to(visit).into(),
             presumed: visit.purpose == Purpose::PresumedPage,
         },
@@ -144,7 +146,7 @@ pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::In
 /// What placeholders on a page of this visit must know.
 pub fn embeds(settings: &Settings, visit: &Visit) -> html::Embeds {
     html::Embeds {
-        language: settings.look.language(&visit.wishes).clone(),
+        language: settings.language(visit).clone(),
         asks: match settings.banner {
             Banner::NothingToAsk => html::Asks::Nobody,
             Banner::Shown | Banner::Off => html::Asks::Yes,

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use super::judge::{Judgement, judge};
@@ -28,7 +27,7 @@ const MEMORY: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Scope {
     /// The policy; none where nothing is to be tightened.
-    pub policy: Option<HeaderValue>,
+    pub policy: Option<csp::Policy>,
     /// The guard's script.
     pub guard: Arc<str>,
     /// Its hash, as a source of a policy.
@@ -55,6 +54,8 @@ struct Hosts(HashSet<Box<str>>);
 struct Key {
     site: Box<str>,
     epoch: u64,
+    /// What the site was seen to use: the policy names it first.
+    seen: u64,
     has_chosen: bool,
     categories: u8,
     services: Box<[Box<str>]>,
@@ -77,6 +78,7 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
     let key = Key {
         site: settings.site.clone(),
         epoch: settings.epoch,
+        seen: settings.observed.generation(),
         has_chosen: visit.choices.is_some(),
         categories: visit.granted.categories().bits(),
         services: visit.granted.services().map(Into::into).collect(),
@@ -148,7 +150,7 @@ impl Scope {
 
     fn weight(&self) -> usize {
         let hosts = self.acting.0.iter().chain(&self.held.0).map(|host| host.len() + 24).sum::<usize>();
-        self.guard.len() + self.policy.as_ref().map_or(0, HeaderValue::len) + hosts + 512
+        self.guard.len() + self.policy.as_ref().map_or(0, csp::Policy::weight) + hosts + 512
     }
 }
 
@@ -186,9 +188,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
-            let categories: Vec<&str> = granted.categories().iter().map(|one| one.as_str()).collect();
-            let services: Vec<&str> = granted.services().collect();
-            serde_json::json!({ "categories": categories, "services": services })
+            serde_json::json!({ "decided": true, "categories": guard::categories(granted), "services": granted.services().collect::<Vec<_>>() })
         }),
         refused_cookies: cookies.iter().map(String::as_str).collect(),
         refused_storage: storage.iter().map(String::as_str).collect(),

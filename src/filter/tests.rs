@@ -69,6 +69,7 @@ pub(crate) fn settings(services: Set) -> Settings {
         crawlers: crate::gate::Crawlers::Pass,
         upstream_origins: vec!["http://127.0.0.1:3000".into()],
         html_token: 4 << 20,
+        language_rules: Vec::new(),
         observed: Arc::default(),
         epoch: 7,
     }
@@ -352,4 +353,38 @@ async fn what_a_page_loads_and_which_cookies_it_sets_is_observed_whatever_become
     assert_eq!(cookies.len(), 1, "{cookies:?}");
     assert_eq!((cookies[0].name, cookies[0].lifetime.unwrap().written()), ("cart_*", "30d".to_owned()));
     assert_eq!(cookies[0].first, crate::observed::day(visit.arrival.now));
+}
+
+#[tokio::test]
+async fn a_site_that_is_only_observed_gets_its_bytes_and_its_services_are_noted() {
+    let page: Vec<u8> =
+        [b"<!doctype html><body><script src=//t.acme.example/t.js></script>", &[b' '; 70_000][..]].concat();
+    for (coding, sent) in [
+        (Coding::Identity, page.clone()),
+        (Coding::Gzip, gzipped(&page)),
+        (Coding::Gzip, b"no gzip".to_vec()),
+    ] {
+        let shop = shop();
+        let visit = visit("/", &[]);
+        let mut answer =
+            Response::builder().header("content-type", "text/html").header("set-cookie", "cart=1");
+        if coding != Coding::Identity {
+            answer = answer.header("content-encoding", coding.as_str());
+        }
+        let frames: Vec<&[u8]> = sent.chunks(1_000).collect();
+        let answer = watch(&shop.settings, &visit, answer.body(Script::of(&frames)).unwrap());
+        let headers = answer.headers().clone();
+        assert_eq!(bytes(answer).await, sent, "every byte passes");
+        assert!(headers.contains_key("set-cookie") && !headers.contains_key(CONTENT_SECURITY_POLICY));
+        let snapshot = shop.settings.observed.snapshot();
+        assert_eq!(snapshot.cookies().count(), 1);
+        assert_eq!(snapshot.services().count(), usize::from(sent != b"no gzip"));
+    }
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, VARY};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::{Call, answer};
 use crate::filter::Body;
 use crate::web::page::{self, Message};
-use crate::web::{self, guard};
+use crate::web::{self, Logo, guard};
 
 struct Packed {
     brotli: Bytes,
@@ -23,6 +23,9 @@ static EMBED: LazyLock<Packed> = LazyLock::new(|| pack(web::embed_script().as_by
 
 /// `GET /_consent/assets/NAME.HASH.EXT`
 pub(super) fn send(call: &Call<'_>, name: &str) -> Response<Body> {
+    if let Some(logo) = call.look().theme.logo.as_ref().filter(|logo| *logo.name == *name) {
+        return picture(logo);
+    }
     let (packed, plain, content_type) = if name == page::stylesheet_name() {
         (&STYLESHEET, page::stylesheet(), "text/css; charset=utf-8")
     } else if name == web::embed_script_name() {
@@ -44,6 +47,16 @@ pub(super) fn send(call: &Call<'_>, name: &str) -> Response<Body> {
     if let Some(coding) = coding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
+    answer
+}
+
+/// A picture of the operator's. What SVG could run or load is locked away, should anybody open it as a page.
+fn picture(logo: &Logo) -> Response<Body> {
+    let mut answer = answer::of(StatusCode::OK, logo.media_type, Bytes::copy_from_slice(&logo.bytes));
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     answer
 }
 

@@ -240,11 +240,11 @@ fn choices(
 /// How the form reached us, and what the visitor had before their eyes (COMPLIANCE C17).
 fn shown(call: &Call<'_>, form: &Form) -> (Method, Shown) {
     let language = form_language(call, form);
+    let place = crate::web::Place::default();
+    let banner = || call.site.filter.banner(&language, call.visit.signal, place);
     let (method, content) = match form.one("from") {
-        Some("banner") if !answer::wants_json(&call.head.headers) => {
-            (Method::WithoutScripts, call.look().banner(&language, ""))
-        }
-        Some("banner") => (Method::Banner, call.look().banner(&language, "")),
+        Some("banner") if !answer::wants_json(&call.head.headers) => (Method::WithoutScripts, banner()),
+        Some("banner") => (Method::Banner, banner()),
         Some("settings") => (Method::Settings, settings::blank_form(call.site, &language)),
         Some("placeholder") => (Method::Placeholder, once::shown(call, form, &language)),
         _ => (Method::Program, String::new()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE};
+use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -10,7 +10,8 @@ use super::held::Held;
 use super::history::{self, Age};
 use super::{Call, acceptances, answer};
 use crate::documents::{Document, Kind, Tables, Text, Wording};
-use crate::filter::Body;
+use crate::filter::frame::{self, Frame};
+use crate::filter::{Body, body};
 use crate::site::Site;
 use crate::web::language::Language;
 use crate::web::page::{self, Message};
@@ -125,14 +126,26 @@ fn page_of(call: &Call<'_>, document: &Document, text: &Text, way: Way<'_>) -> R
         "held": held,
         "contact": contact(call.site),
     });
-    let page = page::document(call.look(), &text.language, &text.title, values);
-    let mut answer = with_language(answer::page(StatusCode::OK, POLICY, page), text);
+    let mut answer = page(call, text, values);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     answer
 }
 
-/// An answer that says which language its text is in.
-pub(super) fn with_language(mut answer: Response<Body>, text: &Text) -> Response<Body> {
+/// The page of a text: in a page of the site, where there is one for it, else in a layout of its own.
+pub(super) fn page(call: &Call<'_>, text: &Text, values: Value) -> Response<Body> {
+    let look = call.look();
+    let mut answer = match call.head.extensions.get::<Arc<Frame>>() {
+        Some(frame) => {
+            let (title, main) = page::framed_document(look, &text.language, &text.title, values);
+            let mut answer = answer::page(StatusCode::OK, frame::POLICY, String::new());
+            *answer.body_mut() = body::full(frame.around(&title, &main));
+            answer.headers_mut().insert(CONTENT_TYPE, frame.content_type().clone());
+            answer
+        }
+        None => {
+            answer::page(StatusCode::OK, POLICY, page::document(look, &text.language, &text.title, values))
+        }
+    };
     if let Ok(language) = HeaderValue::from_str(text.language.as_str()) {
         answer.headers_mut().insert(CONTENT_LANGUAGE, language);
     }
@@ -177,17 +190,18 @@ fn form(call: &Call<'_>, document: &Document, text: &Text, return_to: &str) -> V
 }
 
 fn languages(document: &Document, present: &Text, return_to: &str) -> Vec<Value> {
-    document.texts.iter().map(|text| entry(text, present, &[("return", return_to)])).collect()
+    document.texts.iter().map(|text| entry(document, text, present, &[("return", return_to)])).collect()
 }
 
 /// One language of the switcher; `more` goes into its address, `return` only there, not into what search engines keep.
-pub(super) fn entry(text: &Text, present: &Text, more: &[(&str, &str)]) -> Value {
+pub(super) fn entry(document: &Document, text: &Text, present: &Text, more: &[(&str, &str)]) -> Value {
     let tag = text.language.as_str();
     let address = |more: &mut dyn Iterator<Item = &(&str, &str)>| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("lang", tag);
         more.for_each(|(name, value)| _ = query.append_pair(name, value));
-        format!("?{}", query.finish())
+        // The whole path: inside a page of the site, addresses are relative to that.
+        format!("{}?{}", document.path, query.finish())
     };
     json!({
         "tag": tag,
@@ -209,7 +223,7 @@ pub(super) fn contact(site: &Site) -> String {
 }
 
 /// A language's name in that language; its tag where we do not know it.
-fn endonym(tag: &str) -> &str {
+pub(super) fn endonym(tag: &str) -> &str {
     match tag.split('-').next().unwrap_or_default() {
         "ar" => "العربية",
         "bg" => "Български",

@@ -6,11 +6,11 @@
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Call, answer, documents};
+use super::{Call, documents};
 use crate::documents::{Document, Tables, Text};
 use crate::filter::Body;
 use crate::web::language::Language;
-use crate::web::page::{self, Message};
+use crate::web::page::Message;
 use crate::web::texts::direction;
 
 /// `GET` a document's path with `?version=`, where that is not the present version.
@@ -19,13 +19,12 @@ pub(super) fn show(call: &Call<'_>, document: &Document, version: &str) -> Respo
     let Some(text) = document.earlier(version, asked.as_ref(), &call.visit.wishes) else {
         return call.message(StatusCode::NOT_FOUND, Message::NotFound);
     };
-    let look = call.look();
-    let texts = look.texts(&text.language);
+    let texts = call.look().texts(&text.language);
     let languages: Vec<_> = document
         .earlier
         .iter()
         .filter(|other| other.version == text.version)
-        .map(|other| documents::entry(other, text, &[("version", &text.version)]))
+        .map(|other| documents::entry(document, other, text, &[("version", &text.version)]))
         .collect();
     let values = json!({
         "html": &*documents::html_with(call.site, text, Tables::Left),
@@ -43,8 +42,7 @@ pub(super) fn show(call: &Call<'_>, document: &Document, version: &str) -> Respo
         // Search engines keep the version that holds.
         "indexed": false,
     });
-    let page = page::document(look, &text.language, &text.title, values);
-    documents::with_language(answer::page(StatusCode::OK, documents::POLICY, page), text)
+    documents::page(call, text, values)
 }
 
 /// Whether a text is the present one.
@@ -88,7 +86,7 @@ pub(super) fn earlier(call: &Call<'_>, document: &Document, present: &Text) -> V
             text.changes.as_ref().map(|changes| texts.fill("document_changes", &[("changes", changes)])),
         ];
         Some(json!({
-            "href": format!("?{}", query.finish()),
+            "href": format!("{}?{}", document.path, query.finish()),
             "name": texts.fill("document_version", &[("version", version)]),
             "about": about.into_iter().flatten().collect::<Vec<_>>(),
             "lang": text.language.as_str(),

@@ -16,7 +16,9 @@ pub mod held;
 mod history;
 mod once;
 mod origin;
+pub mod preview;
 mod receipt;
+pub mod reports;
 pub mod return_to;
 mod settings;
 
@@ -54,6 +56,8 @@ pub enum Endpoint<'a> {
     Declined,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/reports`
+    Reports,
     /// `/_consent/embed`
     Embed,
     /// `/_consent/assets/NAME.HASH.EXT`
@@ -84,6 +88,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "acceptances" => Endpoint::Acceptances,
         "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
+        "reports" => Endpoint::Reports,
         "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
     })
@@ -121,6 +126,8 @@ pub struct Own {
     pub metrics: Arc<Metrics>,
     /// Where forms are held.
     pub desk: held::Desk,
+    /// What is remembered of reports.
+    pub reports: reports::Intake,
 }
 
 /// One request to one of the proxy's own addresses.
@@ -155,6 +162,8 @@ impl Own {
             Endpoint::Acceptances if posts => acceptances::answer(&call, body).await,
             Endpoint::Acceptances if reads => acceptances::look(&call),
             Endpoint::Acceptances => call.wrong_method("GET, HEAD, POST"),
+            Endpoint::Reports if posts => reports::take(&call, body).await,
+            Endpoint::Reports => call.wrong_method("POST"),
             Endpoint::Unknown => call.message(StatusCode::NOT_FOUND, Message::NotFound),
             _ if !reads => call.wrong_method("GET, HEAD"),
             Endpoint::Declined => declined::show(&call),
@@ -197,9 +206,10 @@ impl Call<'_> {
     }
 }
 
-/// The language of our pages: the one asked for by name, else by the visitor's wishes, else the site's first.
+/// The language of our pages: the one asked for by name, else the one that the site's settings fix, else by the
+/// visitor's wishes, else the site's first.
 fn language(site: &Site, visit: &Visit, asked: Option<&str>) -> Language {
     let asked = asked.and_then(|tag| Language::parse(tag).ok());
-    let wishes = asked.map_or_else(|| visit.wishes.clone(), |asked| visit.wishes.clone().led_by(asked));
-    site.filter.look.language(&wishes).clone()
+    let Some(asked) = asked else { return site.filter.language(visit).clone() };
+    site.filter.look.language(&visit.wishes.clone().led_by(asked)).clone()
 }

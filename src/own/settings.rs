@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{Call, answer, choices, receipt};
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
-use crate::documents::tables;
 use crate::filter::Body;
+use crate::services::catalogue_text;
 use crate::site::Site;
 use crate::web::language::Language;
 use crate::web::page::{self, Message};
@@ -29,13 +29,15 @@ pub(super) async fn show(call: &Call<'_>) -> Response<Body> {
 async fn settings(call: &Call<'_>) -> Response<Body> {
     let texts = call.look().texts(&call.language);
     let visit = call.visit;
+    let return_to = call.return_to(call.query.one("return"));
     let values = json!({
         "made_at": visit.choices.as_ref().map(|choices| texts.moment(choices.made_at)),
         "valid_until": choices::until(call).map(|at| texts.date(at)).unwrap_or_default(),
         "agreed": agreed(call, &texts),
         "signal": visit.signal == Signal::OptOut,
         "receipts": receipts(call, &texts).await,
-        "return_to": &*call.return_to(call.query.one("return")),
+        "return_to": &*return_to,
+        "languages": languages(call, &return_to),
         "categories": categories(call.site, &texts, &visit.granted),
     });
     answer::page(StatusCode::OK, POLICY, page::settings(call.look(), &call.language, values))
@@ -49,18 +51,21 @@ pub(super) fn blank_form(site: &Site, language: &Language) -> String {
 }
 
 /// The optional categories, each with the services of the site that agreeing to it lets act.
-fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
-    let (services, seen) = (&site.filter.services, &site.filter.observed.snapshot());
+pub(super) fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
+    let seen = site.filter.observed.snapshot();
+    let optional = site.filter.services.optional(seen.services().map(|service| service.name));
     let of = |category: Category| {
-        let optional = tables::used(services, seen)
-            .filter(move |service| service.category == category && tables::is_optional(services, service));
+        let optional = optional.iter().filter(move |service| service.category == category);
         optional.map(move |service| {
+            let (purpose, lang) = catalogue_text(&service.purpose, texts.language());
             json!({
                 "id": service.id,
                 "name": service.name,
                 "provider": service.provider,
                 "country": texts.country(&service.country),
-                "purpose": tables::in_language(&service.purpose, texts),
+                "purpose": purpose.trim_end_matches('.'),
+                "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),
+                "cookies": texts.cookies(service),
                 // A ticked service beside its ticked category would promise that it can be taken out alone.
                 "is_agreed": !granted.categories().covers(category) && granted.covers(&service.id, category),
             })
@@ -76,6 +81,24 @@ fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> Vec<Value> {
         })
     };
     Category::OPTIONAL.into_iter().map(entry).collect()
+}
+
+/// The site's languages, each with the address of this page in it. A choice of language is carried in the address: to
+/// remember it would take a cookie that nobody needs.
+fn languages(call: &Call<'_>, return_to: &str) -> Vec<Value> {
+    let entry = |language: &Language| {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("lang", language.as_str())
+            .append_pair("return", return_to)
+            .finish();
+        json!({
+            "tag": language.as_str(),
+            "name": super::documents::endonym(language.as_str()),
+            "href": format!("?{query}"),
+            "is_present": *language == call.language,
+        })
+    };
+    call.look().languages.iter().map(entry).collect()
 }
 
 /// The names of what may act now: categories, and single services.

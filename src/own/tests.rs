@@ -111,6 +111,7 @@ pub(super) fn site() -> Site {
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
+        language_rules: Vec::new(),
         observed: Arc::default(),
         site: "shop".into(),
         services: services(),
@@ -146,6 +147,7 @@ pub(super) fn site() -> Site {
         processor: None,
         lifetime: Lifetime { agreed: 180 * DAY, refused: 180 * DAY },
         hsts: None,
+        layout: None,
     }
 }
 
@@ -183,7 +185,13 @@ impl Browser {
         ledger.close().await;
         Browser {
             site: site(),
-            own: Own { ledger, clock: Clock::fixed(NOW), metrics, desk: held::Desk::default() },
+            own: Own {
+                ledger,
+                clock: Clock::fixed(NOW),
+                metrics,
+                desk: held::Desk::default(),
+                reports: Default::default(),
+            },
             cookie: None,
         }
     }

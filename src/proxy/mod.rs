@@ -1,6 +1,7 @@
 //! The path of one request, on one page.
 
 mod access_log;
+mod frames;
 mod held;
 pub mod refuse;
 mod reply;
@@ -18,12 +19,13 @@ use crate::filter::{self, Body};
 use crate::gate::{self, Verdict};
 use crate::listener::{self, Peer, client_address};
 use crate::own::held::Sorted;
-use crate::own::{self, Own};
+use crate::own::{self, Endpoint, Own};
 use crate::site::{Mode, Site};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstreams;
 use crate::visit::{Arrival, Scheme, Visit};
 use access_log::{By, Line};
+use frames::Frames;
 use refuse::Host;
 
 /// What answers every request. Clones share everything.
@@ -36,6 +38,7 @@ pub struct Proxy {
     clock: Clock,
     metrics: Arc<Metrics>,
     sent: held::Sent,
+    frames: Arc<Frames>,
 }
 
 impl listener::App for Proxy {
@@ -67,7 +70,15 @@ impl Proxy {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Proxy { settings, upstreams, own, clock, metrics, sent: held::Sent::default() }
+        Proxy {
+            settings,
+            upstreams,
+            own,
+            clock,
+            metrics,
+            sent: held::Sent::default(),
+            frames: Arc::default(),
+        }
     }
 
     fn line(
@@ -109,10 +120,7 @@ impl Proxy {
         }
         let mut answer = match site.mode {
             Mode::Enforce => self.enforce(settings, site, &visit, request, line).await,
-            Mode::Observe => {
-                observe(site, &visit);
-                self.pass(site, &visit, request, line).await
-            }
+            Mode::Observe => self.observe(site, &visit, request, line).await,
             Mode::Off => self.pass(site, &visit, request, line).await,
         };
         keep_to_https(site, scheme, answer.headers_mut());
@@ -130,6 +138,12 @@ impl Proxy {
         // Before the gate: documents and choices must be reachable without any acceptance.
         if let Some(endpoint) = own::route(site, &visit.path) {
             line.hand_to(By::Own);
+            let mut request = request;
+            if let Endpoint::Document(_) = endpoint
+                && let Some(frame) = self.frame(site, visit).await
+            {
+                request.extensions_mut().insert(frame);
+            }
             return self.own.answer(endpoint, site, visit, request).await;
         }
         let most = settings.held_form;
@@ -154,7 +168,24 @@ impl Proxy {
         }
     }
 
-    /// A plain proxy: nothing of the request or the answer is looked at.
+    /// A plain proxy that tells what it would do: in the log, and by what browsers report.
+    async fn observe(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
+        if let Some(endpoint @ Endpoint::Reports) = own::route(site, &visit.path) {
+            line.hand_to(By::Own);
+            return self.own.answer(endpoint, site, visit, request).await;
+        }
+        observe(site, visit);
+        self.pass(site, visit, request, line).await
+    }
+
+    /// A plain proxy: nothing of the request or the answer is changed, and nothing is looked at but what a site that is
+    /// observed sets and loads.
     async fn pass(
         &self,
         site: &Site,
@@ -164,6 +195,7 @@ impl Proxy {
     ) -> Response<Body> {
         line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, gate::stand_aside(), visit, request).await {
+            Ok(answer) if site.mode == Mode::Observe => filter::watch(&site.filter, visit, answer),
             Ok(answer) => answer.map(filter::body::stream),
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }

@@ -104,7 +104,7 @@ fn told(
     link: Option<Link<'_>>,
 ) -> Response<Body> {
     let look = &*site.filter.look;
-    message(visit.purpose, Some(look), look.language(&visit.wishes), status, what, link)
+    message(visit.purpose, Some(look), site.filter.language(visit), status, what, link)
 }
 
 /// A plain page for people, and a line of text for programs.

@@ -1,12 +1,9 @@
-//! A catalogue of services; the built-in one is read once from `catalogue.yaml`.
+//! A catalogue of services; the built-in one is read once from the files in `catalogue/`.
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
-
 use super::matcher::Matcher;
-use super::{Anonymize, CookieInfo, Embed, EmbedKind, NamePattern, Rule, Service, Texts, UrlPattern};
-use crate::consent::Category;
+use super::{Service, written};
 
 /// Services, and the matchers that find them in time that does not grow with their number.
 #[derive(Debug)]
@@ -15,11 +12,8 @@ pub struct Catalogue {
     matcher: Matcher,
 }
 
-static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
-    let raw: Vec<RawService> =
-        serde_yaml::from_str(include_str!("catalogue.yaml")).expect("a test reads the built-in catalogue");
-    Catalogue::new(raw.into_iter().map(Service::from).collect())
-});
+static BUILTIN: LazyLock<Catalogue> =
+    LazyLock::new(|| Catalogue::new(written::builtin().expect("a test reads the built-in catalogue")));
 
 impl Catalogue {
     /// The catalogue that comes with the program.
@@ -43,9 +37,9 @@ impl Catalogue {
         self.matcher.knows_host(host)
     }
 
-    /// Whether a file of this name may belong to a service, whatever its host.
-    pub fn knows_file(&self, file: &str) -> bool {
-        self.matcher.knows_file(file)
+    /// Whether this path and query, as an address writes them, may belong to a service whatever the host.
+    pub fn knows_place(&self, path: &str, query: &str) -> bool {
+        self.matcher.knows_place(path, query)
     }
 
     /// The services whose text stands in an inline script, each once.
@@ -79,98 +73,9 @@ impl Catalogue {
     }
 }
 
-/// A service as the file writes it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawService {
-    id: Box<str>,
-    name: Box<str>,
-    provider: Box<str>,
-    country: Box<str>,
-    category: Category,
-    purpose: RawTexts,
-    urls: Vec<String>,
-    #[serde(default)]
-    inline: Vec<Box<str>>,
-    #[serde(default)]
-    cookies: Vec<RawCookie>,
-    #[serde(default)]
-    globals: Vec<Box<str>>,
-    #[serde(default)]
-    anonymize: Option<Box<str>>,
-    #[serde(default)]
-    embed: Option<EmbedKind>,
-    #[serde(default)]
-    dead_since: Option<Box<str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTexts {
-    en: Box<str>,
-    sv: Box<str>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCookie {
-    name: String,
-    lifetime: Box<str>,
-    en: Box<str>,
-    sv: Box<str>,
-}
-
-impl From<RawService> for Service {
-    fn from(raw: RawService) -> Self {
-        let default = match (raw.category, &raw.dead_since) {
-            (_, Some(_)) => Rule::STRIP,
-            (Category::Necessary, None) => Rule::ALLOW,
-            (_, None) => Rule::CONSENT,
-        };
-        let cookie = |raw: RawCookie| {
-            let name = NamePattern::parse(&raw.name)?;
-            Some(CookieInfo { name, lifetime: raw.lifetime, purpose: Texts { en: raw.en, sv: raw.sv } })
-        };
-        Service {
-            id: raw.id,
-            name: raw.name,
-            provider: raw.provider,
-            country: raw.country,
-            category: raw.category,
-            purpose: Texts { en: raw.purpose.en, sv: raw.purpose.sv },
-            urls: raw.urls.iter().filter_map(|text| UrlPattern::parse(text)).collect(),
-            inline: raw.inline,
-            cookies: raw.cookies.into_iter().filter_map(cookie).collect(),
-            default,
-            anonymize: raw.anonymize.map(|script| Anonymize { script: Some(script), urls: Vec::new() }),
-            embed: raw.embed.map(|kind| Embed { kind, marks: Vec::new() }),
-            globals: raw.globals,
-            dead_since: raw.dead_since,
-            ..Service::new("", raw.category)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
-
-    #[test]
-    fn every_entry_of_the_built_in_catalogue_is_whole() {
-        let raw: Vec<RawService> = serde_yaml::from_str(include_str!("catalogue.yaml")).unwrap();
-        let written: Vec<_> = raw.iter().map(|raw| (raw.urls.len(), raw.cookies.len())).collect();
-        let mut ids = HashSet::new();
-        for (service, (urls, cookies)) in raw.into_iter().map(Service::from).zip(written) {
-            assert!(ids.insert(service.id.clone()), "{} twice", service.id);
-            assert_eq!((service.urls.len(), service.cookies.len()), (urls, cookies), "{}", service.id);
-            for text in [&service.name, &service.provider, &service.purpose.en, &service.purpose.sv] {
-                assert!(!text.trim().is_empty(), "{}", service.id);
-            }
-            assert!(service.inline.iter().all(|text| text.is_ascii() && text.len() > 3), "{}", service.id);
-        }
-    }
 
     fn id(url: &str) -> Option<&'static str> {
         Catalogue::builtin().identify_url(&url.parse().unwrap()).map(|service| &*service.id)

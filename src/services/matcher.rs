@@ -18,6 +18,10 @@ pub(super) struct Matcher {
     files: HashMap<Box<str>, usize>,
     /// The last segments of `files`, where those have two.
     file_ends: HashSet<Box<str>>,
+    /// By a folder anywhere in the path, on any host; a handful.
+    folders: Vec<(Box<str>, usize)>,
+    /// By how the query of a folder begins, on any host; a handful.
+    queries: Vec<(Box<str>, usize)>,
     inline: Option<AhoCorasick>,
     inline_of: Vec<usize>,
     whole_cookies: HashMap<Box<str>, usize>,
@@ -35,6 +39,7 @@ impl Matcher {
         let (mut exact, mut below, mut files) = (HashMap::new(), HashMap::new(), HashMap::new());
         let (mut whole_cookies, mut cookie_starts) = (HashMap::new(), HashMap::new());
         let (mut signatures, mut inline_of) = (Vec::new(), Vec::new());
+        let (mut folders, mut queries) = (Vec::new(), Vec::new());
         let mut ids = HashMap::new();
         let (mut classes, mut elements) = (HashMap::new(), HashMap::new());
         for (index, service) in services.iter().enumerate() {
@@ -48,6 +53,10 @@ impl Matcher {
             for pattern in &service.urls {
                 let entry = (pattern.path.clone(), index);
                 match (pattern.host.as_ref(), pattern.host.strip_prefix("*.")) {
+                    ("*", _) if pattern.path.starts_with("/?") => {
+                        queries.push((pattern.path.trim_start_matches("/?").into(), index));
+                    }
+                    ("*", _) if pattern.path.ends_with('/') => folders.push(entry),
                     ("*", _) => {
                         let file = pattern.path.trim_start_matches('*').trim_start_matches('/');
                         files.entry(file.into()).or_insert(index);
@@ -76,6 +85,8 @@ impl Matcher {
             below,
             files,
             file_ends,
+            folders,
+            queries,
             inline: AhoCorasick::new(signatures).ok().filter(|_| !inline_of.is_empty()),
             inline_of,
             whole_cookies,
@@ -111,6 +122,17 @@ impl Matcher {
             .and_then(beginning)
             .or_else(|| above(host).find_map(|host| self.below.get(host).and_then(beginning)))
             .or_else(|| self.file(url.path()))
+            .or_else(|| self.folder(url.path()))
+            .or_else(|| self.query(url))
+    }
+
+    fn folder(&self, path: &str) -> Option<usize> {
+        self.folders.iter().find(|(folder, _)| path.contains(&**folder)).map(|(_, index)| *index)
+    }
+
+    fn query(&self, url: &Url) -> Option<usize> {
+        let query = url.query().filter(|_| url.path().ends_with('/'))?;
+        self.queries.iter().find(|(start, _)| query.starts_with(&**start)).map(|(_, index)| *index)
     }
 
     /// Whether some address of this host, whatever its path, belongs to a service.
@@ -118,9 +140,17 @@ impl Matcher {
         self.exact.contains_key(host) || above(host).any(|host| self.below.contains_key(host))
     }
 
-    /// Whether a file of this name may belong to a service, whatever its host.
-    pub(super) fn knows_file(&self, file: &str) -> bool {
+    /// Whether this path and query, as an address writes them, may belong to a service whatever the host: rather once
+    /// too often.
+    pub(super) fn knows_place(&self, path: &str, query: &str) -> bool {
+        let file = path.rsplit('/').next().unwrap_or_default();
+        let in_folder = |(folder, _): &(Box<str>, usize)| path.contains(folder.trim_start_matches('/'));
+        // What the query begins with may be written as a reference.
+        let is_open =
+            |start: &str| query.get(1..2).is_some_and(|first| start.starts_with(first) || first == "&");
         self.file_ends.contains(file)
+            || self.folders.iter().any(in_folder)
+            || file.is_empty() && self.queries.iter().any(|(start, _)| is_open(start))
     }
 
     /// A copy on any host, by one or two last segments of the path.

@@ -8,11 +8,15 @@ mod change;
 mod matcher;
 mod service;
 mod set;
+mod written;
+
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::Catalogue;
 pub use change::UrlChange;
 pub use service::{
     Anonymize, Calls, CookieInfo, Embed, EmbedKind, Mark, NamePattern, Role, Rule, Service, Texts, Treatment,
-    UrlPattern,
+    UrlPattern, catalogue_text,
 };
 pub use set::Set;

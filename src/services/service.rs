@@ -46,6 +46,16 @@ pub struct Texts {
     pub sv: Box<str>,
 }
 
+/// A text of the catalogue for a page in `language`, and the language that it is really in where that is another
+/// (WCAG 3.1.2).
+pub fn catalogue_text<'a>(text: &'a Texts, language: &str) -> (&'a str, Option<&'static str>) {
+    match language.split('-').next().unwrap_or_default() {
+        "sv" if !text.sv.is_empty() => (&text.sv, None),
+        "en" => (&text.en, None),
+        _ => (&text.en, Some("en")),
+    }
+}
+
 /// A name, or with a `*` at its end every name that begins so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamePattern {
@@ -84,7 +94,8 @@ pub struct UrlPattern {
 }
 
 impl UrlPattern {
-    /// Reads `host/path`, `*.host/path` or `*/file`; nothing for a text without a host.
+    /// Reads `host/path`, `*.host/path`, or of any host `*/file`, `*/folder/file`, `*/folder/` (anywhere in the path)
+    /// and `*/?id=` (a folder with a query that begins so); nothing for a text without a host.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
         let name = host.strip_prefix("*.").unwrap_or(host);
@@ -136,11 +147,14 @@ pub struct Anonymize {
     pub script: Option<Box<str>>,
     /// What becomes of its addresses. With changes and no script, an address that none of them knows is held.
     pub urls: Vec<UrlChange>,
+    /// Attributes that its script element gets.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
 }
 
 /// What a service is told of the visitor's choices, before anything of its own runs.
 ///
-/// JavaScript in which `{preferences}`, `{statistics}` and `{marketing}` stand for `granted` or `denied`.
+/// JavaScript in which a category or the id of a service, in braces, stands for `granted` or `denied`:
+/// `{statistics}`, `{google-ads}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calls {
     /// Where the visitor agreed to it.
@@ -233,8 +247,10 @@ pub struct Service {
     pub urls: Vec<UrlPattern>,
     /// Text by which an inline script of it is known; ASCII, compared with case.
     pub inline: Vec<Box<str>>,
-    /// Its cookies.
+    /// Its cookies on the site's own hosts.
     pub cookies: Vec<CookieInfo>,
+    /// Its cookies on hosts of its own: the proxy never sees them, and documents name them.
+    pub foreign_cookies: Vec<CookieInfo>,
     /// How a site treats it that says nothing about it or its category.
     pub default: Rule,
     /// Keys of local and session storage that it writes.
@@ -268,6 +284,7 @@ impl Service {
             urls: Vec::new(),
             inline: Vec::new(),
             cookies: Vec::new(),
+            foreign_cookies: Vec::new(),
             storage: Vec::new(),
             default: if category == Category::Necessary { Rule::ALLOW } else { Rule::CONSENT },
             anonymize: None,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Catalogue, Rule, Service};
+use super::{Catalogue, Rule, Service, Treatment};
 use crate::consent::Category;
 
 /// What one site knows of services, and how it treats them. Cheap to keep for thousands of sites: the
@@ -40,9 +40,10 @@ impl Set {
         self.own.as_deref().is_some_and(|own| own.knows_host(host)) || Catalogue::builtin().knows_host(host)
     }
 
-    /// Whether a file of this name may belong to a service, whatever its host.
-    pub fn knows_file(&self, file: &str) -> bool {
-        self.own.as_deref().is_some_and(|own| own.knows_file(file)) || Catalogue::builtin().knows_file(file)
+    /// Whether this path and query, as an address writes them, may belong to a service whatever the host.
+    pub fn knows_place(&self, path: &str, query: &str) -> bool {
+        self.own.as_deref().is_some_and(|own| own.knows_place(path, query))
+            || Catalogue::builtin().knows_place(path, query)
     }
 
     /// The services whose text stands in an inline script, each once, the site's own first.
@@ -89,6 +90,26 @@ impl Set {
             .or_else(|| self.categories.get(&service.category))
             .copied()
             .unwrap_or(service.default)
+    }
+
+    /// The services for which agreeing changes something on this site: those that it names, then those that `seen`
+    /// names, such as those that its traffic showed. Each stands there once.
+    pub fn optional<'s>(&self, seen: impl Iterator<Item = &'s str>) -> Vec<&Service> {
+        let mut found = Vec::<&Service>::new();
+        for service in self.named().chain(seen.filter_map(|id| self.find(id))) {
+            if self.is_optional(service) && !found.iter().any(|known| known.id == service.id) {
+                found.push(service);
+            }
+        }
+        found
+    }
+
+    /// Whether agreeing changes what a service may do.
+    pub fn is_optional(&self, service: &Service) -> bool {
+        let rule = self.rule(service);
+        service.category != Category::Necessary
+            && rule.with_consent != rule.without_consent
+            && rule.with_consent != Treatment::Block
     }
 
     /// The services that this site names in its YAML: its own, and those with a treatment of their own.

@@ -54,11 +54,14 @@ pub enum Hints {
 }
 
 static GUARD: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("guard.js")));
+static API: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("api.js")));
 static BANNER: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("banner.js")));
 
-/// The guard's script and the banner's, without their tag; ASCII, and free of `</script`.
+/// The guard's script, what the site's own scripts may ask, and for the undecided the banner's, without their tag;
+/// ASCII, and free of `</script`.
 pub fn script(facts: &Facts<'_>) -> String {
-    guard(facts) + &with_facts(&BANNER, &json!({ "o": facts.own_path, "c": facts.choices }))
+    let banner = if facts.choices.is_none() { &**BANNER } else { "" };
+    guard(facts) + &with_facts(&API, &json!({ "o": facts.own_path, "c": facts.choices })) + banner
 }
 
 fn guard(facts: &Facts<'_>) -> String {
@@ -182,19 +185,23 @@ pub fn choices(
     signal: Signal,
     valid_until: Option<Timestamp>,
 ) -> Value {
-    let categories: serde_json::Map<String, Value> = Category::ALL
-        .iter()
-        .map(|category| (category.to_string(), granted.categories().covers(*category).into()))
-        .collect();
     json!({
         "decided": choices.is_some(),
-        "categories": categories,
+        "categories": categories(granted),
         "services": granted.services().collect::<Vec<_>>(),
         "made_at": choices.map(|choices| choices.made_at.to_string()),
         "receipt": choices.and_then(|choices| choices.receipt),
         "valid_until": choices.and(valid_until).map(|at| at.to_string()),
         "gpc": signal == Signal::OptOut,
     })
+}
+
+/// Each category, and whether it may act now.
+pub fn categories(granted: &Granted) -> Value {
+    let each = Category::ALL.iter();
+    each.map(|category| (category.to_string(), granted.categories().covers(*category).into()))
+        .collect::<serde_json::Map<String, Value>>()
+        .into()
 }
 
 #[cfg(test)]
@@ -262,6 +269,18 @@ mod tests {
         packer.write_all(guard(&facts()).as_bytes()).unwrap();
         let size = packer.finish().unwrap().len();
         assert!(size <= 3 * 1024, "{size}");
+    }
+
+    #[test]
+    fn the_banners_script_weighs_at_most_five_kilobytes_packed_and_comes_to_the_undecided_alone() {
+        use std::io::Write;
+        let undecided = Facts { choices: None, ..facts() };
+        assert!(script(&undecided).contains("consentry-banner") && script(&undecided).contains("onChange"));
+        assert!(!script(&facts()).contains("consentry-banner") && script(&facts()).contains("onChange"));
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        packer.write_all(format!("{}{}", *API, *BANNER).as_bytes()).unwrap();
+        let size = packer.finish().unwrap().len();
+        assert!(size <= 5 * 1024, "{size}");
     }
 
     #[test]

@@ -12,16 +12,19 @@ pub mod guard;
 pub mod language;
 mod pack;
 pub mod page;
+pub mod preview;
+mod style;
 pub(crate) mod templates;
 pub mod texts;
 
 use std::collections::HashMap;
 
-pub use banner::Prepared;
+pub use banner::{Asking, Place, Prepared, Shows};
 pub use contrast::contrast;
 pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
 use sha2::{Digest, Sha256};
+pub use style::{Colours, Font, Logo, Theme};
 use texts::Texts;
 
 /// How one site's banner and pages look and what they say.
@@ -37,7 +40,7 @@ pub struct Look {
     pub own_path: Box<str>,
     /// Where the banner stands.
     pub position: Position,
-    /// Its colours.
+    /// Its colours, letters and corners.
     pub theme: Theme,
     /// Texts of the site's own, by language and key; they win over the built-in ones.
     pub texts: HashMap<Language, HashMap<Box<str>, Box<str>>>,
@@ -56,23 +59,6 @@ pub enum Position {
     Center,
     /// At the upper edge.
     Top,
-}
-
-/// The banner's colours, as `#rgb` or `#rrggbb`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Theme {
-    /// Buttons and links.
-    pub accent: Box<str>,
-    /// The ground.
-    pub background: Box<str>,
-    /// The letters.
-    pub text: Box<str>,
-}
-
-impl Default for Theme {
-    fn default() -> Self {
-        Theme { accent: "#0b57d0".into(), background: "#ffffff".into(), text: "#1f1f1f".into() }
-    }
 }
 
 /// The name of an asset below `assets/`, which changes with its content.

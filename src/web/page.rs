@@ -208,7 +208,7 @@ fn merged<const N: usize>(objects: [Value; N]) -> Value {
 pub(crate) fn settings(look: &Look, language: &Language, values: Value) -> String {
     let texts = look.texts(language);
     let frame = frame(look, &texts, language, texts.get("settings_title"));
-    templates::render("settings.html", &merged([json!({ "indexed": false }), values, frame]))
+    templates::render("settings.html", &merged([json!({ "indexed": false, "held": null }), values, frame]))
 }
 
 /// The form of the settings page alone; `values`: `return_to`, `categories`.
@@ -225,6 +225,27 @@ pub(crate) fn document(look: &Look, language: &Language, title: &str, values: Va
     let frame = frame(look, &texts, language, title);
     templates::render("document.html", &merged([json!({ "indexed": true }), frame, values]))
 }
+
+/// A document to stand in a page of the site: its title and its text, ASCII both. `values` as for [`document`].
+pub(crate) fn framed_document(
+    look: &Look,
+    language: &Language,
+    title: &str,
+    values: Value,
+) -> (String, String) {
+    let texts = look.texts(language);
+    let frame = frame(look, &texts, language, title);
+    let values = merged([json!({ "indexed": true }), frame, values]);
+    let text = templates::render_blocks("document.html", &["main", "footer"], &values);
+    let language = texts.language();
+    let text =
+        format!("<style>{FRAMED}</style><div class=\"consentry-document\" lang=\"{language}\">{text}</div>");
+    let title = format!("{title} \u{2013} {}", look.controller);
+    (ascii::text(&title), ascii::markup(&text))
+}
+
+/// What a document needs of a style inside the site's own page.
+const FRAMED: &str = include_str!("framed.css");
 
 /// A page that keeps a form which could not be sent on. `values`: `target`, `sealed`.
 pub(crate) fn held(look: &Look, language: &Language, title: &str, values: Value) -> String {

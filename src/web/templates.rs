@@ -17,11 +17,15 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("frame.html", include_str!("pages/frame.html")),
         ("link.html", include_str!("pages/link.html")),
         ("layout.html", include_str!("pages/layout.html")),
+        ("languages.html", include_str!("pages/languages.html")),
+        ("receipts.html", include_str!("pages/receipts.html")),
         ("settings.html", include_str!("pages/settings.html")),
         ("choices_form.html", include_str!("pages/choices_form.html")),
         ("document.html", include_str!("pages/document.html")),
         ("held.html", include_str!("pages/held.html")),
         ("declined.html", include_str!("pages/declined.html")),
+        ("behind.html", include_str!("pages/behind.html")),
+        ("preview.html", include_str!("pages/preview.html")),
         ("message.html", include_str!("pages/message.html")),
         ("tables.html", include_str!("pages/tables.html")),
     ] {
@@ -32,7 +36,19 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// Renders a built-in template. A failure is a mistake of ours: it is logged, and the page stays empty.
 pub(crate) fn render(name: &str, values: &serde_json::Value) -> String {
-    let rendered = TEMPLATES.get_template(name).and_then(|template| template.render(Serde(values)));
+    finished(name, TEMPLATES.get_template(name).and_then(|template| template.render(Serde(values))))
+}
+
+/// Renders some blocks of a built-in template alone, one behind the other.
+pub(crate) fn render_blocks(name: &str, blocks: &[&str], values: &serde_json::Value) -> String {
+    let rendered = TEMPLATES.get_template(name).and_then(|template| {
+        let mut whole = template.render_captured(Serde(values))?;
+        whole.with_state_mut(|state| blocks.iter().map(|block| state.render_block(block)).collect())
+    });
+    finished(name, rendered)
+}
+
+fn finished(name: &str, rendered: Result<String, minijinja::Error>) -> String {
     // A slash is harmless in text and in quotes, and addresses stay readable.
     let rendered = rendered.map(|page| page.replace("&#x2f;", "/"));
     rendered.unwrap_or_else(|error| {

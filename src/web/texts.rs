@@ -7,6 +7,7 @@ use super::grammar;
 pub use super::grammar::direction;
 use super::language::Language;
 use crate::clock::Timestamp;
+use crate::services::Service;
 
 type Table = HashMap<Box<str>, Box<str>>;
 
@@ -147,7 +148,14 @@ impl<'a> Texts<'a> {
 
     /// Names as a sentence lists them.
     pub fn list(&self, names: &[&str]) -> String {
-        grammar::list(self.real(), names)
+        let names: Vec<String> = names.iter().map(|name| self.isolated(name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        grammar::list(self.real(), &names)
+    }
+
+    /// A name from left to right that keeps its order in a line from right to left (UAX 9, section 2.6).
+    fn isolated(&self, name: &str) -> String {
+        if self.direction() == "rtl" { format!("\u{2068}{name}\u{2069}") } else { name.to_owned() }
     }
 
     /// The day of a moment, in UTC.
@@ -158,6 +166,22 @@ impl<'a> Texts<'a> {
     /// The day and the time of a moment, in UTC.
     pub fn moment(&self, at: Timestamp) -> String {
         grammar::moment(self.real(), at)
+    }
+
+    /// The cookies of a service with their lifetimes, in a sentence; empty where it has none.
+    pub fn cookies(&self, service: &Service) -> String {
+        if service.cookies.is_empty() {
+            return String::new();
+        }
+        let each = service.cookies.iter();
+        let each: Vec<String> = each
+            .map(|cookie| {
+                let name = self.isolated(&cookie.name.to_string());
+                format!("{name} ({})", self.lifetime(&cookie.lifetime))
+            })
+            .collect();
+        let each: Vec<&str> = each.iter().map(String::as_str).collect();
+        self.fill("service_cookies", &[("cookies", &self.list(&each))])
     }
 
     /// The name of a country, by its ISO 3166-1 code.
@@ -268,5 +292,20 @@ mod tests {
             assert_eq!((sv.lifetime(written), en.lifetime(written)), (swedish.into(), english.into()));
         }
         assert_eq!((sv.country("SE"), en.country("XK")), ("Sverige".into(), "XK".into()));
+    }
+
+    #[test]
+    fn every_country_of_the_catalogue_has_a_name() {
+        let (swedish, english) = (language("sv"), language("en"));
+        for service in crate::services::Catalogue::builtin().iter().filter(|one| !one.country.is_empty()) {
+            for language in [&swedish, &english] {
+                assert_ne!(
+                    Texts::new(language, None).country(&service.country),
+                    *service.country,
+                    "{}",
+                    service.id
+                );
+            }
+        }
     }
 }

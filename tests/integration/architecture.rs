@@ -100,6 +100,7 @@ const TABLE: [(&str, &[&str]); 20] = [
             "ledger",
             "listener",
             "observed",
+            "own",
             "server",
             "services",
             "site",

@@ -8,7 +8,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::upstream::{Health, Upstream};
-use super::words::{CategoryWord, Colour, CookieName, Host, Location, PathRule, Tag, Text, Time};
+use super::words::{
+    CategoryWord, Colour, CookieName, Host, Letters, Location, PathRule, Pixels, Tag, Text, Time,
+};
 use crate::consent::signal::GlobalPrivacyControl;
 use crate::documents::Kind;
 use crate::filter::{UnknownThirdParties, cookies};
@@ -32,6 +34,8 @@ pub(in crate::config) struct Site {
     pub(in crate::config) mode: Mode,
     /// The languages of the site; the first is the fallback.
     pub(in crate::config) languages: Option<Vec<Tag>>,
+    /// Parts of the site that speak one language, whoever asks and whatever the page says; the first that fits counts.
+    pub(in crate::config) languages_by: Vec<LanguageBy>,
     /// Who answers for the personal data; banner and documents name them.
     pub(in crate::config) controller: Option<Party>,
     /// Who processes the personal data for them.
@@ -60,6 +64,8 @@ pub(in crate::config) struct Site {
     /// Whether known crawlers see gates and banner.
     #[schemars(extend("default" = "pass"))]
     pub(in crate::config) crawlers: Crawlers,
+    /// A page of the site that its documents stand in; without it, they have a layout of their own.
+    pub(in crate::config) layout: Option<Layout>,
     /// Tells browsers, over HTTPS, to come over HTTPS alone; without it, what the application says passes.
     pub(in crate::config) hsts: Option<Hsts>,
 }
@@ -84,6 +90,17 @@ pub(in crate::config) enum Crawlers {
     Pass,
     /// They are visitors as all others.
     Treat,
+}
+
+/// A page of the site as the frame of its documents. Nothing of it runs there, and nothing comes from others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Layout {
+    /// The page's path, such as /; it is fetched as by nobody, and kept for five minutes.
+    #[schemars(regex(pattern = "^/"))]
+    pub(in crate::config) page: String,
+    /// The CSS selector of the element whose content the document takes the place of, such as "#content".
+    pub(in crate::config) selector: Text,
 }
 
 /// That browsers are to come over HTTPS alone (RFC 6797).
@@ -112,6 +129,18 @@ pub(in crate::config) struct Party {
     pub(in crate::config) address: Option<Text>,
     /// Where visitors reach it about their data.
     pub(in crate::config) email: Option<Text>,
+}
+
+/// A part of the site that speaks one language.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct LanguageBy {
+    /// One of the site's hosts, or "*.example.se" for all below it; without it, all of them.
+    pub(in crate::config) host: Option<Host>,
+    /// A path, or with a `*` at its end all that begin so; without it, all of them.
+    pub(in crate::config) path: Option<PathRule>,
+    /// One of the site's languages.
+    pub(in crate::config) language: Tag,
 }
 
 /// A text that the site publishes in one or more languages.
@@ -170,7 +199,7 @@ pub(in crate::config) struct Banner {
     pub(in crate::config) global_privacy_control: GlobalPrivacyControl,
 }
 
-/// The colours of banner and pages.
+/// The looks of the banner.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Theme {
@@ -183,6 +212,29 @@ pub(in crate::config) struct Theme {
     /// The text.
     #[schemars(extend("default" = "#1f1f1f"))]
     pub(in crate::config) text: Option<Colour>,
+    /// The same colours for visitors who want it dark; without them, the default theme has a dark one of its own, and
+    /// any other stays as it is.
+    pub(in crate::config) dark: Option<Colours>,
+    /// How round corners are: 0px to 40px.
+    #[schemars(extend("default" = "8px"))]
+    pub(in crate::config) radius: Option<Pixels>,
+    /// system, inherit (the page's own), or families as CSS lists them.
+    #[schemars(extend("default" = "system"))]
+    pub(in crate::config) font: Option<Letters>,
+    /// A picture above the text: a file of SVG, PNG, JPEG or WebP, 64KiB at most, which the proxy serves itself.
+    pub(in crate::config) logo: Option<String>,
+}
+
+/// Three colours.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Colours {
+    /// Buttons and links.
+    pub(in crate::config) accent: Colour,
+    /// What they stand on.
+    pub(in crate::config) background: Colour,
+    /// The text.
+    pub(in crate::config) text: Colour,
 }
 
 /// After how long visitors are asked again.

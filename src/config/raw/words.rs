@@ -14,6 +14,7 @@ use crate::consent::Category;
 use crate::services::{NamePattern, UrlPattern};
 use crate::site::HostPattern;
 use crate::visit::path::PathPattern;
+use crate::web::Font;
 use crate::web::language::Language;
 
 /// A duration such as `30s`, `10m`, `2h` or `180d`.
@@ -140,6 +141,48 @@ impl FromStr for Colour {
             return Ok(Colour(text.to_ascii_lowercase().into()));
         }
         Err(format!("`{text}` is not a colour\nwrite it as \"#0b57d0\" or \"#fff\", in quotes"))
+    }
+}
+
+/// A number of pixels such as `8px`, 40 at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]{1,2}px$"))]
+pub(in crate::config) struct Pixels(pub(in crate::config) u8);
+
+impl FromStr for Pixels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix("px").and_then(|digits| digits.parse::<u8>().ok());
+        number
+            .filter(|number| *number <= 40)
+            .map(Pixels)
+            .ok_or_else(|| format!("`{text}` is no roundness\nwrite 0px to 40px, such as 8px"))
+    }
+}
+
+/// The letters of the banner.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r#"^[A-Za-z0-9 ,"'_-]+$"#))]
+pub(in crate::config) struct Letters(pub(in crate::config) Font);
+
+impl FromStr for Letters {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_sound = |text: &str| {
+            let even = |quote| text.matches(quote).count().is_multiple_of(2);
+            let known = |c: char| c.is_ascii_alphanumeric() || " ,\"'_-".contains(c);
+            !text.trim().is_empty() && text.chars().all(known) && even('"') && even('\'')
+        };
+        match text {
+            "system" => Ok(Letters(Font::System)),
+            "inherit" => Ok(Letters(Font::Inherit)),
+            _ if is_sound(text) => Ok(Letters(Font::Given(text.into()))),
+            _ => Err(format!(
+                "`{text}` is no font\nwrite system, inherit (that of the page), or families such as Georgia, serif"
+            )),
+        }
     }
 }
 
@@ -283,6 +326,8 @@ words! {
     Host: "a host such as www.example.se",
     Tag: "a language tag such as sv",
     Colour: "a colour such as \"#0b57d0\", in quotes",
+    Pixels: "a number of pixels such as 8px",
+    Letters: "a font such as inherit",
     PathRule: "a path such as \"/admin/*\"",
     CookieName: "a cookie's name",
     Location: "an address such as \"cdn.example.net/*\"",

@@ -133,7 +133,8 @@ pub(super) fn resolve(
             if let Some((_, file)) = &file {
                 earlier.extend(earlier_texts(scope, file, language, text.as_ref(), library));
             }
-            if text.is_none() {
+            // Without a word of the site it speaks every language that is built in, and promises a text in none.
+            if text.is_none() && (file.is_some() || raw.languages.is_some()) {
                 let file = file.map(|(_, file)| file);
                 shelf.gaps.push(Gap { document: id.into(), language: language.clone(), file });
             }

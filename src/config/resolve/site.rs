@@ -12,6 +12,7 @@ use crate::config::files::Spot;
 use crate::config::raw::site::{Mode, Party, Site as Raw};
 use crate::config::tree::{Node, Value};
 use crate::consent::cookie::Secrets;
+use crate::filter::frame::Layout;
 use crate::filter::{self, Banner};
 use crate::observed::Observed;
 use crate::site::{self, HostPattern, Site};
@@ -74,6 +75,7 @@ pub(in crate::config) fn site(
         upstream,
         controller,
         processor,
+        layout: layout(scope, raw),
         hsts: hsts(scope, raw),
     };
     Resolved { site: Arc::new(site), hosts, is_filled_in: documents.is_filled_in }
@@ -129,6 +131,30 @@ fn languages(scope: &mut Scope<'_>, raw: &Raw) -> Vec<Language> {
     languages
 }
 
+/// The parts of the site that speak one language.
+fn language_rules(scope: &mut Scope<'_>, raw: &Raw) -> Vec<filter::language::Rule> {
+    let mut rules = Vec::new();
+    for (index, rule) in raw.languages_by.iter().enumerate() {
+        let language = &rule.language.0;
+        if let Some(spoken) =
+            raw.languages.as_ref().filter(|spoken| spoken.iter().all(|tag| tag.0 != *language))
+        {
+            let spoken: Vec<&str> = spoken.iter().map(|tag| tag.0.as_str()).collect();
+            let message = format!("the site does not speak `{language}`");
+            let help = format!("write one of {}, or add it to `languages`", spoken.join(", "));
+            scope.error(at!["languages_by", index, "language"], message, help);
+        }
+        if rule.host.is_none() && rule.path.is_none() {
+            let help = "add `path:` or `host:`, or name this language alone in `languages`";
+            scope.error(at!["languages_by", index], "this fixes the language of the whole site", help);
+        }
+        let host = rule.host.as_ref().and_then(|host| host_source(&host.0)).map(Into::into);
+        let path = rule.path.as_ref().map(|path| path.0.clone());
+        rules.push(filter::language::Rule { host, path, language: language.clone() });
+    }
+    rules
+}
+
 fn own_path(scope: &mut Scope<'_>, raw: &Raw) -> Box<str> {
     let written = raw.own_path.as_deref().unwrap_or("/_consent/");
     let path = CanonicalPath::of(written);
@@ -143,6 +169,28 @@ fn own_path(scope: &mut Scope<'_>, raw: &Raw) -> Box<str> {
         );
     }
     written.into()
+}
+
+/// The page that documents stand in.
+fn layout(scope: &mut Scope<'_>, raw: &Raw) -> Option<Layout> {
+    let raw = raw.layout.as_ref()?;
+    let layout = Layout { page: raw.page.as_str().into(), selector: raw.selector.0.clone() };
+    let is_address = raw.page.starts_with('/')
+        && !raw.page.starts_with("//")
+        && raw.page.parse::<http::uri::PathAndQuery>().is_ok();
+    if !is_address {
+        let message = format!("`{}` is not the path of a page", raw.page);
+        scope.error(at!["layout", "page"], message, "write a path that begins with a slash, such as /");
+    }
+    if let Some(fault) = layout.fault() {
+        let message = format!("`{}` is not a selector: {fault}", layout.selector);
+        scope.error(
+            at!["layout", "selector"],
+            message,
+            "write a CSS selector, such as \"#content\" or \"main > article\"",
+        );
+    }
+    Some(layout)
 }
 
 /// `Strict-Transport-Security` as the site wants it (RFC 6797 section 6.1).
@@ -233,6 +281,7 @@ fn filter(
         crawlers: gates::crawlers(raw),
         upstream_origins: origins.collect(),
         html_token: shared.html_token,
+        language_rules: language_rules(scope, raw),
         observed: Arc::clone(shared.observed),
         epoch: epoch(scope.tree, documents, shared.html_token),
     }

@@ -15,7 +15,7 @@ use super::{Body, Error};
 use crate::filter::charset::{self, More, Transcoder};
 use crate::filter::encoding::{Coding, Decoder, Encoder, Failure, Step};
 use crate::filter::{Settings, html};
-use crate::telemetry::{Metrics, count};
+use crate::telemetry::{Metrics, Reason, count};
 
 /// A frame leaves when it has grown to this size, even while more of the page is at hand.
 const FRAME: usize = 16 * 1024;
@@ -92,6 +92,16 @@ impl Report {
         self.page(reason);
         count(&self.metrics.cut_off, reason);
         tracing::warn!(site = %self.site, reason, "a page was refused");
+    }
+
+    /// Counts what could not be judged in a page, and tells of it once.
+    fn found(&self, findings: &html::Findings) {
+        for (reason, times) in findings.unjudged.iter() {
+            let reason = reason.as_str();
+            self.metrics.unjudged.get_or_create(&Reason { reason }).inc_by(times.into());
+            let page = &*findings.page;
+            tracing::info!(site = %self.site, page, reason, times, "what a page holds could not be judged and is held");
+        }
     }
 
     fn cut_off(&self, cause: &CutOff) {
@@ -321,8 +331,14 @@ impl Reader {
     fn finish(&mut self, out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
         match self {
             Reader::Passing => {}
-            Reader::Rewriting(rewriter) => rewriter.end(out)?,
-            Reader::Transcoding(both) => transcode(both, &[], More::No, out)?,
+            Reader::Rewriting(rewriter) => {
+                rewriter.end(out)?;
+                report.found(&rewriter.findings());
+            }
+            Reader::Transcoding(both) => {
+                transcode(both, &[], More::No, out)?;
+                report.found(&both.1.findings());
+            }
             Reader::Waiting { beginning, .. } => {
                 out.append(beginning);
                 report.page("empty");

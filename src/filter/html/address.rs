@@ -29,7 +29,7 @@ impl<'a> Ground<'a> {
                 && !kind.starts_with("image/svg");
         }
         let end = address.find(['?', '#']).unwrap_or(address.len());
-        let (place, _) = address.split_at(end);
+        let (place, query) = address.split_at(end);
         let after_scheme =
             place.strip_prefix("https:").or_else(|| place.strip_prefix("http:")).unwrap_or(place);
         let (is_known, path) = match after_scheme.strip_prefix("//") {
@@ -41,8 +41,10 @@ impl<'a> Ground<'a> {
             None if after_scheme.len() != place.len() => return false,
             None => (self.is_host_known, place),
         };
-        let file = path.rsplit('/').next().unwrap_or_default();
-        !is_known && !address.is_empty() && path.bytes().all(is_plain) && !self.services.knows_file(file)
+        !is_known
+            && !address.is_empty()
+            && path.bytes().all(is_plain)
+            && !self.services.knows_place(path, query)
     }
 }
 

@@ -4,6 +4,7 @@
 mod calls;
 mod statements;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -152,14 +153,14 @@ fn is_entangled(code: &str, theirs: &[Range<usize>], own: &[Range<usize>], globa
         AhoCorasick::new(words).expect("the words of the program are few")
     });
     let text = |place: &Range<usize>| code.get(place.clone()).unwrap_or_default();
-    let declared: Vec<&str> = theirs
+    let declared: HashSet<&str> = theirs
         .iter()
         .flat_map(|place| statements::declared(text(place)))
         .filter(|name| !globals.contains(name))
         .collect();
     own.iter()
         .map(text)
-        .any(|own| HIDES.is_match(own) || statements::names(own).any(|name| declared.contains(&name)))
+        .any(|own| HIDES.is_match(own) || statements::names(own).any(|name| declared.contains(name)))
 }
 
 /// The code without these places, and what stood there.

@@ -1,5 +1,6 @@
 //! Each element of a page: what its addresses belong to, and whether it may act.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use lol_html::html_content::ContentType;
@@ -171,8 +172,16 @@ enum Held {
 
 /// Looks at every place of the element that browsers, or lazy loaders, load from.
 fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> Held {
+    /// More is no page's, and each costs a look at all the others.
+    const MOST: usize = 256;
     let mut held = Held::No;
-    for (name, holds) in places_of(element, tag) {
+    let places = places_of(element, tag);
+    if places.len() > MOST {
+        state.unjudged.note(Reason::TooMany);
+        element.remove();
+        return Held::Yes;
+    }
+    for (name, holds) in places {
         let Some(value) = element.get_attribute(&name) else { continue };
         // Borrowed apart from the state, which nested pages change.
         let settings = Arc::clone(&state.settings);
@@ -229,6 +238,7 @@ fn replace(element: &mut Element<'_, '_>, name: &str, instead: Option<&str>) {
 /// The names of the attributes that hold an address or code; of two of one name, the first counts.
 fn places_of(element: &Element<'_, '_>, tag: &str) -> Vec<(String, Holds)> {
     let mut places: Vec<(String, Holds)> = Vec::new();
+    let mut known = HashSet::new();
     for attribute in element.attributes() {
         let name = attribute.name();
         let Some(holds) = places::of(tag.as_bytes(), name.as_bytes()) else { continue };
@@ -238,7 +248,7 @@ fn places_of(element: &Element<'_, '_>, tag: &str) -> Vec<(String, Holds)> {
             ("param", _) => is_address(element),
             _ => true,
         };
-        if counts && !places.iter().any(|(known, _)| *known == name) {
+        if counts && known.insert(name.clone()) {
             places.push((name, holds));
         }
     }

@@ -3,14 +3,14 @@
 use super::{Inserts, Page, embeds, skim};
 use crate::filter::{Banner, Settings};
 use crate::web::guard::known_script_name;
-use crate::web::language::Language;
+use crate::web::{self, language::Language};
 
 /// How far the insertion has come.
 #[derive(Debug, Default)]
 pub(super) struct Insertion {
     guard: Progress,
     banner: Progress,
-    /// The page's own `lang`.
+    /// The language that the site's settings fix, else the page's own `lang`.
     language: Option<Language>,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
     templates: usize,
@@ -49,7 +49,11 @@ impl Insertion {
             Inserts::Guard(_) => (Progress::Pending, Progress::Done),
             Inserts::Page { .. } => (Progress::Pending, Progress::Pending),
         };
-        Insertion { guard, banner, ..Insertion::default() }
+        let language = match inserts {
+            Inserts::Page { fixed, .. } => fixed.clone(),
+            Inserts::Nothing | Inserts::Guard(_) => None,
+        };
+        Insertion { guard, banner, language, ..Insertion::default() }
     }
 
     /// The page's own `lang`, once it is known.
@@ -104,13 +108,14 @@ impl Insertion {
         side: Side,
         page: &Page,
         settings: &Settings,
+        origin: &str,
         out: &mut Vec<u8>,
     ) {
         if around.guard == Some(side) {
             guard(page, settings, out);
         }
         if around.banner == Some(side) {
-            banner(page, settings, self.language.as_ref(), out);
+            banner(page, settings, self.language.as_ref(), origin, out);
         }
     }
 }
@@ -133,14 +138,18 @@ fn guard(page: &Page, settings: &Settings, out: &mut Vec<u8>) {
     }
 }
 
-fn banner(page: &Page, settings: &Settings, own: Option<&Language>, out: &mut Vec<u8>) {
-    let Inserts::Page { banner, undecided, language, return_to, .. } = &page.inserts else { return };
-    let look = &settings.look;
-    let language = embeds::language(look, own, language);
+fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
+    let Inserts::Page { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
+    let language = embeds::language(&settings.look, own, language);
+    let place = web::Place { origin, return_to };
+    let mut shows = web::Shows::Now;
     match banner {
         Banner::NothingToAsk => return,
-        Banner::Shown if *undecided => out.extend_from_slice(look.banner(language, return_to).as_bytes()),
+        Banner::Shown if *undecided => {
+            out.extend_from_slice(settings.banner(language, *signal, place).as_bytes());
+            shows = web::Shows::AfterTheBanner;
+        }
         Banner::Shown | Banner::Off => {}
     }
-    out.extend_from_slice(look.settings_link(language).as_bytes());
+    out.extend_from_slice(settings.look.settings_link(language, shows, place).as_bytes());
 }

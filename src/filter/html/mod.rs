@@ -26,6 +26,7 @@ use super::Settings;
 use super::own_csp::Inserted;
 use super::scope::Scope;
 use crate::consent::Granted;
+use crate::consent::signal::Signal;
 use crate::web::language::Language;
 
 pub use address::plain;
@@ -71,8 +72,12 @@ pub enum Inserts {
         banner: super::Banner,
         /// Whether the visitor has yet to choose.
         undecided: bool,
+        /// Whether the visitor's browser opted out for them.
+        signal: Signal,
         /// The language of the visitor's wishes; the page's own `lang` wins where the site speaks it.
         language: Language,
+        /// The language that the site's settings fix for the page, whatever it says itself.
+        fixed: Option<Language>,
         /// Where the banner's forms lead back to.
         return_to: Box<str>,
         /// Whether it is only presumed to be a page: then a doctype or `<html` must stand in its first KiB.
@@ -255,7 +260,11 @@ impl Rewriter {
     /// What was found so far.
     pub fn findings(&self) -> Findings {
         let state = locked(&self.state);
-        Findings { unjudged: state.unjudged.clone(), held_for: state.held_for.clone() }
+        Findings {
+            unjudged: state.unjudged.clone(),
+            held_for: state.held_for.clone(),
+            page: state.page.url.path().into(),
+        }
     }
 
     fn begin(&mut self, is_page: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -334,7 +343,10 @@ impl Rewriter {
 
     fn insert(&self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
         let state = locked(&self.state);
-        self.insertion.write(around, side, &state.page, &state.settings, out);
+        // A `<base>` would lead our addresses elsewhere.
+        let origin = (state.bases.len() > 1).then(|| state.page.url.origin().ascii_serialization());
+        let origin = origin.as_deref().unwrap_or_default();
+        self.insertion.write(around, side, &state.page, &state.settings, origin, out);
     }
 
     fn read(&mut self, tag: &[u8], reads: skim::Reads, out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -399,6 +411,8 @@ pub struct Findings {
     pub unjudged: Unjudged,
     /// The first service that something was held for.
     pub held_for: Option<Box<str>>,
+    /// The path of the page.
+    pub page: Box<str>,
 }
 
 impl State {

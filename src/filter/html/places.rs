@@ -173,14 +173,11 @@ pub(super) fn loads(rel: &str) -> bool {
     rel.split_ascii_whitespace().any(|word| !PASSIVE.contains(&word))
 }
 
-/// Whether a link of these relations, in lower case, makes a browser connect or load in advance, which no policy stops.
+/// Whether a link of these relations, in lower case, makes a browser connect or load in advance, which no policy is
+/// sure to stop. What is preloaded is a part of the page, and the policy's.
 pub(super) fn hints(rel: &str) -> bool {
-    rel.split_ascii_whitespace().any(|word| {
-        matches!(
-            word,
-            "preconnect" | "dns-prefetch" | "prefetch" | "prerender" | "preload" | "modulepreload" | "next"
-        )
-    })
+    rel.split_ascii_whitespace()
+        .any(|word| matches!(word, "preconnect" | "dns-prefetch" | "prefetch" | "prerender" | "next"))
 }
 
 #[cfg(test)]

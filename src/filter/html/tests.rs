@@ -272,6 +272,28 @@ fn the_sites_own_code_runs_beside_a_held_snippet() {
 }
 
 #[test]
+fn a_policy_in_the_page_lets_in_what_is_ours_and_nothing_else() {
+    let run = |html: &str, inserts: &Inserts| {
+        String::from_utf8(rewrite_in(&[html.as_bytes()], &Granted::default(), inserts)).unwrap()
+    };
+    let policy =
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'self'; form-action 'none'\">";
+    let page = run(&format!("<!doctype html><head>{policy}<body>"), &inserted());
+    let (_, amended) = page.split_once("http-equiv=Content-Security-Policy content=\"").unwrap();
+    let amended = amended.split_once('"').unwrap().0;
+    assert!(
+        amended.starts_with("default-src 'self'; form-action 'self'; script-src 'self' 'sha256-"),
+        "{amended}"
+    );
+    assert_eq!(amended.matches("'sha256-").count(), 4, "{amended}");
+    assert!(!amended.contains("unsafe"), "{amended}");
+    // Nothing is inserted into a part of a page, and a policy that allows all of it stays.
+    assert_eq!(held(policy), policy);
+    let open = "<meta http-equiv=content-security-policy content='img-src *'>";
+    assert!(run(&format!("<!doctype html><head>{open}<body>"), &inserted()).contains(open));
+}
+
+#[test]
 fn pages_within_pages_keep_their_letters() {
     for (html, expected) in [
         (
@@ -379,7 +401,9 @@ fn inserted() -> Inserts {
         guard: "g".into(),
         banner: crate::filter::Banner::Shown,
         undecided: true,
+        signal: crate::consent::signal::Signal::Absent,
         language: Language::parse("sv").unwrap(),
+        fixed: None,
         return_to: "/".into(),
         presumed: true,
     }

@@ -7,8 +7,10 @@ use crate::consent::Category;
 pub enum Reason {
     /// Pages within pages, deeper than anybody writes.
     TooDeep,
-    /// A script, style or `noscript` longer than `limits.html_token`.
+    /// A script or `noscript` longer than `limits.html_token`.
     TooLong,
+    /// An element with more places for addresses than anybody writes.
+    TooMany,
     /// A `data:` address that cannot be read.
     UnreadableData,
     /// A script of a service that cannot be parted from the site's own code, because it cannot be read.
@@ -22,9 +24,10 @@ impl Reason {
     pub const CATEGORY: Category = Category::Marketing;
 
     /// Every reason.
-    pub const ALL: [Reason; 5] = [
+    pub const ALL: [Reason; 6] = [
         Reason::TooDeep,
         Reason::TooLong,
+        Reason::TooMany,
         Reason::UnreadableData,
         Reason::UnreadableScript,
         Reason::EntangledScript,
@@ -35,6 +38,7 @@ impl Reason {
         match self {
             Reason::TooDeep => "too-deep",
             Reason::TooLong => "too-long",
+            Reason::TooMany => "too-many",
             Reason::UnreadableData => "unreadable-data",
             Reason::UnreadableScript => "unreadable-script",
             Reason::EntangledScript => "entangled-script",

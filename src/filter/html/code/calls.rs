@@ -1,6 +1,7 @@
 //! Calls that only tell a service something: its stub takes them while it is held, and the page goes on.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What may be called of one global.
 struct Calls {
@@ -108,24 +109,35 @@ const CALLS: &[Calls] = &[
 
 /// `code` with such calls of these globals, and with empty queues for them, made blank: what is left loads or creates.
 pub(super) fn masked<'a>(code: &'a str, globals: &[&str]) -> Cow<'a, str> {
-    let mut masked = Cow::Borrowed(code);
-    for global in globals {
-        let calls = CALLS.iter().find(|calls| calls.global == *global);
-        for (at, _) in code.match_indices(global) {
-            let before = code.get(..at).and_then(|before| before.chars().next_back());
-            if before.is_some_and(is_of_name) {
-                continue;
-            }
-            let rest = code.get(at + global.len()..).unwrap_or_default();
-            let called = calls.and_then(|calls| calls.head(rest));
-            if let Some(length) = called.or_else(|| empty_queue(rest, global)) {
-                let place = at..at + global.len() + length;
-                let blank: String = " ".repeat(place.len());
-                masked.to_mut().replace_range(place, &blank);
-            }
-        }
+    let mut places: Vec<Range<usize>> = globals.iter().flat_map(|global| calls_of(code, global)).collect();
+    if places.is_empty() {
+        return code.into();
     }
-    masked
+    places.sort_by_key(|place| place.start);
+    let (mut masked, mut at) = (String::with_capacity(code.len()), 0);
+    for place in places {
+        // Of two that overlap, the first is blank already.
+        let start = place.start.max(at);
+        masked.push_str(code.get(at..start).unwrap_or_default());
+        masked.extend(std::iter::repeat_n(' ', place.end.saturating_sub(start)));
+        at = place.end.max(at);
+    }
+    masked.push_str(code.get(at..).unwrap_or_default());
+    masked.into()
+}
+
+/// Where the heads of such calls of one global stand.
+fn calls_of<'a>(code: &'a str, global: &'a str) -> impl Iterator<Item = Range<usize>> + 'a {
+    let calls = CALLS.iter().find(|calls| calls.global == global);
+    code.match_indices(global).filter_map(move |(at, _)| {
+        let before = code.get(..at).and_then(|before| before.chars().next_back());
+        if before.is_some_and(is_of_name) {
+            return None;
+        }
+        let rest = code.get(at + global.len()..)?;
+        let length = calls.and_then(|calls| calls.head(rest)).or_else(|| empty_queue(rest, global))?;
+        Some(at..at + global.len() + length)
+    })
 }
 
 impl Calls {

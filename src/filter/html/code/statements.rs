@@ -30,6 +30,9 @@ pub(super) fn split(code: &str) -> Option<Vec<Range<usize>>> {
     let mut places = Vec::new();
     let mut first: Option<usize> = None;
     for (index, token) in tokens.iter().enumerate() {
+        if first.is_none() && begins_badly(token) {
+            return None;
+        }
         let start = *first.get_or_insert(index);
         let next = tokens.get(index + 1);
         if token.depth == 0 && ends(&tokens, start, index, next) {
@@ -43,13 +46,12 @@ pub(super) fn split(code: &str) -> Option<Vec<Range<usize>>> {
         let (begin, last) = (tokens.get(start)?, tokens.last()?);
         places.push(begin.start..last.start + last.text.len());
     }
-    let begins_badly = |place: &Range<usize>| {
-        let first = tokens.iter().find(|token| token.start == place.start);
-        first.is_none_or(|token| {
-            matches!(token.text, "else" | "catch" | "finally" | ")" | "]" | "}" | "," | "." | "?" | ":")
-        })
-    };
-    (!places.iter().any(begins_badly)).then_some(places)
+    Some(places)
+}
+
+/// Whether a statement cannot begin so: then it was told apart in the wrong place.
+fn begins_badly(token: &Token<'_>) -> bool {
+    matches!(token.text, "else" | "catch" | "finally" | ")" | "]" | "}" | "," | "." | "?" | ":")
 }
 
 /// Whether a statement that begins at `start` ends with the outermost token `at`.

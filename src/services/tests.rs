@@ -1,0 +1,204 @@
+//! The built-in catalogue, held against what a catalogue must be.
+
+use std::collections::{HashMap, HashSet};
+
+use super::*;
+use crate::consent::Category;
+
+fn services() -> Vec<&'static Service> {
+    written::builtin().unwrap_or_else(|fault| panic!("{fault}"));
+    Catalogue::builtin().iter().collect()
+}
+
+#[test]
+fn the_catalogue_knows_more_than_three_hundred_services() {
+    let services = services();
+    assert!(services.len() >= 300, "{}", services.len());
+    let cookies: usize = services.iter().map(|service| service.cookies.len()).sum();
+    assert!(cookies >= 400, "{cookies}");
+}
+
+#[test]
+fn every_entry_is_whole() {
+    let mut ids = HashSet::new();
+    for service in services() {
+        let id = &*service.id;
+        assert!(ids.insert(id), "{id} twice");
+        assert!(id.parse::<Category>().is_err(), "{id} is a category");
+        assert!(
+            id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'),
+            "{id}"
+        );
+        for text in [&service.name, &service.provider, &service.purpose.en, &service.purpose.sv] {
+            assert!(!text.trim().is_empty(), "{id}");
+        }
+        assert!(service.country.is_empty() || service.country.len() == 2, "{id}");
+        assert!(!service.urls.is_empty(), "{id} cannot be known by an address");
+        assert!(service.inline.iter().all(|text| text.is_ascii() && text.len() > 3), "{id}");
+        let is_strict = service.category != Category::Necessary || !service.reason.en.is_empty();
+        assert!(is_strict || service.role == Role::ConsentTool, "{id} is necessary and does not say why");
+        assert_eq!(service.reason.en.is_empty(), service.reason.sv.is_empty(), "{id}");
+        if service.dead_since.is_some() {
+            assert_eq!(service.default, Rule::STRIP, "{id}");
+        }
+    }
+}
+
+#[test]
+fn no_pattern_claims_what_another_service_claims() {
+    let mut urls = HashMap::new();
+    let mut inline = HashMap::new();
+    for service in services() {
+        for pattern in &service.urls {
+            assert_eq!(pattern.host.to_lowercase(), *pattern.host, "{}", service.id);
+            if let Some(other) = urls.insert(pattern, &service.id) {
+                panic!("{pattern:?}: {} and {other}", service.id);
+            }
+        }
+        for text in &service.inline {
+            if let Some(other) = inline.insert(text, &service.id) {
+                panic!("{text}: {} and {other}", service.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cookie_is_set_by_one_service() {
+    let mut seen: Vec<(&NamePattern, &str)> = Vec::new();
+    for service in services() {
+        for CookieInfo { name, .. } in &service.cookies {
+            // `*` alone, or one letter, would take cookies of the site itself.
+            assert!(name.start.len() >= if name.whole { 2 } else { 3 }, "{}: {name}", service.id);
+            for (other, id) in &seen {
+                let overlaps = *id != &*service.id && name.whole && other.whole && name == *other
+                    || *id != &*service.id && !name.whole && !other.whole && name.start == other.start;
+                assert!(!overlaps, "{name}: {} and {id}", service.id);
+            }
+            seen.push((name, &service.id));
+            assert_eq!(
+                Catalogue::builtin().identify_cookie(&name.start).map(|found| &*found.id),
+                Some(&*service.id),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_application_s_own_cookie_is_taken_for_a_trackers() {
+    for name in [
+        "PHPSESSID",
+        "JSESSIONID",
+        "ASP.NET_SessionId",
+        "ASPSESSIONIDQQ",
+        "connect.sid",
+        "sessionid",
+        "csrftoken",
+        "laravel_session",
+        "XSRF-TOKEN",
+        "_session_id",
+        "wordpress_logged_in_x",
+        "wp-settings-1",
+        "woocommerce_cart_hash",
+        "wp_woocommerce_session_x",
+        "cart",
+        "lang",
+        "locale",
+        "theme",
+        "frontend",
+        "form_key",
+        "SSESSabc",
+        "fe_typo_user",
+        "CMSSESSID",
+        "symfony",
+        "_csrf",
+        "token",
+        "auth",
+        "remember_me",
+        "user",
+        "uid",
+        "id",
+        "currency",
+        "AWSALB",
+        "ARRAffinity",
+        "BIGipServerpool",
+        "cookie",
+        "consentry",
+        "_rails_session",
+        "CAKEPHP",
+        "django_language",
+        "visits",
+    ] {
+        let found = Catalogue::builtin().identify_cookie(name).map(|service| &*service.id);
+        assert_eq!(found, None, "{name}");
+    }
+}
+
+#[test]
+fn a_service_is_found_by_each_of_its_own_addresses() {
+    for service in services() {
+        for pattern in &service.urls {
+            let host = pattern.host.replace('*', "www");
+            let host = if &*pattern.host == "*" { "www.example.se" } else { &host };
+            let address = format!("https://{host}{}", pattern.path);
+            let found = Catalogue::builtin().identify_url(&address.parse().unwrap()).map(|found| &*found.id);
+            assert_eq!(found, Some(&*service.id), "{address}");
+        }
+    }
+}
+
+#[test]
+fn scripts_for_pages_are_safe_to_put_there() {
+    for service in services() {
+        let anonymize = service.anonymize.iter().filter_map(|means| means.script.as_deref());
+        for script in
+            anonymize.chain(service.calls.granted.as_deref()).chain(service.calls.refused.as_deref())
+        {
+            assert!(
+                script.is_ascii() && !script.contains("</") && !script.contains("<!--"),
+                "{}",
+                service.id
+            );
+            for (open, _) in script.match_indices("'{") {
+                let word = script[open + 2..].split('}').next().unwrap();
+                let is_known = word.parse::<Category>().is_ok() || Catalogue::builtin().find(word).is_some();
+                assert!(is_known, "{}: {word}", service.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn embeds_are_marked_by_one_service_each() {
+    let mut marks = HashMap::new();
+    for service in services() {
+        for mark in service.embed.iter().flat_map(|embed| &embed.marks) {
+            assert_eq!(marks.insert(mark, &service.id), None, "{mark:?}");
+        }
+    }
+}
+
+#[test]
+fn an_address_is_found_however_the_site_hides_it() {
+    for (url, expected) in [
+        ("https://smetrics.example.se/b/ss/acme/1/JS-2.22.0/s1?AQB=1", Some("adobe-analytics")),
+        ("https://www.example.se/metrics/?id=GTM-AB12", Some("google-tag-manager")),
+        ("https://www.example.se/metrics/?id=G-AB12&l=x", Some("google-analytics")),
+        ("https://www.example.se/metrics/?v=1&id=G-AB12", None),
+        ("https://www.example.se/product?id=G-12", None),
+        ("https://www.example.se/x/g/collect?v=2&tid=G-1", Some("google-analytics")),
+        ("https://www.example.se/cdn-cgi/zaraz/s.js?z=1", Some("cloudflare-zaraz")),
+        ("https://www.example.se/js/piwik.js", Some("matomo")),
+        ("https://connect.facebook.net/en_US/fbevents.js", Some("meta-pixel")),
+        ("https://connect.facebook.net/en_US/sdk.js", Some("facebook-embeds")),
+        ("https://www.facebook.com/plugins/page.php?href=x", Some("facebook-embeds")),
+        ("https://www.paypal.com/tagmanager/pptm.js", Some("paypal-marketing")),
+        ("https://www.paypal.com/sdk/js?client-id=x", Some("paypal")),
+        ("https://cdn.shopify.com/s/files/1/x.png", Some("shopify-cdn")),
+        ("https://www.google.com/search?q=x", None),
+    ] {
+        let found = Catalogue::builtin().identify_url(&url.parse().unwrap()).map(|service| &*service.id);
+        assert_eq!(found, expected, "{url}");
+    }
+}

@@ -1,0 +1,62 @@
+// `consentry run` in front of pages that a test writes itself, with documents in Swedish, English and Arabic.
+
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
+
+import { BINARY } from './demo.js';
+import { freePort, listens, startProgram } from './program.js';
+
+const PRIVACY = {
+  sv: '---\ntitle: Kakor och personuppgifter\nversion: 1\n---\nPersonuppgiftsansvarig är {{ controller.name }}.\n\n{{ services }}\n\n{{ cookies }}\n',
+  en: '---\ntitle: Cookies and personal data\nversion: 1\n---\n{{ controller.name }} answers for your data.\n\n{{ services }}\n\n{{ cookies }}\n',
+  ar: '---\ntitle: ملفات تعريف الارتباط والبيانات الشخصية\nversion: 1\n---\n{{ controller.name }} هي المسؤولة عن بياناتك.\n\n{{ services }}\n\n{{ cookies }}\n',
+};
+
+/**
+ * Starts a site whose upstream answers from `pages`: a path leads to HTML, or to `{ status, headers, html }`.
+ * `yaml` is added to the site's settings; `files` lie beside them.
+ */
+export async function startSite(pages, { yaml = '', languages = '[sv, en, ar]', files = {} } = {}) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'consentry-site-'));
+  const upstream = http.createServer((request, response) => {
+    const found = pages[new URL(request.url, 'http://upstream').pathname] ?? { status: 404, html: '<!doctype html><html lang="sv"><title>Saknas</title><h1>Saknas</h1>' };
+    const { status = 200, headers = {}, html = found } = found;
+    response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', ...headers });
+    response.end(html);
+  });
+  await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+  const port = await freePort();
+  for (const name of ['sites', 'documents']) mkdirSync(path.join(folder, name));
+  for (const [language, text] of Object.entries(PRIVACY)) writeFileSync(path.join(folder, 'documents', `privacy.${language}.md`), text);
+  for (const [name, content] of Object.entries(files)) writeFileSync(path.join(folder, 'sites', name), content);
+  writeFileSync(path.join(folder, 'consentry.yaml'), `
+listen: [{ address: "127.0.0.1:${port}" }]
+secrets: file:data/secrets
+ledger: { sqlite: data/ledger.sqlite }
+`);
+  writeFileSync(path.join(folder, 'sites', 'site.yaml'), `
+hosts: ["*"]
+upstream: http://127.0.0.1:${upstream.address().port}
+languages: ${languages}
+controller: { name: Exempelbyrån AB, email: dataskydd@example.se }
+documents:
+  privacy:
+    kind: notice
+    path: /privacy
+    files: { ${languages.slice(1, -1).split(',').map((tag) => `${tag.trim()}: ../documents/privacy.${tag.trim()}.md`).join(', ')} }
+services: { google-analytics: consent, matomo: consent, meta-pixel: consent }
+${yaml}
+`);
+  const program = await startProgram(BINARY, ['run', '--config', path.join(folder, 'consentry.yaml')], () => listens(port));
+  return {
+    url: `http://127.0.0.1:${port}`,
+    stop: async () => {
+      await program.stop();
+      upstream.closeAllConnections();
+      await new Promise((resolve) => upstream.close(resolve));
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
