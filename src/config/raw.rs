@@ -3,6 +3,7 @@
 //! Absent keys stay absent here; `resolve` knows what holds then. What stands above a key in `///` is what editors
 //! tell of it: `schema` is made from these types.
 
+pub(super) mod service;
 pub(super) mod site;
 pub(super) mod upstream;
 pub(super) mod words;

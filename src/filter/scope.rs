@@ -1,7 +1,7 @@
 //! What follows from a site's settings and what a visitor granted: policy, guard, and the hosts that a hint may
 //! connect to. Built once for each combination, kept by weight.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::judge::{Judgement, judge};
 use super::own_csp::{Forms, Inserted};
-use super::{Banner, Settings, UnknownThirdParties, csp, html};
+use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::{Category, Granted};
 use crate::services::{NamePattern, Service};
 use crate::visit::Visit;
@@ -38,6 +38,9 @@ pub struct Scope {
     acting: Hosts,
     held: Hosts,
     unknown: Unknown,
+    /// What services that the site does not name are told before their first script, by their ids; those that it
+    /// names, and those without identifiers, are told by the guard.
+    pub signals: HashMap<Box<str>, Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,7 @@ impl Scope {
             acting,
             held,
             unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
+            signals: signals(settings, granted),
         }
     }
 
@@ -185,6 +189,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .collect();
     let storage: Vec<String> =
         nameless().flat_map(|service| &service.storage).map(NamePattern::to_string).collect();
+    let told = told(settings, granted, &judged);
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
@@ -202,12 +207,22 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
         globals: held().flat_map(guard::globals).collect(),
         acting: (!granted.is_all()).then(|| acting(&judged)),
-        anonymize: judged
-            .iter()
-            .filter(|(_, judgement)| *judgement == Judgement::Anonymize)
-            .filter_map(|(service, _)| service.anonymize.as_ref()?.script.as_deref())
-            .collect(),
+        anonymize: told.iter().map(String::as_str).collect(),
     })
+}
+
+/// What the guard tells services before anything of theirs runs, each text once.
+fn told(settings: &Settings, granted: &Granted, judged: &[(&Service, Judgement)]) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let by_guard = judged.iter().filter(|(service, judgement)| {
+        *judgement == Judgement::Anonymize || settings.services.names(service)
+    });
+    for text in by_guard.flat_map(|(service, _)| prelude::of(&settings.services, service, granted)) {
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    told
 }
 
 /// Which services of the catalogue may act: the categories in which most do, and those that do otherwise.
@@ -223,6 +238,16 @@ fn acting<'a>(judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
         all.exceptions.extend(others.map(|(service, _)| &*service.id));
     }
     all
+}
+
+fn signals(settings: &Settings, granted: &Granted) -> HashMap<Box<str>, Box<str>> {
+    let services = &settings.services;
+    let own = services
+        .iter()
+        .filter(|service| judge(services, service, granted) == Judgement::Allow && !services.names(service));
+    let told =
+        own.map(|service| (service.id.clone(), prelude::of(services, service, granted).concat().into()));
+    told.filter(|(_, text): &(_, Box<str>)| !text.is_empty()).collect()
 }
 
 /// Whether third parties that nobody knows wait for agreement to all.

@@ -67,10 +67,7 @@ pub fn script(facts: &Facts<'_>) -> String {
 fn guard(facts: &Facts<'_>) -> String {
     let mut script = String::new();
     for snippet in &facts.anonymize {
-        // One that fails must not stop the others, nor the guard.
-        script.push_str("try{");
-        script.push_str(&ascii::javascript(snippet));
-        script.push_str("\n}catch(e){}\n");
+        script.push_str(&apart(snippet));
     }
     let facts = json!({
         "k": facts.refused_cookies,
@@ -83,6 +80,11 @@ fn guard(facts: &Facts<'_>) -> String {
         "x": facts.acting.as_ref().map(|acting| acting.exceptions.clone()).unwrap_or_default(),
     });
     script + &with_facts(&GUARD, &facts)
+}
+
+/// A script that may stand before others in a page: ASCII, free of `</script`, and one that fails stops no other.
+pub fn apart(snippet: &str) -> String {
+    format!("try{{{}\n}}catch(e){{}}\n", ascii::javascript(snippet))
 }
 
 /// A script with its facts in their place.
