@@ -11,10 +11,14 @@ use sha2::{Digest, Sha256};
 use super::judge::{Judgement, judge};
 use super::own_csp::{Forms, Inserted};
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
-use crate::consent::Granted;
+use crate::consent::{Category, Granted};
 use crate::services::{NamePattern, Service};
 use crate::visit::Visit;
 use crate::web::{self, guard};
+
+/// The services that most sites have: what the guard must know of them comes with the page, that of all others in a
+/// script that browsers keep.
+const COMMON: [&str; 3] = ["google-analytics", "google-tag-manager", "meta-pixel"];
 
 /// How much memory all scopes together may take.
 const MEMORY: u64 = 64 * 1024 * 1024;
@@ -172,10 +176,12 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .iter()
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
-    let held = || judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
+    let named: HashSet<&str> = settings.services.named().map(|service| &*service.id).collect();
+    let is_likely = |service: &Service| COMMON.contains(&&*service.id) || named.contains(&*service.id);
+    let likely = || judged.iter().filter(|(service, _)| is_likely(service));
+    let held = || likely().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
     // Who acts without identifiers keeps none.
-    let nameless =
-        || judged.iter().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
+    let nameless = || likely().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
     let cookies: Vec<String> = nameless()
         .flat_map(|service| &service.cookies)
         .filter(|cookie| !is_necessary(settings, &cookie.name))
@@ -199,7 +205,8 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
                 .flat_map(|(service, _)| &service.urls),
         ),
         hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
-        globals: held().flat_map(|service| &service.globals).map(AsRef::as_ref).collect(),
+        globals: held().flat_map(guard::globals).collect(),
+        acting: (!granted.is_all()).then(|| acting(&judged)),
         anonymize: told.iter().map(String::as_str).collect(),
     })
 }
@@ -216,6 +223,21 @@ fn told(settings: &Settings, granted: &Granted, judged: &[(&Service, Judgement)]
         }
     }
     told
+}
+
+/// Which services of the catalogue may act: the categories in which most do, and those that do otherwise.
+fn acting<'a>(judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
+    let mut all = guard::Acting::default();
+    for category in Category::OPTIONAL {
+        let of = || judged.iter().filter(move |(service, _)| service.category == category);
+        let acts = 2 * of().filter(|(_, judgement)| !is_held(*judgement)).count() > of().count();
+        if acts {
+            all.categories.push(category);
+        }
+        let others = of().filter(|(_, judgement)| is_held(*judgement) == acts);
+        all.exceptions.extend(others.map(|(service, _)| &*service.id));
+    }
+    all
 }
 
 fn signals(settings: &Settings, granted: &Granted) -> HashMap<Box<str>, Box<str>> {
@@ -246,8 +268,8 @@ fn is_necessary(settings: &Settings, pattern: &NamePattern) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consent::Category;
     use crate::filter::tests::{service, set, settings};
+    use crate::services::Rule;
 
     #[test]
     fn a_hint_connects_only_to_hosts_that_may_act() {
@@ -272,6 +294,46 @@ mod tests {
             site.unknown_third_parties = UnknownThirdParties::Allow;
             assert_eq!(Scope::new(&site, &Granted::default(), false).may_connect(host), allow, "{host}");
         }
+    }
+
+    #[test]
+    fn the_guard_of_a_typical_page_weighs_at_most_three_kilobytes_packed() {
+        use std::io::Write;
+        let rules = [("youtube", Rule::CONSENT), ("google-analytics", Rule::CONSENT)];
+        let scope = Scope::new(&settings(set(Vec::new(), &rules)), &Granted::default(), false);
+        // The banner's script stands behind it.
+        let (guard, _) = scope.guard.rsplit_once(";(function(").unwrap();
+        assert!(guard.contains("_ga_*") && guard.contains("fbq"));
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        packer.write_all(guard.as_bytes()).unwrap();
+        let size = packer.finish().unwrap().len();
+        assert!(size <= 3 * 1024, "{size}");
+    }
+
+    #[test]
+    fn every_common_service_is_one_of_the_catalogue() {
+        for id in COMMON {
+            assert!(crate::services::Catalogue::builtin().find(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn most_services_follow_their_category() {
+        let site = settings(set(Vec::new(), &[("hotjar", Rule::ALLOW), ("addthis", Rule::STRIP)]));
+        let of = |granted: Granted| {
+            let services = site.services.iter();
+            let judged: Vec<_> = services.map(|one| (one, judge(&site.services, one, &granted))).collect();
+            let acting = acting(&judged);
+            (acting.categories, acting.exceptions.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let (categories, exceptions) = of(Granted::default());
+        assert!(categories.is_empty() && exceptions.contains(&"hotjar".to_owned()), "{exceptions:?}");
+        assert!(exceptions.len() < 20, "{exceptions:?}");
+        let marketing =
+            Granted::new(crate::consent::Categories::NONE.with(Category::Marketing), Default::default());
+        let (categories, exceptions) = of(marketing);
+        assert_eq!(categories, [Category::Marketing]);
+        assert!(exceptions.contains(&"hotjar".to_owned()) && exceptions.contains(&"addthis".to_owned()));
     }
 
     #[test]
