@@ -29,6 +29,7 @@ mod held;
 mod hsts;
 mod kit;
 mod layouts;
+mod ledger;
 mod listeners;
 mod lying;
 mod mapping;

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::ledger::Retention;
+use super::service::OwnService;
 use super::upstream::{Health, Upstream};
 use super::words::{
-    CategoryWord, Colour, CookieName, Header, Host, Letters, Location, MethodWord, PathRule, Pixels, Tag,
-    Text, Time,
+    Colour, CookieName, Header, Host, Letters, MethodWord, PathRule, Pixels, Tag, Text, Time,
 };
 use crate::consent::signal::GlobalPrivacyControl;
 use crate::documents::Kind;
@@ -56,6 +57,8 @@ pub(in crate::config) struct Site {
     pub(in crate::config) third_parties: ThirdParties,
     /// The site's own cookies.
     pub(in crate::config) cookies: Cookies,
+    /// How long the ledger keeps what visitors decided.
+    pub(in crate::config) retention: Retention,
     /// What the application learns of visitors' addresses.
     #[schemars(extend("default" = "full"))]
     pub(in crate::config) client_address: ClientAddress,
@@ -253,25 +256,6 @@ pub(in crate::config) struct Lifetime {
     /// After they refused: 180d to 400d.
     #[schemars(extend("default" = "180d"))]
     pub(in crate::config) refused: Option<Time>,
-}
-
-/// A service that the built-in catalogue does not know.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct OwnService {
-    /// By which `services` and visitors know it.
-    pub(in crate::config) name: String,
-    /// Why it is there.
-    pub(in crate::config) category: CategoryWord,
-    /// Where it is loaded from: host and path, without a scheme.
-    #[serde(default)]
-    pub(in crate::config) urls: Vec<Location>,
-    /// Text by which its inline scripts are known.
-    #[serde(default)]
-    pub(in crate::config) inline: Vec<String>,
-    /// The cookies that it sets.
-    #[serde(default)]
-    pub(in crate::config) cookies: Vec<CookieName>,
 }
 
 /// Third parties that no catalogue knows.

@@ -56,7 +56,8 @@ function startUpstream(world) {
   return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
-async function startProxy(folder, upstream, more) {
+/** Starts `consentry run` for one site on these hosts, its files in `folder`; `more` is YAML of the site. */
+export async function startProxy(folder, upstream, more, hosts = ['127.0.0.1']) {
   const [port, admin] = [await freePort(), await freePort()];
   const settings = path.join(folder, 'config', 'consentry.yaml');
   for (const place of ['config/sites', 'config/documents', 'data']) mkdirSync(path.join(folder, place), { recursive: true });
@@ -69,7 +70,7 @@ timeouts: { drain: 2s }
 sites: sites/*.yaml
 `);
   writeFileSync(path.join(folder, 'config/sites/site.yaml'), `
-hosts: [127.0.0.1]
+hosts: [${hosts.join(', ')}]
 upstream: ${upstream}
 languages: [sv, en]
 controller: { name: Exempelbyrån AB, email: dataskydd@example.se }
@@ -92,5 +93,5 @@ ${more}
     }
   };
   const program = await startProgram(BINARY, ['run', '--config', settings], isReady);
-  return { ...program, url: `http://127.0.0.1:${port}` };
+  return { ...program, port, url: `http://127.0.0.1:${port}` };
 }

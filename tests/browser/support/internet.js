@@ -14,8 +14,8 @@ import { answerFor } from './vendors.js';
 
 const TLS_HANDSHAKE = 0x16;
 
-/** Opens the internet; `calls` holds whom the browser called since the last `forget()`. */
-export async function openInternet() {
+/** Opens the internet; with `keepsCookies` every tracker's answer sets one for its own host. */
+export async function openInternet({ keepsCookies = false } = {}) {
   const bell = new EventEmitter().setMaxListeners(0);
   const sockets = new Set();
   let calls = [];
@@ -26,10 +26,11 @@ export async function openInternet() {
   const serve = (request, response) => {
     const host = request.headers.host ?? '';
     note({ host, path: request.url });
-    const { type, body } = answerFor(host, request.url);
+    const { type, body, cookie } = answerFor(host, request.url);
     response.setHeader('Access-Control-Allow-Origin', '*');
     response.setHeader('Cache-Control', 'no-store');
     response.setHeader('Content-Type', type);
+    if (keepsCookies && cookie && request.socket.encrypted) response.setHeader('Set-Cookie', cookie);
     response.end(body);
   };
   const plain = http.createServer(serve);
@@ -61,9 +62,11 @@ export async function openInternet() {
     /** Whom the browser called, hosts and paths. */
     called: () => calls.map(({ host, path: at }) => `${host}${at ?? ''}`),
     forget: () => { calls = []; },
+    /** Ends all connections, so that each new call needs one of its own. */
+    hangUp: () => { for (const socket of sockets) socket.destroy(); },
     /** Resolves once a call to an address that begins so has come, however early. */
-    callTo: (beginning) => waitFor(bell, () => calls.find(({ host, path: at }) => `${host}${at}`.startsWith(beginning)),
-      () => `nobody called ${beginning}; called were ${JSON.stringify(calls, null, 1)}`),
+    callTo: (beginning, bound) => waitFor(bell, () => calls.find(({ host, path: at }) => `${host}${at}`.startsWith(beginning)),
+      () => `nobody called ${beginning}; called were ${JSON.stringify(calls, null, 1)}`, bound),
     close: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => front.close(resolve));

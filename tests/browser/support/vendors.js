@@ -1,5 +1,7 @@
 // What the real scripts observably do: which globals they make, which cookies they set, whom they call.
 
+import { trackerAt } from './trackers.js';
+
 const IMAGE = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64');
 
 const GA_CLASSIC = `(function () {
@@ -64,11 +66,24 @@ const SCRIPTS = [
   [/tags\.unknown\.example\/tag\.js/, UNKNOWN],
 ];
 
-/** The answer to a request for `address` at `host`. */
+/** Hosts that keep nothing in browsers. */
+const WITHOUT_COOKIES = /^(canary|images|cdn)\.|jsdelivr|fonts\.|ajax\.googleapis/;
+
+/** The answer to a request for `address` at `host`; every tracker's comes with a cookie of its own. */
 export function answerFor(host, address) {
+  const answer = bodyFor(host, address);
+  return WITHOUT_COOKIES.test(host) ? answer : { ...answer, cookie: 'uid=1.2.3; Path=/; Max-Age=63072000; SameSite=None; Secure' };
+}
+
+function bodyFor(host, address) {
   const url = host + address;
   const script = SCRIPTS.find(([pattern]) => pattern.test(url));
   if (script) return { type: 'text/javascript', body: script[1] };
+  const tracker = trackerAt(url);
+  if (tracker) return { type: 'text/javascript', body: tracker };
+  if (/\.css|\/css/.test(url)) return { type: 'text/css', body: '.of-elsewhere { color: teal }' };
+  if (/\.js(\?|$)/.test(url)) return { type: 'text/javascript', body: '/* nothing */' };
+  if (/\/(embed|player|video|maps|plugins|frame|activityi)/.test(url)) return { type: 'text/html', body: '<!doctype html><title>Embedded</title>' };
   if (/\/ns\.html/.test(url)) return { type: 'text/html', body: '<!doctype html><title>GTM</title>' };
   if (/^www\.example\.com/.test(url)) return { type: 'text/html', body: '<!doctype html><title>Friends</title>' };
   return { type: 'image/gif', body: IMAGE };

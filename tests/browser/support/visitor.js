@@ -11,14 +11,17 @@ const FLAGS = [
 const OWN_COOKIES = new Set(['PHPSESSID', 'consentry', 'consentry_accepted']);
 
 /** Whom Chromium calls for itself, with no page asking for it; none of them is a tracker of the shop's. */
+const OF_PAGES = ['fonts', 'maps', 'ajax', 'translate'].map((name) => `${name}.googleapis.com`);
 const OF_CHROMIUM = ['*.googleapis.com', 'accounts.google.com', 'clients*.google.com', '*.gvt1.com', 'mtalk.google.com'];
 
-/** Opens Chromium. Names lead to `internet`; addresses (the demo is one) are left alone. */
+/** Opens Chromium. Names lead to `internet`; addresses and `*.localhost` are left alone. */
 export async function openBrowser(internet) {
   const rules = [
+    ...OF_PAGES.map((host) => `MAP ${host} 127.0.0.1:${internet.port}`),
     ...OF_CHROMIUM.map((host) => `MAP ${host} ~NOTFOUND`),
     `MAP * 127.0.0.1:${internet.port}`,
     'EXCLUDE 127.0.0.1',
+    'EXCLUDE *.localhost',
   ];
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
