@@ -19,7 +19,7 @@ const TABLE: [(&str, &[&str]); 20] = [
     ("listener", &["clock", "filter", "telemetry", "visit"]),
     ("upstream", &["filter", "gate", "listener", "telemetry", "visit"]),
     ("ledger", &["clock", "consent", "telemetry"]),
-    ("site", &["consent", "documents", "filter", "gate", "upstream", "visit", "web"]),
+    ("site", &["consent", "documents", "filter", "gate", "ledger", "upstream", "visit", "web"]),
     (
         "config",
         &[

@@ -28,6 +28,7 @@ mod held;
 mod hsts;
 mod kit;
 mod layouts;
+mod ledger;
 mod listeners;
 mod lying;
 mod mapping;

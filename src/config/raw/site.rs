@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::ledger::Retention;
 use super::service::OwnService;
 use super::upstream::{Health, Upstream};
 use super::words::{Colour, CookieName, Host, Letters, PathRule, Pixels, Tag, Text, Time};
@@ -54,6 +55,8 @@ pub(in crate::config) struct Site {
     pub(in crate::config) third_parties: ThirdParties,
     /// The site's own cookies.
     pub(in crate::config) cookies: Cookies,
+    /// How long the ledger keeps what visitors decided.
+    pub(in crate::config) retention: Retention,
     /// What the application learns of visitors' addresses.
     #[schemars(extend("default" = "full"))]
     pub(in crate::config) client_address: ClientAddress,

@@ -17,9 +17,9 @@ use crate::visit::path::PathPattern;
 use crate::web::Font;
 use crate::web::language::Language;
 
-/// A duration such as `30s`, `10m`, `2h` or `180d`.
+/// A duration such as `30s`, `10m`, `2h`, `180d` or `2y`, which is 730 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$"))]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhdy]$"))]
 pub(in crate::config) struct Time(pub(in crate::config) Duration);
 
 impl FromStr for Time {
@@ -32,6 +32,7 @@ impl FromStr for Time {
             "m" => Some(60),
             "h" => Some(3_600),
             "d" => Some(86_400),
+            "y" => Some(365 * 86_400),
             _ => None,
         };
         seconds
@@ -40,7 +41,7 @@ impl FromStr for Time {
             .map(|seconds| Time(Duration::from_secs(seconds)))
             .ok_or_else(|| {
                 format!(
-                    "`{text}` is not a duration\nwrite a number and s, m, h or d, such as 30s, 10m or 180d"
+                    "`{text}` is not a duration\nwrite a number and s, m, h, d or y, such as 30s, 10m or 180d"
                 )
             })
     }
