@@ -299,10 +299,10 @@ mod tests {
     #[test]
     fn the_guard_of_a_typical_page_weighs_at_most_three_kilobytes_packed() {
         use std::io::Write;
-        let rules = [("youtube", Rule::CONSENT), ("google-analytics", Rule::CONSENT)];
+        let rules = [("youtube", Rule::CONSENT), ("google-maps", Rule::CONSENT)];
         let scope = Scope::new(&settings(set(Vec::new(), &rules)), &Granted::default(), false);
-        // The banner's script stands behind it.
-        let (guard, _) = scope.guard.rsplit_once(";(function(").unwrap();
+        // What the site's own scripts may ask stands behind it.
+        let (guard, _) = scope.guard.split_once(");(function(").unwrap();
         assert!(guard.contains("_ga_*") && guard.contains("fbq"));
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
         packer.write_all(guard.as_bytes()).unwrap();
