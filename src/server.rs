@@ -80,7 +80,9 @@ impl Server {
             Giver::Predecessor => Ledger::inherit,
         };
         let keys = ledger::seal::Keys::new(&settings.secrets);
-        let ledger = open(&settings.ledger, keys, clock.clone(), Arc::clone(&metrics))?;
+        let (kept, its_clock, its_metrics) = (settings.ledger.clone(), clock.clone(), Arc::clone(&metrics));
+        // It reaches for a disk, or for a server: not a thing to do where requests are served.
+        let ledger = tokio::task::spawn_blocking(move || open(&kept, keys, its_clock, its_metrics)).await??;
         let wanted: Vec<_> =
             settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
         let mut handed = inherited.claim(&wanted).into_iter();
@@ -239,6 +241,30 @@ impl Server {
         let expiries = self.listeners.expiries();
         let expiries = expiries.iter().map(|(name, at)| (&**name, at.as_second()));
         Metrics::warn_of_certificates(expiries, self.clock.now().as_second());
+    }
+
+    /// Purges the ledger of what no site wants to keep any longer, beside what else is done.
+    pub fn purge_ledger(&self) {
+        let settings = self.settings.load();
+        let retention = settings.sites.iter().map(|site| (site.name.clone(), site.retention)).collect();
+        let ledger = self.ledger.clone();
+        tokio::spawn(async move {
+            match ledger.purge(retention).await {
+                Ok(purged) if purged.entries > 0 => {
+                    let (entries, wordings) = (purged.entries, purged.wordings);
+                    tracing::info!(
+                        entries,
+                        wordings,
+                        "the ledger was purged of what need not be kept any longer"
+                    );
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    let error = &failure as &dyn std::error::Error;
+                    tracing::error!(error, "the ledger could not be purged");
+                }
+            }
+        });
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.

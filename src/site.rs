@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::filter::frame::Layout;
+use crate::ledger::retention::Retention;
 use crate::{documents, filter, gate, upstream, visit};
 
 /// One tenant: its host names, its upstream, and what each stage needs to know of it.
@@ -34,6 +35,8 @@ pub struct Site {
     pub processor: Option<Party>,
     /// How long choices are remembered.
     pub lifetime: Lifetime,
+    /// How long the ledger keeps what visitors decided.
+    pub retention: Retention,
     /// The site's own page that documents stand in; none: the proxy's own layout.
     pub layout: Option<Layout>,
     /// What `Strict-Transport-Security` says over HTTPS; nothing: what the upstream says stays.

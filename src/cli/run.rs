@@ -21,6 +21,8 @@ use successor::Successor;
 
 /// How often the dates of certificates are looked at.
 const DAY: Duration = Duration::from_secs(86_400);
+/// When the ledger is purged first; daily from then on.
+const FIRST_PURGE: Duration = Duration::from_secs(300);
 
 /// Runs the proxy with the settings at `path`.
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -68,6 +70,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         successor::tell_predecessor(giver);
         let mut successor = None;
         let mut again = tokio::time::interval(TRY_AGAIN);
+        let mut purge = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_PURGE, DAY);
         let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + DAY, DAY);
         loop {
             let occasion = tokio::select! {
@@ -79,6 +82,10 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                 // Not while a successor starts: an address that it has would be missing here.
                 _ = again.tick(), if server.misses_listeners() && successor.is_none() => {
                     server.complete_listeners();
+                    continue;
+                }
+                _ = purge.tick() => {
+                    server.purge_ledger();
                     continue;
                 }
                 _ = daily.tick() => {

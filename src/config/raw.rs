@@ -3,6 +3,8 @@
 //! Absent keys stay absent here; `resolve` knows what holds then. What stands above a key in `///` is what editors
 //! tell of it: `schema` is made from these types.
 
+mod ledger;
+pub(super) mod service;
 pub(super) mod site;
 pub(super) mod upstream;
 pub(super) mod words;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 
 use crate::telemetry::LogFormat;
 use crate::visit::ClientAddress;
+pub(super) use ledger::{Checkpoints, Ledger, Postgres};
 pub(super) use site::Site;
 use words::{Size, Time};
 
@@ -91,17 +94,6 @@ pub(super) struct Admin {
     /// Whether answers are counted for each site by itself; with thousands of sites that is a lot to store.
     #[serde(default)]
     pub(super) count_by_site: bool,
-}
-
-/// Where the record of choices and acceptances is kept.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Ledger {
-    /// A file, which is made at the first start.
-    #[schemars(extend("default" = "../data/ledger.sqlite"))]
-    pub(super) sqlite: Option<String>,
-    /// A PostgreSQL database that several instances share.
-    pub(super) postgres: Option<String>,
 }
 
 /// What the log says, and how.

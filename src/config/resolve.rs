@@ -4,6 +4,7 @@
 mod certificates;
 mod documents;
 mod gates;
+mod ledger;
 mod look;
 mod proxy;
 mod secrets;

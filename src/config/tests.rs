@@ -325,3 +325,26 @@ proptest::proptest! {
         let _ = load_folder(&folder);
     }
 }
+
+#[test]
+fn a_site_s_own_service_is_told_of_like_one_of_the_catalogue() {
+    let site = shop(
+        "own_services:\n\
+         - name: acme-stats\n  title: Acme Stats\n  category: statistics\n  provider: Acme AB\n  country: se\n  \
+         purpose: { en: Counts visits, sv: Räknar besök }\n  urls: [\"stats.acme.example/*\"]\n  \
+         cookies: [_plain, { name: \"_acme*\", lifetime: 2y, purpose: Tells apart }]\n  \
+         storage: [\"acme.*\"]\n  globals: [acmeq]\n  embed: other\n  marks: [.acme-box]\n  \
+         anonymize: { script: \"acmeq=[]\", urls: [{ from: stats.acme.example/t, set: { dnt: \"1\" } }] }\n\
+         services: { acme-stats: anonymize }\n",
+    );
+    let loaded = loaded(&[("sites/shop.yaml", &site)]);
+    let site = only_site(&loaded);
+    let service = site.filter.services.find("acme-stats").unwrap();
+    assert_eq!((&*service.name, &*service.provider, &*service.country), ("Acme Stats", "Acme AB", "SE"));
+    assert_eq!((&*service.purpose.sv, service.cookies.len()), ("Räknar besök", 2));
+    assert_eq!((&*service.cookies[1].lifetime, &*service.cookies[1].purpose.sv), ("2y", "Tells apart"));
+    assert!(service.storage[0].covers("acme.id") && service.embed.is_some());
+    let means = service.anonymize.as_ref().unwrap();
+    let changed = means.urls[0].apply(&"https://stats.acme.example/t?a=1".parse().unwrap());
+    assert_eq!(changed.unwrap().as_str(), "https://stats.acme.example/t?a=1&dnt=1");
+}

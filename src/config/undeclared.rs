@@ -18,6 +18,8 @@ impl Settings {
     pub fn observed_file(&self) -> Option<PathBuf> {
         match &self.ledger.place {
             ledger::Place::Sqlite(path) => Some(path.with_file_name("observed.json")),
+            // It has no folder of ours; what was seen is learnt anew after a start.
+            ledger::Place::Postgres(_) => None,
         }
     }
 

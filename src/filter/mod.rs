@@ -14,6 +14,7 @@ pub mod judge;
 pub mod language;
 pub mod own_csp;
 pub mod page;
+mod prelude;
 pub mod scope;
 
 use std::sync::Arc;

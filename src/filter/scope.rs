@@ -1,7 +1,7 @@
 //! What follows from a site's settings and what a visitor granted: policy, guard, and the hosts that a hint may
 //! connect to. Built once for each combination, kept by weight.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
@@ -10,11 +10,15 @@ use sha2::{Digest, Sha256};
 
 use super::judge::{Judgement, judge};
 use super::own_csp::{Forms, Inserted};
-use super::{Banner, Settings, UnknownThirdParties, csp, html};
-use crate::consent::Granted;
+use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
+use crate::consent::{Category, Granted};
 use crate::services::{NamePattern, Service};
 use crate::visit::Visit;
 use crate::web::{self, guard};
+
+/// The services that most sites have: what the guard must know of them comes with the page, that of all others in a
+/// script that browsers keep.
+const COMMON: [&str; 3] = ["google-analytics", "google-tag-manager", "meta-pixel"];
 
 /// How much memory all scopes together may take.
 const MEMORY: u64 = 64 * 1024 * 1024;
@@ -34,6 +38,9 @@ pub struct Scope {
     acting: Hosts,
     held: Hosts,
     unknown: Unknown,
+    /// What services that the site does not name are told before their first script, by their ids; those that it
+    /// names, and those without identifiers, are told by the guard.
+    pub signals: HashMap<Box<str>, Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +124,7 @@ impl Scope {
             acting,
             held,
             unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
+            signals: signals(settings, granted),
         }
     }
 
@@ -168,10 +176,12 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .iter()
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
-    let held = || judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
+    let named: HashSet<&str> = settings.services.named().map(|service| &*service.id).collect();
+    let is_likely = |service: &Service| COMMON.contains(&&*service.id) || named.contains(&*service.id);
+    let likely = || judged.iter().filter(|(service, _)| is_likely(service));
+    let held = || likely().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
     // Who acts without identifiers keeps none.
-    let nameless =
-        || judged.iter().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
+    let nameless = || likely().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
     let cookies: Vec<String> = nameless()
         .flat_map(|service| &service.cookies)
         .filter(|cookie| !is_necessary(settings, &cookie.name))
@@ -179,6 +189,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         .collect();
     let storage: Vec<String> =
         nameless().flat_map(|service| &service.storage).map(NamePattern::to_string).collect();
+    let told = told(settings, granted, &judged);
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
@@ -194,13 +205,49 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
                 .flat_map(|(service, _)| &service.urls),
         ),
         hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
-        globals: held().flat_map(|service| &service.globals).map(AsRef::as_ref).collect(),
-        anonymize: judged
-            .iter()
-            .filter(|(_, judgement)| *judgement == Judgement::Anonymize)
-            .filter_map(|(service, _)| service.anonymize.as_ref()?.script.as_deref())
-            .collect(),
+        globals: held().flat_map(guard::globals).collect(),
+        acting: (!granted.is_all()).then(|| acting(&judged)),
+        anonymize: told.iter().map(String::as_str).collect(),
     })
+}
+
+/// What the guard tells services before anything of theirs runs, each text once.
+fn told(settings: &Settings, granted: &Granted, judged: &[(&Service, Judgement)]) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    let by_guard = judged.iter().filter(|(service, judgement)| {
+        *judgement == Judgement::Anonymize || settings.services.names(service)
+    });
+    for text in by_guard.flat_map(|(service, _)| prelude::of(&settings.services, service, granted)) {
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    told
+}
+
+/// Which services of the catalogue may act: the categories in which most do, and those that do otherwise.
+fn acting<'a>(judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
+    let mut all = guard::Acting::default();
+    for category in Category::OPTIONAL {
+        let of = || judged.iter().filter(move |(service, _)| service.category == category);
+        let acts = 2 * of().filter(|(_, judgement)| !is_held(*judgement)).count() > of().count();
+        if acts {
+            all.categories.push(category);
+        }
+        let others = of().filter(|(_, judgement)| is_held(*judgement) == acts);
+        all.exceptions.extend(others.map(|(service, _)| &*service.id));
+    }
+    all
+}
+
+fn signals(settings: &Settings, granted: &Granted) -> HashMap<Box<str>, Box<str>> {
+    let services = &settings.services;
+    let own = services
+        .iter()
+        .filter(|service| judge(services, service, granted) == Judgement::Allow && !services.names(service));
+    let told =
+        own.map(|service| (service.id.clone(), prelude::of(services, service, granted).concat().into()));
+    told.filter(|(_, text): &(_, Box<str>)| !text.is_empty()).collect()
 }
 
 /// Whether third parties that nobody knows wait for agreement to all.
@@ -221,8 +268,8 @@ fn is_necessary(settings: &Settings, pattern: &NamePattern) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consent::Category;
     use crate::filter::tests::{service, set, settings};
+    use crate::services::Rule;
 
     #[test]
     fn a_hint_connects_only_to_hosts_that_may_act() {
@@ -247,6 +294,46 @@ mod tests {
             site.unknown_third_parties = UnknownThirdParties::Allow;
             assert_eq!(Scope::new(&site, &Granted::default(), false).may_connect(host), allow, "{host}");
         }
+    }
+
+    #[test]
+    fn the_guard_of_a_typical_page_weighs_at_most_three_kilobytes_packed() {
+        use std::io::Write;
+        let rules = [("youtube", Rule::CONSENT), ("google-maps", Rule::CONSENT)];
+        let scope = Scope::new(&settings(set(Vec::new(), &rules)), &Granted::default(), false);
+        // What the site's own scripts may ask stands behind it.
+        let (guard, _) = scope.guard.split_once(");(function(").unwrap();
+        assert!(guard.contains("_ga_*") && guard.contains("fbq"));
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        packer.write_all(guard.as_bytes()).unwrap();
+        let size = packer.finish().unwrap().len();
+        assert!(size <= 3 * 1024, "{size}");
+    }
+
+    #[test]
+    fn every_common_service_is_one_of_the_catalogue() {
+        for id in COMMON {
+            assert!(crate::services::Catalogue::builtin().find(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn most_services_follow_their_category() {
+        let site = settings(set(Vec::new(), &[("hotjar", Rule::ALLOW), ("addthis", Rule::STRIP)]));
+        let of = |granted: Granted| {
+            let services = site.services.iter();
+            let judged: Vec<_> = services.map(|one| (one, judge(&site.services, one, &granted))).collect();
+            let acting = acting(&judged);
+            (acting.categories, acting.exceptions.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let (categories, exceptions) = of(Granted::default());
+        assert!(categories.is_empty() && exceptions.contains(&"hotjar".to_owned()), "{exceptions:?}");
+        assert!(exceptions.len() < 20, "{exceptions:?}");
+        let marketing =
+            Granted::new(crate::consent::Categories::NONE.with(Category::Marketing), Default::default());
+        let (categories, exceptions) = of(marketing);
+        assert_eq!(categories, [Category::Marketing]);
+        assert!(exceptions.contains(&"hotjar".to_owned()) && exceptions.contains(&"addthis".to_owned()));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! May this request reach the upstream? A pure decision; only it can make a [`Permit`].
 
+use http::{HeaderMap, HeaderName, Method};
+
+use crate::clock::Timestamp;
+use crate::consent::Acceptance;
 use crate::services::NamePattern;
 use crate::visit::path::{CanonicalPath, Clarity, Letters, PathPattern};
 use crate::visit::{Crawler, Purpose, Visit};
@@ -34,12 +38,22 @@ pub struct Gate {
     pub document_path: CanonicalPath,
     /// It applies to visitors with such a cookie; none: to visitors with and without.
     pub cookie: Option<NamePattern>,
+    /// It applies to visitors for whom the upstream's answer carries this header with a value, such as the one by which
+    /// it says who is logged in; none: to visitors with and without.
+    pub upstream_header: Option<HeaderName>,
     /// It applies to these paths; empty: to all.
     pub paths: Vec<PathPattern>,
+    /// It applies to these methods; empty: to all.
+    pub methods: Vec<Method>,
     /// It never applies to these.
     pub except: Vec<PathPattern>,
     /// What counts as accepted.
     pub valid: Valid,
+    /// Until when acceptances of any wording count, beside those: the present one is announced, or has been for a short
+    /// time only (`effective`, `grace`).
+    pub lenient_until: Option<Timestamp>,
+    /// What the document is to programs.
+    pub relation: Relation,
     /// Where who declines can log out.
     pub logout: Option<Box<str>>,
 }
@@ -51,6 +65,34 @@ pub enum Valid {
     OneOf(Vec<[u8; 16]>),
     /// Those of any wording: the present one is a small correction (`reacceptance: false`).
     Any,
+}
+
+/// What a document is to programs: a link relation (RFC 6903).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// A notice.
+    PrivacyPolicy,
+    /// An agreement.
+    TermsOfService,
+}
+
+impl Relation {
+    /// As it stands in a `Link` header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Relation::PrivacyPolicy => "privacy-policy",
+            Relation::TermsOfService => "terms-of-service",
+        }
+    }
+}
+
+impl Valid {
+    fn covers(&self, acceptance: &Acceptance) -> bool {
+        match self {
+            Valid::Any => true,
+            Valid::OneOf(versions) => versions.contains(&acceptance.version),
+        }
+    }
 }
 
 /// Leave to send a request to the upstream. Nothing else can make one.
@@ -99,19 +141,67 @@ pub fn stand_aside() -> Permit {
     Permit(())
 }
 
-/// The first gate that is closed for this visit, if any.
+/// What a gate says to an answer of the upstream.
+#[derive(Debug)]
+pub enum Review<'a> {
+    /// It goes to the visitor.
+    Pass,
+    /// The person is sent to the document of this gate instead.
+    ShowDocument(&'a Gate),
+    /// The program is told which document is missing instead.
+    Refuse(&'a Gate),
+}
+
+impl Review<'_> {
+    /// The word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Review::Pass => "admitted",
+            Review::ShowDocument(_) => "shown",
+            Review::Refuse(_) => "refused",
+        }
+    }
+}
+
+/// Decides about an answer, by what the upstream says of the visitor in its headers.
+///
+/// The upstream has acted by then. What was only read is kept from the visitor; what was done must be told, so answers
+/// to other methods pass, and the next page meets the gate.
+pub fn review<'a>(rules: &'a Rules, visit: &Visit, answer: &HeaderMap) -> Review<'a> {
+    if !is_read_only(visit) || passes(rules, visit) {
+        return Review::Pass;
+    }
+    let says = |name: &HeaderName| answer.get(name).is_some_and(|value| !value.is_empty());
+    let mut gates = rules.gates.iter();
+    let closed = gates.find(|gate| {
+        gate.upstream_header.as_ref().is_some_and(says) && gate.applies(visit) && !gate.is_accepted(visit)
+    });
+    match (closed, visit.purpose) {
+        (None, _) => Review::Pass,
+        (Some(gate), Purpose::Resource) => Review::Refuse(gate),
+        (Some(gate), Purpose::Page | Purpose::PresumedPage | Purpose::Frame) => Review::ShowDocument(gate),
+    }
+}
+
+/// The first gate that is closed for this visit, if any, as far as its request tells.
 pub fn closed<'a>(rules: &'a Rules, visit: &Visit) -> Option<&'a Gate> {
-    if visit.crawler == Crawler::Known && rules.crawlers == Crawlers::Pass || is_public(visit) {
+    if passes(rules, visit) {
         return None;
     }
-    rules.gates.iter().find(|gate| gate.applies(visit) && !gate.is_accepted(visit))
+    let mut gates = rules.gates.iter().filter(|gate| gate.upstream_header.is_none());
+    gates.find(|gate| gate.applies(visit) && !gate.is_accepted(visit))
+}
+
+fn passes(rules: &Rules, visit: &Visit) -> bool {
+    visit.crawler == Crawler::Known && rules.crawlers == Crawlers::Pass || is_public(visit)
 }
 
 impl Gate {
     fn applies(&self, visit: &Visit) -> bool {
         let concerned =
             self.cookie.as_ref().is_none_or(|name| visit.cookies.iter().any(|cookie| name.covers(cookie)));
-        concerned && self.closes(&visit.path)
+        let method = self.methods.is_empty() || self.methods.contains(&visit.method);
+        concerned && method && self.closes(&visit.path)
     }
 
     /// Whether it closes a path to those whom it concerns.
@@ -127,18 +217,22 @@ impl Gate {
 
     /// Whether the visitor has accepted what this gate asks for.
     pub fn is_accepted(&self, visit: &Visit) -> bool {
-        visit.acceptances.iter().any(|acceptance| {
-            acceptance.document == self.document
-                && match &self.valid {
-                    Valid::Any => true,
-                    Valid::OneOf(versions) => versions.contains(&acceptance.version),
-                }
-        })
+        let is_lenient = self.lenient_until.is_some_and(|until| visit.arrival.now < until);
+        self.acceptances(visit).any(|acceptance| is_lenient || self.valid.covers(acceptance))
+    }
+
+    /// Whether the visitor has accepted an earlier wording, which counts for a while yet.
+    pub fn is_accepted_for_now(&self, visit: &Visit) -> bool {
+        self.is_accepted(visit) && !self.acceptances(visit).any(|acceptance| self.valid.covers(acceptance))
+    }
+
+    fn acceptances<'a>(&'a self, visit: &'a Visit) -> impl Iterator<Item = &'a Acceptance> {
+        visit.acceptances.iter().filter(|acceptance| acceptance.document == self.document)
     }
 }
 
 fn is_read_only(visit: &Visit) -> bool {
-    visit.method == http::Method::GET || visit.method == http::Method::HEAD
+    visit.method == Method::GET || visit.method == Method::HEAD
 }
 
 /// What must be reachable for programs and for every page's looks: images, styles, scripts, fonts, feeds,

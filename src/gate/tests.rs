@@ -22,6 +22,10 @@ fn gate(name: &str, document: &str, cookie: Option<&str>, paths: &[&str], except
         cookie: cookie.and_then(NamePattern::parse),
         paths: patterns(paths),
         except: patterns(except),
+        upstream_header: None,
+        methods: Vec::new(),
+        lenient_until: None,
+        relation: Relation::PrivacyPolicy,
         logout: None,
         valid: Valid::OneOf(vec![FIRST]),
     }

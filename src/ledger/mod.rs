@@ -4,6 +4,7 @@
 
 pub mod carry;
 pub mod chain;
+pub mod checkpoint;
 pub mod entry;
 pub mod erase;
 pub mod export;
@@ -23,11 +24,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::consent::Subject;
 use crate::telemetry::{Metrics, count};
+use checkpoint::{Checkpoints, Teller};
+use retention::{OfSites, Purged};
 use seal::Keys;
-use store::{Append, Mend, Read, StoreFailure, sqlite};
+use store::{Append, Mend, Read, StoreFailure, postgres, sqlite};
 use writer::Queue;
 
 pub use entry::{Decision, Entry, Method, Person, Recorded, Shown};
@@ -37,6 +40,8 @@ pub use entry::{Decision, Entry, Method, Person, Recorded, Shown};
 pub struct Settings {
     /// Where it is kept.
     pub place: Place,
+    /// Where it is told how far it has come.
+    pub checkpoints: Option<Checkpoints>,
 }
 
 /// Where a ledger is kept.
@@ -44,21 +49,25 @@ pub struct Settings {
 pub enum Place {
     /// In a file of this machine.
     Sqlite(PathBuf),
+    /// In a PostgreSQL database, which several proxies may share.
+    Postgres(postgres::Address),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Sqlite(path) => path.display().fmt(f),
+            Place::Postgres(address) => address.fmt(f),
         }
     }
 }
 
 impl Place {
     /// Opens it to add to it; it is made where there is none.
-    fn append(&self, keys: &Keys, clock: &Clock) -> Result<Box<dyn Append>, StoreFailure> {
+    pub fn append(&self, keys: &Keys, clock: &Clock) -> Result<Box<dyn Append>, StoreFailure> {
         match self {
             Place::Sqlite(path) => Ok(Box::new(sqlite::Appender::open(path, keys, clock.now())?)),
+            Place::Postgres(address) => Ok(Box::new(postgres::Appender::open(address, keys, clock.now())?)),
         }
     }
 
@@ -66,6 +75,7 @@ impl Place {
     pub fn read(&self) -> Result<Arc<dyn Read>, StoreFailure> {
         match self {
             Place::Sqlite(path) => Ok(Arc::new(sqlite::Access::read(path)?)),
+            Place::Postgres(address) => Ok(Arc::new(postgres::Access::open(address)?)),
         }
     }
 
@@ -73,6 +83,7 @@ impl Place {
     fn create(&self, keys: &Keys) -> Result<Arc<dyn Mend>, StoreFailure> {
         match self {
             Place::Sqlite(path) => Ok(Arc::new(sqlite::Access::create(path, keys)?)),
+            Place::Postgres(address) => Ok(Arc::new(postgres::Access::create(address)?)),
         }
     }
 
@@ -80,6 +91,7 @@ impl Place {
     pub fn mend(&self) -> Result<Arc<dyn Mend>, StoreFailure> {
         match self {
             Place::Sqlite(path) => Ok(Arc::new(sqlite::Access::mend(path)?)),
+            Place::Postgres(address) => Ok(Arc::new(postgres::Access::open(address)?)),
         }
     }
 }
@@ -95,6 +107,7 @@ pub struct Ledger {
     queue: Arc<Queue>,
     reader: Arc<dyn Read>,
     keys: Arc<ArcSwap<Keys>>,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
@@ -167,10 +180,11 @@ impl Ledger {
         let store = accept(place.append(&keys, &clock)).map_err(failed)?;
         let reader = place.read().map_err(failed)?;
         let keys = Arc::new(ArcSwap::from_pointee(keys));
-        let queue = Queue::start(store, place.clone(), Arc::clone(&keys), clock, Arc::clone(&metrics))
-            .map_err(|error| failed(error.into()))?;
+        let teller = settings.checkpoints.clone().map(Teller::new);
+        let parts = (place.clone(), Arc::clone(&keys), clock.clone(), Arc::clone(&metrics));
+        let queue = Queue::start(store, parts, teller).map_err(|error| failed(error.into()))?;
         metrics.ledger_works.set(1);
-        Ok(Ledger { place, queue: Arc::new(queue), reader, keys, metrics })
+        Ok(Ledger { place, queue: Arc::new(queue), reader, keys, clock, metrics })
     }
 
     /// Seals with other keys from the next commit on.
@@ -219,6 +233,29 @@ impl Ledger {
     pub async fn receipt(&self, site: &str, subject: Subject, id: Uuid) -> Result<Option<Entry>, Failure> {
         let receipts = self.receipts(site, subject).await?;
         Ok(receipts.into_iter().find(|entry| entry.id() == id))
+    }
+
+    /// Takes one visitor of a site out of all their entries, and says from how many (GDPR art. 17).
+    pub async fn erase(&self, site: &str, subject: Subject) -> Result<usize, Failure> {
+        let site = Box::<str>::from(site);
+        self.mending(move |store, keys, now| erase::erase(store, subject, Some(&site), now, keys)).await
+    }
+
+    /// Purges every entry whose time is over.
+    pub async fn purge(&self, retention: OfSites) -> Result<Purged, Failure> {
+        self.mending(move |store, keys, now| retention::purge(store, &retention, now, keys, |_| {})).await
+    }
+
+    async fn mending<T: Send + 'static>(
+        &self,
+        mend: impl FnOnce(&dyn Mend, &Keys, Timestamp) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (place, keys, now) = (self.place.clone(), self.keys.load_full(), self.clock.now());
+        let mending = tokio::task::spawn_blocking(move || mend(&*place.mend()?, &keys, now));
+        match mending.await {
+            Ok(outcome) => outcome.map_err(|error| Failure::Store(error.into())),
+            Err(error) => Err(Failure::Store(error.into())),
+        }
     }
 
     /// Reads where blocking is allowed, and no longer than a visitor waits.

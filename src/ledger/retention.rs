@@ -26,9 +26,8 @@ impl Retention {
     fn is_over(&self, record: &Record, now: i64) -> bool {
         let kept = if &*record.kind == "choice" { self.choices } else { self.acceptances };
         let Some(kept) = kept.and_then(|kept| i64::try_from(kept.as_millis()).ok()) else { return false };
-        let counts_from = record.valid_until.map_or(record.at, |until| until.max(record.at));
         let still_holds = record.valid_until.is_some_and(|until| until > now);
-        !still_holds && record.at.saturating_add(kept) < now && counts_from < now
+        !still_holds && record.at.saturating_add(kept) < now
     }
 }
 

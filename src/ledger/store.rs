@@ -1,6 +1,7 @@
 //! Where entries are kept: what a store must be able to do, and why it may fail. SQLite and PostgreSQL do it alike;
 //! one suite of tests holds both to it.
 
+pub mod postgres;
 pub mod sqlite;
 
 use std::ops::ControlFlow;
@@ -15,6 +16,10 @@ use crate::consent::Subject;
 /// The version of the tables that this program reads and writes.
 pub const SCHEMA: i64 = 2;
 
+/// The columns of an entry, in the order in which both stores read and write them.
+const COLUMNS: &str = "chain, sequence, id, at, site, kind, document, valid_until, body, subject, identity, salt, \
+                       digest, shown, previous, hash, seal, erased_at, erased_seal";
+
 /// How many records are read at a time: enough to be fast, and little to keep in memory.
 const PAGE: usize = 2_000;
 
@@ -24,6 +29,12 @@ pub enum StoreFailure {
     /// SQLite's own word.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL's own word, which its cause completes.
+    #[error("PostgreSQL: {}", told(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The server took too long.
+    #[error("PostgreSQL gave no answer within {0:?}")]
+    TooSlow(std::time::Duration),
     /// The file system's own word.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -60,6 +71,14 @@ pub enum StoreFailure {
     /// No random bits are to be had.
     #[error("the system gives no random bits")]
     NoRandom,
+}
+
+/// An error with its cause, which says what matters.
+fn told(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// What is written together, in one transaction.

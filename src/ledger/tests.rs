@@ -46,7 +46,7 @@ fn inherit(folder: &TempDir) -> Ledger {
 }
 
 fn settings(folder: &TempDir) -> Settings {
-    Settings { place: place(folder) }
+    Settings { place: place(folder), checkpoints: None }
 }
 
 fn place(folder: &TempDir) -> Place {

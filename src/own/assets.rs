@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use super::{Call, answer};
 use crate::filter::Body;
 use crate::web::page::{self, Message};
-use crate::web::{self, Logo};
+use crate::web::{self, Logo, guard};
 
 struct Packed {
     brotli: Bytes,
@@ -18,6 +18,7 @@ struct Packed {
 }
 
 static STYLESHEET: LazyLock<Packed> = LazyLock::new(|| pack(page::stylesheet().as_bytes()));
+static KNOWN: LazyLock<Packed> = LazyLock::new(|| pack(guard::known_script().as_bytes()));
 static EMBED: LazyLock<Packed> = LazyLock::new(|| pack(web::embed_script().as_bytes()));
 
 /// `GET /_consent/assets/NAME.HASH.EXT`
@@ -29,6 +30,8 @@ pub(super) fn send(call: &Call<'_>, name: &str) -> Response<Body> {
         (&STYLESHEET, page::stylesheet(), "text/css; charset=utf-8")
     } else if name == web::embed_script_name() {
         (&EMBED, web::embed_script(), "text/javascript; charset=utf-8")
+    } else if name == guard::known_script_name() {
+        (&KNOWN, guard::known_script(), "text/javascript; charset=utf-8")
     } else {
         return call.message(StatusCode::NOT_FOUND, Message::NotFound);
     };

@@ -107,6 +107,10 @@ pub(super) fn site() -> Site {
         cookie: NamePattern::parse("PHPSESSID"),
         paths: Vec::new(),
         except: Vec::new(),
+        upstream_header: None,
+        methods: Vec::new(),
+        lenient_until: None,
+        relation: gate::Relation::PrivacyPolicy,
         logout: None,
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
@@ -145,6 +149,7 @@ pub(super) fn site() -> Site {
             email: Some("dataskydd@example.se".into()),
         },
         processor: None,
+        retention: ledger::retention::Retention::default(),
         lifetime: Lifetime { agreed: 180 * DAY, refused: 180 * DAY },
         hsts: None,
         layout: None,
@@ -180,7 +185,7 @@ impl Browser {
         let metrics = Arc::new(Metrics::default());
         let place = ledger::Place::Sqlite(folder.path().join("ledger.sqlite"));
         let keys = ledger::seal::Keys::new(&Secrets::parse(&"s".repeat(32)).unwrap());
-        let settings = ledger::Settings { place };
+        let settings = ledger::Settings { place, checkpoints: None };
         let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
         ledger.close().await;
         Browser {

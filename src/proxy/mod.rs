@@ -10,13 +10,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::STRICT_TRANSPORT_SECURITY;
+use http::header::{SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, Request, Response};
 
 use crate::clock::Clock;
 use crate::config;
 use crate::filter::{self, Body};
-use crate::gate::{self, Verdict};
+use crate::gate::{self, Review, Verdict};
 use crate::listener::{self, Peer, client_address};
 use crate::own::held::Sorted;
 use crate::own::{self, Endpoint, Own};
@@ -147,7 +147,7 @@ impl Proxy {
             return self.own.answer(endpoint, site, visit, request).await;
         }
         let most = settings.held_form;
-        let mut request = match own::held::sort(visit, request, most).await {
+        let mut request = match self.own.sort(visit, request, most).await {
             Sorted::Request(request) => request,
             Sorted::Carrier(carrier) => return self.deliver(site, visit, carrier, line).await,
             Sorted::Broken => return reply::broken_form(site, visit),
@@ -163,9 +163,37 @@ impl Proxy {
         let plan = filter::prepare(&site.filter, visit, request.headers_mut());
         line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, permit, visit, request).await {
-            Ok(answer) => filter::apply(&site.filter, visit, plan, answer, &self.metrics),
+            Ok(answer) => {
+                let review = gate::review(&site.gate, visit, answer.headers());
+                let reason = review.reason();
+                let ours = match review {
+                    Review::Pass => {
+                        return filter::apply(&site.filter, visit, plan, answer, &self.metrics);
+                    }
+                    Review::ShowDocument(gate) => reply::see_document(visit, gate),
+                    Review::Refuse(gate) => reply::acceptance_missing(gate),
+                };
+                line.gate(reason);
+                self.instead(site, visit, plan, answer.headers(), ours)
+            }
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
+    }
+
+    /// An answer of ours in place of the upstream's, whose cookies go on: it has a session to keep.
+    fn instead(
+        &self,
+        site: &Site,
+        visit: &Visit,
+        plan: filter::Plan,
+        upstream: &HeaderMap,
+        mut ours: Response<Body>,
+    ) -> Response<Body> {
+        let cookies: Vec<_> = upstream.get_all(SET_COOKIE).into_iter().cloned().collect();
+        for line in cookies {
+            ours.headers_mut().append(SET_COOKIE, line);
+        }
+        filter::apply(&site.filter, visit, plan, ours, &self.metrics)
     }
 
     /// A plain proxy that tells what it would do: in the log, and by what browsers report.

@@ -2,7 +2,7 @@
 //!
 //! It alone turns failures into statuses. A visitor never sees an internal message.
 
-use http::header::{CONNECTION, HeaderName, RETRY_AFTER, VARY};
+use http::header::{CONNECTION, HeaderName, LINK, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -60,9 +60,15 @@ pub(super) fn acceptance_missing(gate: &Gate) -> Response<Body> {
         "document_path": gate.document_path.as_str(),
     });
     let mut reply = answer::of(StatusCode::FORBIDDEN, "application/problem+json", problem.to_string());
-    if let Ok(path) = HeaderValue::from_str(gate.document_path.as_str()) {
-        reply.headers_mut().insert(HeaderName::from_static("consentry-document"), path);
+    let path = gate.document_path.as_str();
+    let link = format!("<{}>; rel=\"{}\"", utf8_percent_encode(path, RETURN), gate.relation.as_str());
+    let headers = reply.headers_mut();
+    for (name, value) in [(HeaderName::from_static("consentry-document"), path), (LINK, &link)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
     }
+    headers.insert(VARY, HeaderValue::from_static("Cookie"));
     reply
 }
 

@@ -20,3 +20,4 @@ pub use service::{
     UrlPattern, catalogue_text,
 };
 pub use set::Set;
+pub use written::is_lifetime;

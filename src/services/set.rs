@@ -92,6 +92,12 @@ impl Set {
             .unwrap_or(service.default)
     }
 
+    /// Whether this site names a service in its YAML.
+    pub fn names(&self, service: &Service) -> bool {
+        self.services.contains_key(&service.id)
+            || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
+    }
+
     /// The services for which agreeing changes something on this site: those that it names, then those that `seen`
     /// names, such as those that its traffic showed. Each stands there once.
     pub fn optional<'s>(&self, seen: impl Iterator<Item = &'s str>) -> Vec<&Service> {
@@ -114,9 +120,6 @@ impl Set {
 
     /// The services that this site names in its YAML: its own, and those with a treatment of their own.
     pub fn named(&self) -> impl Iterator<Item = &Service> {
-        self.iter().filter(|service| {
-            self.services.contains_key(&service.id)
-                || self.own.as_deref().is_some_and(|own| own.find(&service.id).is_some())
-        })
+        self.iter().filter(|service| self.names(service))
     }
 }

@@ -202,3 +202,46 @@ fn an_address_is_found_however_the_site_hides_it() {
         assert_eq!(found, expected, "{url}");
     }
 }
+
+/// The table of `docs/services.md`: who can be anonymized, and how.
+fn table() -> String {
+    let mut rows = String::from("| service | means |\n| --- | --- |\n");
+    for service in services() {
+        let Some(means) = &service.anonymize else { continue };
+        let mut words = Vec::new();
+        if means.script.is_some() || service.calls.refused.is_some() {
+            words.push("a script before its own".to_owned());
+        }
+        words.extend(means.urls.iter().map(|change| match &change.to {
+            Some(to) => {
+                format!("`{}{}` becomes `{}{}`", change.from.host, change.from.path, to.host, to.path)
+            }
+            None => {
+                let set: Vec<_> =
+                    change.parameters.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+                format!("`{}{}` gets {}", change.from.host, change.from.path, set.join(", "))
+            }
+        }));
+        words.extend(
+            means.attributes.iter().map(|(name, value)| format!("its element gets `{name}={value}`")),
+        );
+        if words.is_empty() {
+            words.push("it keeps no identifiers as it is".to_owned());
+        }
+        rows.push_str(&format!("| `{}` | {} |\n", service.id, words.join("; ")));
+    }
+    rows
+}
+
+#[test]
+fn the_list_of_services_that_can_be_anonymized_is_true() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/services.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = document.split_once("<!-- table -->\n").unwrap();
+    let (written, after) = rest.split_once("<!-- end -->").unwrap();
+    if std::env::var_os("CONSENTRY_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}<!-- table -->\n{}<!-- end -->{after}", table())).unwrap();
+        return;
+    }
+    assert_eq!(written, table());
+}

@@ -246,7 +246,7 @@ impl Written {
 }
 
 /// Whether a text is a lifetime: a number with a unit, or `session`.
-pub(super) fn is_lifetime(text: &str) -> bool {
+pub fn is_lifetime(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     match unit {

@@ -17,11 +17,7 @@ static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("e
 
 static SCRIPT: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("embed.js")));
 
-static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| {
-    let hash = Sha256::digest(SCRIPT.as_bytes());
-    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("embed.{hash}.js")
-});
+static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| super::asset_name("embed", &SCRIPT, "js"));
 
 const FRAME_STYLE: &str = "html,body,iframe{display:block;width:100%;height:100%;margin:0;border:0}";
 

@@ -1,9 +1,12 @@
 // The guard: first in the head of every page, for what a header cannot say.
 // FACTS: k refused cookies, s refused storage keys, u refused addresses (see `guard.rs`), h whether hints to unknown
-// hosts are held, g globals to stub.
+// hosts are held, g globals to stub; of the services that the site is likely to have. The rest comes in a script that
+// browsers keep (`known_script`), for which foreign images wait (w): of its services those are held whose category is
+// not among a, or those that are, for x.
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
 (function (F) {
-var w = window, d = document, me = d.currentScript, no = function () {}, seen = [];
+var w = window, d = document, me = d.currentScript, no = function () {}, seen = [], sweep = [], waiting = F.w && [];
+var jar = w.Document && Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
 function attempt(act, x) { try { return act(x); } catch (e) {} }
 function later(f, x) {
   if (typeof f == 'function') setTimeout(function () { f(x); }, 0);
@@ -17,7 +20,7 @@ function covers(list) {
 var isCookie = covers(F.k), isKey = covers(F.s);
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
-var anchor = d.createElement('a'), LOADS = /^(img|image|input|link|script|iframe|source|embed|object|video|audio)$/i;
+var anchor = d.createElement('a'), LOADS = /^(img|image|input|link|script|iframe|source|video|audio)$/i;
 function isKnown(text) {
   for (var hash = 5381, key = '', i = 0; i < text.length; i++) hash = (hash * 33 ^ text.charCodeAt(i)) >>> 0;
   for (i = 0; i < 24; i += 6) key += String.fromCharCode(63 + (hash >> i & 63));
@@ -33,11 +36,16 @@ function isRefused(url) {
 // Whether an attribute would load what may not be loaded.
 function stops(tag, name, value) {
   return LOADS.test(tag) && (
-    /^(src|href|poster|data)$/i.test(name) ? isRefused(value) :
+    /^(src|href|poster)$/i.test(name) ? isRefused(value) :
     /^(image)?srcset$/i.test(name) ? value.split(/[\s,]+/).some(isRefused) :
-    F.h && (/^rel$/i.test(name) ? /prec|prer|dns/i : /^type$/i.test(name) ? /specul/i : /^\b$/).test(value));
+    F.h && (/^rel$/i.test(name) ? /precon|prer|dns/i : /^type$/i.test(name) ? /specul/i : /^\b$/).test(value));
 }
 function hold(element, name, value) {
+  if (waiting && element.nodeName == 'IMG' && /^src$/i.test(name)) {
+    anchor.href = value;
+    waiting = waiting.filter(function (one) { return one[0] != element; });
+    if (/^http/.test(anchor.protocol) && anchor.host != location.host) return waiting.push([element, value]);
+  }
   if (!stops(element.nodeName, name, String(value))) return;
   element.setAttribute('data-consentry-' + name, value);
   // Rules that are no rules must not run as a script.
@@ -82,25 +90,24 @@ function protect(w) {
     return own.apply(on, a).then(function (all) { return all.filter(function (c) { return !isCookie(c); }); });
   });
   without('Storage', 'setItem', isKey);
-  if (F.s[0]) ['local', 'session'].forEach(function (name) {
+  ['local', 'session'].forEach(function (name) {
     name += 'Storage';
     attempt(function () {
       var store = w[name], proxy = new Proxy(store, {
         get: function (t, k) { var v = t[k]; return typeof v == 'function' ? v.bind(t) : v; },
         set: function (t, k, v) { if (!isKey(k)) t[k] = v; return true; }
       });
-      Object.keys(store).forEach(function (k) { if (isKey(k)) store.removeItem(k); });
+      sweep.push(function () { Object.keys(store).forEach(function (k) { if (isKey(k)) store.removeItem(k); }); });
       Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return proxy; } });
     });
   });
-  'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Embed src|Input src|Object data|Media src|Video poster'.split('|').forEach(function (row) {
+  'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Input src|Media src|Video poster'.split('|').forEach(function (row) {
     row.split(' ').forEach(function (name, i, names) {
       if (i) change('HTML' + names[0] + 'Element', name, function (v, element) { return hold(element, name, v) ? no : v; });
     });
   });
   change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
-  change('Element', 'innerHTML', cleaned);
-  change('Element', 'outerHTML', cleaned);
+  ['innerHTML', 'outerHTML'].forEach(function (name) { change('Element', name, cleaned); });
   change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1])); });
   ['write', 'writeln'].forEach(function (name) {
     change('Document', name, function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
@@ -116,6 +123,14 @@ function protect(w) {
   if (own) w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
 }
 attempt(protect, w);
+function clean() {
+  sweep.forEach(function (act) { attempt(act); });
+  jar && jar.get.call(d).split('; ').forEach(function (pair) {
+    if (isCookie(pair)) jar.set.call(d, pair.split('=')[0] + '=; path=/; max-age=0');
+  });
+}
+// A sandboxed frame has no cookies to ask for.
+attempt(clean);
 
 // Stubs: pages call the globals of held services from their links and forms, and wait for the callbacks.
 var hook, root;
@@ -144,8 +159,6 @@ function stub() { called(arguments); return root; }
 stub.push = push;
 stub._link = go;
 stub._getLinkerUrl = function (url) { return url; };
-stub.q = stub.queue = [];
-stub.loaded = true;
 stub.toString = stub.valueOf = function () { return ''; };
 stub.then = function (f) { later(f); return root; };
 // Whatever is asked of it is the same again; it is no text, and no yes.
@@ -169,7 +182,7 @@ function layer(list) {
   };
   return list;
 }
-F.g.forEach(function (name) {
+function define(name) {
   var isLayer = name == 'dataLayer', value = isLayer ? layer([]) : root;
   if (w[name] === void 0) attempt(function () {
     Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return value; }, set: function (v) {
@@ -179,16 +192,28 @@ F.g.forEach(function (name) {
       if (isLayer || !Array.isArray(v)) value = isLayer && v ? layer(v) : v;
     } });
   });
+}
+F.g.forEach(define);
+
+// What else there is to know.
+function release() {
+  var all = waiting || [];
+  waiting = 0;
+  all.forEach(function (one) { one[0].src = one[1]; });
+}
+d.addEventListener('consentry:known', function (e) {
+  attempt(function () {
+    e.detail.forEach(function (one) {
+      if ((F.a.indexOf(one[0]) < 0) != (F.x.indexOf(one[1]) < 0)) return;
+      [].push.apply(F.k, one[2]);
+      [].push.apply(F.s, one[3]);
+      F.u += one[4];
+      one[5].forEach(define);
+    });
+    clean();
+  });
+  release();
 });
 
-// Styles that hide the page until a held service has come.
-var unhide = setInterval(function () {
-  attempt(function () {
-    [].forEach.call(d.querySelectorAll('style[id]'), function (style) {
-      if (/^_vis_opt_path|prehid|^at-body|mbox|kameleoon|abtasty|flicker/i.test(style.id)) style.textContent = '';
-    });
-    d.documentElement.classList.remove('async-hide');
-  });
-}, 50);
-w.addEventListener('load', function () { setTimeout(clearInterval, 2e3, unhide); });
+w.addEventListener('load', release);
 })(FACTS);

@@ -9,7 +9,7 @@ use super::{ascii, pack};
 use crate::clock::Timestamp;
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Choices, Granted};
-use crate::services::UrlPattern;
+use crate::services::{Catalogue, Service, UrlPattern};
 
 /// What the guard of one page must know. Built once for each combination of site settings and choices.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +26,21 @@ pub struct Facts<'a> {
     pub refused_addresses: String,
     /// Whether scripts may make the browser connect to hosts that nobody knows.
     pub hints: Hints,
+    /// Which services of [`known_script`] may act; none: the page comes without it.
+    pub acting: Option<Acting<'a>>,
     /// Globals of held services that need a stub.
     pub globals: Vec<&'a str>,
     /// JavaScript that makes anonymized services run without identifiers, before anything of theirs.
     pub anonymize: Vec<&'a str>,
+}
+
+/// Which services of the built-in catalogue may act, in few words: most follow their category.
+#[derive(Clone, Debug, Default)]
+pub struct Acting<'a> {
+    /// The categories that may act.
+    pub categories: Vec<Category>,
+    /// The services that do otherwise than their category.
+    pub exceptions: Vec<&'a str>,
 }
 
 /// Whether hints such as `preconnect` may name hosts that nobody knows; no policy reaches them.
@@ -56,10 +67,7 @@ pub fn script(facts: &Facts<'_>) -> String {
 fn guard(facts: &Facts<'_>) -> String {
     let mut script = String::new();
     for snippet in &facts.anonymize {
-        // One that fails must not stop the others, nor the guard.
-        script.push_str("try{");
-        script.push_str(&ascii::javascript(snippet));
-        script.push_str("\n}catch(e){}\n");
+        script.push_str(&apart(snippet));
     }
     let facts = json!({
         "k": facts.refused_cookies,
@@ -67,14 +75,74 @@ fn guard(facts: &Facts<'_>) -> String {
         "u": facts.refused_addresses,
         "h": u8::from(facts.hints == Hints::Held),
         "g": facts.globals,
+        "w": u8::from(facts.acting.is_some()),
+        "a": facts.acting.iter().flat_map(|acting| &acting.categories).map(|one| letter(*one)).collect::<String>(),
+        "x": facts.acting.as_ref().map(|acting| acting.exceptions.clone()).unwrap_or_default(),
     });
     script + &with_facts(&GUARD, &facts)
+}
+
+/// A script that may stand before others in a page: ASCII, free of `</script`, and one that fails stops no other.
+pub fn apart(snippet: &str) -> String {
+    format!("try{{{}\n}}catch(e){{}}\n", ascii::javascript(snippet))
 }
 
 /// A script with its facts in their place.
 fn with_facts(script: &str, facts: &Value) -> String {
     let (before, after) = script.rsplit_once("FACTS").unwrap_or((script, ""));
     format!("{before}{}{after}", ascii::script(facts))
+}
+
+/// Globals that no stub can stand in for: what they show has a placeholder.
+const WITHOUT_STUB: [&str; 6] = ["FB", "YT", "google", "grecaptcha", "twttr", "L"];
+
+/// The globals of a service that a stub can stand in for.
+pub fn globals(service: &Service) -> impl Iterator<Item = &str> {
+    service.globals.iter().map(AsRef::as_ref).filter(|name| !WITHOUT_STUB.contains(name))
+}
+
+static KNOWN: LazyLock<String> = LazyLock::new(|| {
+    let all = || Catalogue::builtin().iter();
+    let necessary: BTreeSet<String> = all()
+        .filter(|service| service.category == Category::Necessary)
+        .flat_map(|service| &service.urls)
+        .filter_map(address)
+        .collect();
+    let services = all().filter(|service| service.category != Category::Necessary).map(|service| {
+        let addresses: BTreeSet<_> = service.urls.iter().filter_map(address).collect();
+        let addresses: String = addresses.difference(&necessary).map(|address| short_name(address)).collect();
+        json!([
+            letter(service.category),
+            service.id,
+            service.cookies.iter().map(|cookie| cookie.name.to_string()).collect::<Vec<_>>(),
+            service.storage.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            addresses,
+            globals(service).collect::<Vec<_>>(),
+        ])
+    });
+    with_facts(&pack::pack(include_str!("known.js")), &Value::Array(services.collect()))
+});
+
+static KNOWN_NAME: LazyLock<String> = LazyLock::new(|| super::asset_name("known", &KNOWN, "js"));
+
+/// The script that tells the guard of every service there is: the same for every site and visitor, so that browsers
+/// keep it.
+pub fn known_script() -> &'static str {
+    &KNOWN
+}
+
+/// Its name below `assets/`; it changes with every change of the catalogue.
+pub fn known_script_name() -> &'static str {
+    &KNOWN_NAME
+}
+
+fn letter(category: Category) -> &'static str {
+    match category {
+        Category::Necessary => "n",
+        Category::Preferences => "p",
+        Category::Statistics => "s",
+        Category::Marketing => "m",
+    }
 }
 
 /// Packs where held services act from: a name of four letters for each pattern, so that hundreds of hosts weigh a
@@ -150,6 +218,7 @@ mod tests {
             refused_storage: vec!["mp_*"],
             refused_addresses: short_name("google-analytics.com"),
             hints: Hints::Held,
+            acting: Some(Acting::default()),
             globals: vec!["ga", "dataLayer"],
             anonymize: vec!["_paq.push(['disableCookies']);// </script> å"],
         }

@@ -23,6 +23,7 @@ pub use banner::{Asking, Place, Prepared, Shows};
 pub use contrast::contrast;
 pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
+use sha2::{Digest, Sha256};
 pub use style::{Colours, Font, Logo, Theme};
 use texts::Texts;
 
@@ -58,6 +59,13 @@ pub enum Position {
     Center,
     /// At the upper edge.
     Top,
+}
+
+/// The name of an asset below `assets/`, which changes with its content.
+fn asset_name(name: &str, content: &str, kind: &str) -> String {
+    let hash = Sha256::digest(content.as_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}.{hash}.{kind}")
 }
 
 impl Look {

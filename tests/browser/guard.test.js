@@ -126,6 +126,49 @@ test('a frame that a script makes is guarded as well', () => onPage('/', async (
   assert.deepEqual(world.internet.called(), []);
 }));
 
+test('what only the list of all services knows is held from the first script on', async () => {
+  world.pages['/early'] = page('<p>x</p>', `<script>
+document.cookie = '_ttp=1; path=/'; document.cookie = 'plain=1; path=/';
+var seen = []; ['https://analytics.tiktok.com/a.gif', 'https://images.example/own.gif'].forEach(function (url) {
+  var image = new Image(); image.onload = image.onerror = function (e) { seen.push(e.type); }; image.src = url;
+});
+var img = document.createElement('img'); img.setAttribute('src', 'https://analytics.tiktok.com/b.gif');
+</script>`);
+  await onPage('/early', async (visitor) => {
+    await world.internet.callTo('images.example/own.gif');
+    await visitor.page.waitForFunction(() => seen.length === 2);
+    await settle(visitor);
+    assert.deepEqual(world.internet.called().filter((call) => /tiktok/.test(call)), []);
+    assert.deepEqual(await visitor.cookieNames(), ['plain']);
+    assert.deepEqual((await visitor.page.evaluate(() => seen)).sort(), ['error', 'load']);
+  });
+});
+
+test('a page that lets no script of ours in still shows its images', async () => {
+  world.pages['/alone'] = { body: page('<p>x</p>', `<script nonce="a">new Image().src = 'https://images.example/alone.gif';</script>`),
+    headers: { 'Content-Security-Policy': "script-src 'nonce-a'; img-src *" } };
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.page.route('**/assets/known.*', (route) => route.abort());
+    await visitor.visit('/alone');
+    await world.internet.callTo('images.example/alone.gif');
+  });
+});
+
+test('storage of refused services is neither written nor kept', async () => {
+  world.pages['/storage'] = page('<p>x</p>');
+  await onPage('/storage', async (visitor) => {
+    const names = await visitor.page.evaluate(() => {
+      localStorage.setItem('plain', '1');
+      localStorage.other = '2';
+      sessionStorage.setItem('plain', '3');
+      const isWhole = localStorage.getItem('plain') === '1' && localStorage.other === '2' && localStorage instanceof Storage;
+      localStorage.removeItem('other');
+      return [isWhole, Object.keys(localStorage), localStorage.length, 'plain' in localStorage, sessionStorage.plain];
+    });
+    assert.deepEqual(names, [true, ['plain'], 1, true, '3']);
+  });
+});
+
 /** Runs code that ends with a navigation to /there. */
 function leads(name, code) {
   test(`${name} leads on`, () => onPage('/', async (visitor) => {

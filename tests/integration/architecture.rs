@@ -13,13 +13,13 @@ const TABLE: [(&str, &[&str]); 20] = [
     ("services", &["consent"]),
     ("web", &["clock", "consent", "services"]),
     ("visit", &["clock", "consent", "web"]),
-    ("gate", &["services", "visit"]),
+    ("gate", &["clock", "consent", "services", "visit"]),
     ("documents", &["clock", "consent", "observed", "services", "visit", "web"]),
     ("filter", &["clock", "consent", "observed", "services", "web", "visit", "gate", "telemetry"]),
     ("listener", &["clock", "filter", "telemetry", "visit"]),
     ("upstream", &["filter", "gate", "listener", "telemetry", "visit"]),
     ("ledger", &["clock", "consent", "telemetry"]),
-    ("site", &["consent", "documents", "filter", "gate", "upstream", "visit", "web"]),
+    ("site", &["consent", "documents", "filter", "gate", "ledger", "upstream", "visit", "web"]),
     (
         "config",
         &[

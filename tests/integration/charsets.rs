@@ -42,6 +42,7 @@ fn without_insertions(page: &[u8]) -> Vec<u8> {
     let mut left = page.to_vec();
     for (start, end) in [
         ("<script data-consentry=\"guard\">", "</script>"),
+        ("<script data-consentry=\"known\" ", "</script>"),
         ("<consentry-banner", "</consentry-banner>"),
         ("<consentry-settings", "</consentry-settings>"),
     ] {

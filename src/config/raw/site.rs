@@ -7,9 +7,11 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::ledger::Retention;
+use super::service::OwnService;
 use super::upstream::{Health, Upstream};
 use super::words::{
-    CategoryWord, Colour, CookieName, Host, Letters, Location, PathRule, Pixels, Tag, Text, Time,
+    Colour, CookieName, Header, Host, Letters, MethodWord, PathRule, Pixels, Tag, Text, Time,
 };
 use crate::consent::signal::GlobalPrivacyControl;
 use crate::documents::Kind;
@@ -55,6 +57,8 @@ pub(in crate::config) struct Site {
     pub(in crate::config) third_parties: ThirdParties,
     /// The site's own cookies.
     pub(in crate::config) cookies: Cookies,
+    /// How long the ledger keeps what visitors decided.
+    pub(in crate::config) retention: Retention,
     /// What the application learns of visitors' addresses.
     #[schemars(extend("default" = "full"))]
     pub(in crate::config) client_address: ClientAddress,
@@ -156,7 +160,7 @@ pub(in crate::config) struct Document {
     pub(in crate::config) files: Named<String>,
 }
 
-/// Requests that need a valid acceptance of a document: those with a cookie, or to a path.
+/// Requests that need a valid acceptance of a document: those to which all that is written here applies.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Gate {
@@ -166,9 +170,14 @@ pub(in crate::config) struct Gate {
     pub(in crate::config) document: String,
     /// The cookie by which the application knows its users.
     pub(in crate::config) cookie: Option<CookieName>,
-    /// The paths that the gate closes; all of them, where only `cookie` is given.
+    /// A header of the application's answers by which it says that somebody is logged in, such as X-User; pages that carry it with a value are kept back.
+    pub(in crate::config) upstream_header: Option<Header>,
+    /// The paths that the gate closes; all of them, where none is given.
     #[serde(default)]
     pub(in crate::config) paths: Vec<PathRule>,
+    /// The methods that it closes, such as POST; all of them, where none is given.
+    #[serde(default)]
+    pub(in crate::config) methods: Vec<MethodWord>,
     /// The paths that it leaves open.
     #[serde(default)]
     pub(in crate::config) except: Vec<PathRule>,
@@ -247,25 +256,6 @@ pub(in crate::config) struct Lifetime {
     /// After they refused: 180d to 400d.
     #[schemars(extend("default" = "180d"))]
     pub(in crate::config) refused: Option<Time>,
-}
-
-/// A service that the built-in catalogue does not know.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct OwnService {
-    /// By which `services` and visitors know it.
-    pub(in crate::config) name: String,
-    /// Why it is there.
-    pub(in crate::config) category: CategoryWord,
-    /// Where it is loaded from: host and path, without a scheme.
-    #[serde(default)]
-    pub(in crate::config) urls: Vec<Location>,
-    /// Text by which its inline scripts are known.
-    #[serde(default)]
-    pub(in crate::config) inline: Vec<String>,
-    /// The cookies that it sets.
-    #[serde(default)]
-    pub(in crate::config) cookies: Vec<CookieName>,
 }
 
 /// Third parties that no catalogue knows.

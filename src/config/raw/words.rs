@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderName, Method};
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -17,9 +18,9 @@ use crate::visit::path::PathPattern;
 use crate::web::Font;
 use crate::web::language::Language;
 
-/// A duration such as `30s`, `10m`, `2h` or `180d`.
+/// A duration such as `30s`, `10m`, `2h`, `180d` or `2y`, which is 730 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$"))]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhdy]$"))]
 pub(in crate::config) struct Time(pub(in crate::config) Duration);
 
 impl FromStr for Time {
@@ -32,6 +33,7 @@ impl FromStr for Time {
             "m" => Some(60),
             "h" => Some(3_600),
             "d" => Some(86_400),
+            "y" => Some(365 * 86_400),
             _ => None,
         };
         seconds
@@ -40,7 +42,7 @@ impl FromStr for Time {
             .map(|seconds| Time(Duration::from_secs(seconds)))
             .ok_or_else(|| {
                 format!(
-                    "`{text}` is not a duration\nwrite a number and s, m, h or d, such as 30s, 10m or 180d"
+                    "`{text}` is not a duration\nwrite a number and s, m, h, d or y, such as 30s, 10m or 180d"
                 )
             })
     }
@@ -219,6 +221,36 @@ impl FromStr for CookieName {
     }
 }
 
+/// The name of a header.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$"))]
+pub(in crate::config) struct Header(pub(in crate::config) HeaderName);
+
+impl FromStr for Header {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let help = "write a name such as X-User";
+        HeaderName::try_from(text).map(Header).map_err(|_| format!("`{text}` is not a header's name\n{help}"))
+    }
+}
+
+/// A method of HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = r"^[A-Z]+$"))]
+pub(in crate::config) struct MethodWord(pub(in crate::config) Method);
+
+impl FromStr for MethodWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Methods tell capitals from small letters (RFC 9110 section 9.1), and all that anybody uses are in capitals.
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        let method = Method::try_from(text).ok().filter(|_| is_plain);
+        method.map(MethodWord).ok_or_else(|| format!("`{text}` is not a method\nwrite it in capitals: POST"))
+    }
+}
+
 /// Where a service is loaded from: host and path, without a scheme.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", extend("pattern" = r"^(\*/[^*]|(\*\.)?[^*/:@?#% ]+(/|$))[^*]*\*?$"))]
@@ -330,6 +362,8 @@ words! {
     Letters: "a font such as inherit",
     PathRule: "a path such as \"/admin/*\"",
     CookieName: "a cookie's name",
+    Header: "a header's name such as X-User",
+    MethodWord: "a method such as POST",
     Location: "an address such as \"cdn.example.net/*\"",
     CategoryWord: "a category",
     Text: "a text",

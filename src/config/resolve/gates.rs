@@ -2,11 +2,12 @@
 
 use super::documents::Documents;
 use super::{Scope, at};
+use crate::clock::Timestamp;
 use crate::config::decode::suggest;
 use crate::config::raw::site::{Crawlers, Gate as Raw, Site};
 use crate::consent::cookie;
-use crate::documents::Document;
-use crate::gate::{self, Gate, Rules, Valid};
+use crate::documents::{Document, Kind};
+use crate::gate::{self, Gate, Relation, Rules, Valid};
 use crate::visit::path::{CanonicalPath, Clarity};
 
 /// Resolves `gates`; a site whose privacy document is not filled in asks nobody for anything.
@@ -43,10 +44,10 @@ fn check(scope: &mut Scope<'_>, index: usize, raw: &Raw, before: &[Gate]) {
         let message = format!("a second gate is called `{}`", raw.name);
         scope.error(at!["gates", index, "name"], message, "give each gate a name of its own");
     }
-    let lost = ["cookie", "paths"].iter().any(|key| {
+    let lost = ["cookie", "paths", "upstream_header"].iter().any(|key| {
         scope.tree.has_lost(at!["gates", index, *key]) || scope.tree.has_lost(at!["gates", index, *key, 0])
     });
-    if raw.cookie.is_none() && raw.paths.is_empty() && !lost {
+    if raw.cookie.is_none() && raw.upstream_header.is_none() && raw.paths.is_empty() && !lost {
         let help =
             "add `cookie: NAME` for sessions, or `paths: [\"/admin/*\"]`; `paths: [\"/*\"]` closes all";
         scope.error(at!["gates", index], "the gate says neither whom it stops nor where", help);
@@ -97,9 +98,26 @@ fn gate(raw: &Raw, document: &Document) -> Gate {
         document: raw.document.as_str().into(),
         document_path: document.path.clone(),
         cookie: raw.cookie.as_ref().map(|name| name.0.clone()),
+        upstream_header: raw.upstream_header.as_ref().map(|name| name.0.clone()),
+        methods: raw.methods.iter().map(|method| method.0.clone()).collect(),
         paths: raw.paths.iter().map(|path| path.0.clone()).collect(),
         except: raw.except.iter().map(|path| path.0.clone()).collect(),
+        lenient_until: lenient_until(document),
+        relation: match document.kind {
+            Kind::Notice => Relation::PrivacyPolicy,
+            Kind::Agreement => Relation::TermsOfService,
+        },
         logout: raw.logout.as_deref().map(Into::into),
         valid: if is_correction { Valid::Any } else { Valid::OneOf(hashes.collect()) },
     }
+}
+
+/// Until when acceptances of earlier wordings count: to the end of the time of grace after the day from which the present
+/// one holds. Where languages disagree, the earliest of them.
+fn lenient_until(document: &Document) -> Option<Timestamp> {
+    let until = document.texts.iter().map(|text| {
+        let effective = text.effective_at()?;
+        Some(effective.checked_add(text.grace.unwrap_or_default()).unwrap_or(Timestamp::MAX))
+    });
+    until.min().flatten()
 }

@@ -1,7 +1,6 @@
 //! `consentry.yaml` as it is meant, without the sites.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -40,7 +39,7 @@ pub(in crate::config) fn proxy(scope: &mut Scope<'_>, raw: &Main, first_start: F
         admin: admin(scope, raw, &listeners),
         trusted_proxies: trusted_proxies(scope, &raw.trusted_proxies),
         keys: secrets::resolve(scope, raw.secrets.as_deref(), first_start),
-        ledger: ledger::Settings { place: ledger::Place::Sqlite(ledger(scope, &raw.ledger)) },
+        ledger: super::ledger::ledger(scope, &raw.ledger),
         log_client_address: raw.log.client_address.unwrap_or(ClientAddress::Anonymized),
         timeouts: timeouts(scope, &raw.timeouts),
         upstream_timeouts: upstream_timeouts(scope, &raw.timeouts),
@@ -167,21 +166,6 @@ fn trusted_proxies(scope: &mut Scope<'_>, raw: &[String]) -> Vec<IpNet> {
         }
     }
     networks
-}
-
-fn ledger(scope: &mut Scope<'_>, raw: &raw::Ledger) -> PathBuf {
-    if raw.postgres.is_some() {
-        let message = "a ledger in PostgreSQL is not built yet";
-        scope.error(
-            at!["ledger", "postgres"],
-            message,
-            "keep it in a file: `ledger: { sqlite: ../data/ledger.sqlite }`",
-        );
-    }
-    let path = at!["ledger", "sqlite"];
-    let written = raw.sqlite.as_deref().unwrap_or("../data/ledger.sqlite");
-    let name = scope.look_up(path, written).unwrap_or_default();
-    scope.locate(path, &name)
 }
 
 fn timeouts(scope: &mut Scope<'_>, raw: &raw::Timeouts) -> listener::Timeouts {

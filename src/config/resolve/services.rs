@@ -4,10 +4,14 @@ use std::collections::HashMap;
 
 use super::{Scope, at};
 use crate::config::decode::nearest;
-use crate::config::raw::site::{OwnService, Site};
+use crate::config::raw::service::{self, OwnService, Words};
+use crate::config::raw::site::Site;
 use crate::consent::Category;
 use crate::filter::cookies;
-use crate::services::{Catalogue, CookieInfo, NamePattern, Rule, Service, Set, Texts, Treatment};
+use crate::services::{
+    Anonymize, Calls, Catalogue, CookieInfo, Embed, Mark, NamePattern, Rule, Service, Set, Texts, Treatment,
+    UrlChange, UrlPattern, is_lifetime,
+};
 
 /// Resolves `own_services` and `services`.
 pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site) -> Set {
@@ -109,6 +113,7 @@ fn own_services(scope: &mut Scope<'_>, raw: &[OwnService]) -> Vec<Service> {
             }
         }
         check_inline(scope, index, &own.inline);
+        check_facts(scope, index, own);
         services.push(service(own));
     }
     services
@@ -132,16 +137,132 @@ fn is_id(name: &str) -> bool {
 }
 
 fn service(raw: &OwnService) -> Service {
+    let text = |text: &Option<crate::config::raw::words::Text>| text.as_ref().map(|text| text.0.clone());
     Service {
-        urls: raw.urls.iter().map(|location| location.0.clone()).collect(),
+        name: text(&raw.title).unwrap_or_else(|| raw.name.as_str().into()),
+        provider: text(&raw.provider).unwrap_or_default(),
+        country: raw.country.as_deref().unwrap_or_default().to_ascii_uppercase().into(),
+        purpose: texts(raw.purpose.as_ref()),
+        reason: texts(raw.reason.as_ref()),
+        urls: patterns(raw),
         inline: raw.inline.iter().map(|text| text.as_str().into()).collect(),
-        cookies: raw.cookies.iter().map(|name| cookie(&name.0)).collect(),
+        cookies: raw.cookies.iter().map(cookie).collect(),
+        storage: raw.storage.iter().filter_map(|key| NamePattern::parse(key)).collect(),
+        anonymize: raw.anonymize.as_ref().map(anonymize),
+        calls: Calls {
+            granted: raw.calls.granted.as_deref().map(Into::into),
+            refused: raw.calls.refused.as_deref().map(Into::into),
+        },
+        embed: raw.embed.map(|kind| Embed {
+            kind,
+            marks: raw.marks.iter().filter_map(|mark| Mark::parse(mark)).collect(),
+        }),
+        globals: raw.globals.iter().map(|name| name.as_str().into()).collect(),
         ..Service::new(&raw.name, raw.category.0)
     }
 }
 
-fn cookie(name: &NamePattern) -> CookieInfo {
-    CookieInfo { name: name.clone(), lifetime: "".into(), purpose: Texts::default() }
+/// Its own addresses, and those that its own changes lead to.
+fn patterns(raw: &OwnService) -> Vec<UrlPattern> {
+    let own = raw.urls.iter().map(|location| location.0.clone());
+    let changes = raw.anonymize.iter().flat_map(|anonymize| &anonymize.urls);
+    own.chain(changes.filter_map(|change| change.to.as_ref()).map(|to| to.0.clone())).collect()
+}
+
+fn texts(words: Option<&Words>) -> Texts {
+    match words {
+        None => Texts::default(),
+        Some(Words::One(text)) => Texts { en: text.as_str().into(), sv: text.as_str().into() },
+        Some(Words::Each(each)) => {
+            Texts { en: each.en.as_str().into(), sv: each.sv.as_deref().unwrap_or_default().into() }
+        }
+    }
+}
+
+fn cookie(raw: &service::Cookie) -> CookieInfo {
+    match raw {
+        service::Cookie::Name(name) => {
+            CookieInfo { name: name.0.clone(), lifetime: "".into(), purpose: Texts::default() }
+        }
+        service::Cookie::Described(cookie) => CookieInfo {
+            name: cookie.name.0.clone(),
+            lifetime: cookie.lifetime.as_deref().unwrap_or_default().into(),
+            purpose: texts(cookie.purpose.as_ref()),
+        },
+    }
+}
+
+fn anonymize(raw: &service::Anonymize) -> Anonymize {
+    let pair =
+        |(name, value): &(String, crate::config::raw::words::Text)| (name.as_str().into(), value.0.clone());
+    Anonymize {
+        script: raw.script.as_deref().map(Into::into),
+        urls: raw
+            .urls
+            .iter()
+            .map(|change| UrlChange {
+                from: change.from.0.clone(),
+                to: change.to.as_ref().map(|to| to.0.clone()),
+                parameters: change.set.0.iter().map(pair).collect(),
+            })
+            .collect(),
+        attributes: raw.attributes.0.iter().map(pair).collect(),
+    }
+}
+
+/// What of a service cannot be told from its form alone.
+fn check_facts(scope: &mut Scope<'_>, index: usize, raw: &OwnService) {
+    if raw
+        .country
+        .as_deref()
+        .is_some_and(|code| code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    {
+        scope.error(
+            at!["own_services", index, "country"],
+            "this is not a country",
+            "write its two letters of ISO 3166-1, such as SE",
+        );
+    }
+    for (item, one) in raw.cookies.iter().enumerate() {
+        let service::Cookie::Described(cookie) = one else { continue };
+        if let Some(lifetime) = cookie.lifetime.as_deref().filter(|lifetime| !is_lifetime(lifetime)) {
+            let path = at!["own_services", index, "cookies", item, "lifetime"];
+            let message = format!("`{lifetime}` is not a lifetime");
+            scope.error(path, message, "write session, 30m, 24h, 90d, 6mo or 2y");
+        }
+    }
+    for (item, key) in raw.storage.iter().enumerate().filter(|(_, key)| NamePattern::parse(key).is_none()) {
+        let path = at!["own_services", index, "storage", item];
+        let help = "write a key such as acme, or \"acme*\" for all that begin so";
+        scope.error(path, format!("`{key}` is not a key of the storage"), help);
+    }
+    for (item, mark) in raw.marks.iter().enumerate().filter(|(_, mark)| Mark::parse(mark).is_none()) {
+        let path = at!["own_services", index, "marks", item];
+        scope.error(
+            path,
+            format!("`{mark}` is neither a class nor an id"),
+            "write \".acme-widget\" or \"#acme\"",
+        );
+    }
+    if !raw.marks.is_empty() && raw.embed.is_none() {
+        scope.error(
+            at!["own_services", index, "marks"],
+            "it shows nothing",
+            "say what it shows with `embed`, such as `embed: other`",
+        );
+    }
+    if let Some(means) = &raw.anonymize {
+        let has_means = means.script.is_some() || !means.urls.is_empty() || !means.attributes.0.is_empty();
+        if !has_means && !means.as_it_is {
+            let help = "add `script`, `urls` or `attributes`, or `as_it_is: true` where it keeps no identifiers anyhow";
+            scope.error(at!["own_services", index, "anonymize"], "nothing says how it is anonymized", help);
+        }
+        let is_vague = |change: &service::Change| change.to.is_none() && change.set.0.is_empty();
+        for (item, _) in means.urls.iter().enumerate().filter(|(_, change)| is_vague(change)) {
+            let path = at!["own_services", index, "anonymize", "urls", item];
+            scope.error(path, "nothing says what these addresses become", "add `to` or `set`");
+        }
+    }
 }
 
 /// Resolves `cookies`: what a tracker sets cannot be called necessary (ePrivacy directive, article 5(3)).

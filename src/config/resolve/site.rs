@@ -69,6 +69,7 @@ pub(in crate::config) fn site(
         },
         gate: gates::resolve(scope, raw, &documents),
         lifetime: look::lifetime(scope, raw),
+        retention: super::ledger::retention(scope, raw),
         filter: Arc::new(filter),
         documents: documents.shelf,
         own_path,

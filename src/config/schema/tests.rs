@@ -7,9 +7,8 @@ use jsonschema::Validator;
 use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 
-use super::raw::site::{
-    Banner, Cookies, Document, Gate, Hsts, Lifetime, OwnService, Party, Theme, ThirdParties,
-};
+use super::raw::service::OwnService;
+use super::raw::site::{Banner, Cookies, Document, Gate, Hsts, Lifetime, Party, Theme, ThirdParties};
 use super::raw::upstream::{Health, Identity, Target};
 use super::raw::words::{CategoryWord, Colour, CookieName, Host, Location, PathRule, Size, Time};
 use super::raw::{Admin, Certificate, Ledger, Limits, Listener, Log, Main, Timeouts, Tls};

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use lol_html::html_content::ContentType;
 
+use super::anonymize::Change;
 use super::code::{self, Catalogue};
 use super::embeds::{self, Standing};
 use super::places::{self, Holds};
 use super::scripts::{self, Kept, Reading};
 use super::unjudged::Reason;
-use super::{State, address, css, knows_host, locked, references, skim};
+use super::{State, address, anonymize, css, knows_host, locked, references, skim};
 use crate::filter::judge::{Judgement, judge};
 use crate::filter::own_csp;
 use crate::services::Service;
@@ -151,7 +152,8 @@ fn script(state: &mut State, element: &mut Element<'_, '_>, held: Held) {
         (Held::No, Some(kind)) if !has_source(element) => {
             state.reading = Reading::Script { kind };
         }
-        (Held::No, _) => {}
+        (Held::No, Some(_)) => anonymize::script(state, element),
+        (Held::No, None) => {}
     }
 }
 
@@ -186,7 +188,14 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
         // Borrowed apart from the state, which nested pages change.
         let settings = Arc::clone(&state.settings);
         let found = match worst(state, &settings.services, &value, holds) {
-            Found::Nothing => continue,
+            Found::Nothing => match anonymize::change(state, &settings.services, &value, holds) {
+                Change::Nothing => continue,
+                Change::To(changed) => {
+                    set(element, &name, &changed);
+                    continue;
+                }
+                Change::Hold(service) => Fault { judgement: Judgement::Hold, service, instead: None },
+            },
             Found::Unjudged(reason) => {
                 element.remove_attribute(&name);
                 set(element, &kept_name(&name), &value);

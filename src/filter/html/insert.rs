@@ -2,6 +2,7 @@
 
 use super::{Inserts, Page, embeds, skim};
 use crate::filter::{Banner, Settings};
+use crate::web::guard::known_script_name;
 use crate::web::{self, language::Language};
 
 /// How far the insertion has come.
@@ -111,7 +112,7 @@ impl Insertion {
         out: &mut Vec<u8>,
     ) {
         if around.guard == Some(side) {
-            guard(page, out);
+            guard(page, settings, out);
         }
         if around.banner == Some(side) {
             banner(page, settings, self.language.as_ref(), origin, out);
@@ -119,15 +120,22 @@ impl Insertion {
     }
 }
 
-fn guard(page: &Page, out: &mut Vec<u8>) {
+fn guard(page: &Page, settings: &Settings, out: &mut Vec<u8>) {
     let (Inserts::Guard(guard) | Inserts::Page { guard, .. }) = &page.inserts else { return };
+    let nonce = page.nonce.as_ref();
+    let nonce =
+        nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
     out.extend_from_slice(b"<script data-consentry=\"guard\"");
-    if let Some(nonce) = &page.nonce {
-        out.extend_from_slice(format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")).as_bytes());
-    }
+    out.extend_from_slice(nonce.as_bytes());
     out.push(b'>');
     out.extend_from_slice(guard.as_bytes());
     out.extend_from_slice(b"</script>");
+    if !page.granted.is_all() {
+        let (own, name) = (&settings.look.own_path, known_script_name());
+        let known =
+            format!("<script data-consentry=\"known\" async src=\"{own}assets/{name}\"{nonce}></script>");
+        out.extend_from_slice(known.as_bytes());
+    }
 }
 
 fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {

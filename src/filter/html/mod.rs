@@ -4,6 +4,7 @@
 //! as they came.
 
 mod address;
+mod anonymize;
 mod code;
 mod css;
 mod elements;
@@ -159,6 +160,8 @@ struct State {
     is_in_pieces: bool,
     /// How many pages this one stands in.
     depth: u8,
+    /// What services have been told on this page.
+    told: Vec<Box<str>>,
     /// What could not be judged.
     unjudged: Unjudged,
     /// The first service that something was held for.
@@ -432,6 +435,7 @@ impl State {
             reading: scripts::Reading::Nothing,
             is_in_pieces: false,
             depth,
+            told: Vec::new(),
             unjudged: Unjudged::default(),
             held_for: None,
             is_host_known,

@@ -9,7 +9,7 @@ use lol_html::html_content::{ContentType, TextChunk};
 use super::code::{self, Kind, Verdict, Why};
 use super::elements::Lookup;
 use super::unjudged::Reason;
-use super::{Embeds, Inserts, Page, Rewriter, State, references};
+use super::{Embeds, Inserts, Page, Rewriter, State, anonymize, references};
 use crate::filter::judge::Judgement;
 use crate::services::{Service, Set};
 
@@ -131,7 +131,7 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
     let lookup = Lookup { state, services: &settings.services };
     let (service, runs, held, why) =
         match code::judge(decoded.as_deref().unwrap_or(&text), kind_read, &lookup) {
-            Verdict::Runs => return text,
+            Verdict::Runs => return anonymize::inline(state, text),
             Verdict::Held(found, why) => (found, String::new(), text, Some(why)),
             Verdict::Parted { service, runs, held } => (service, runs, held, None),
         };

@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
-use super::{Append, Batch, Count, Erasure, Filter, Found, Mend, Place, Read, StoreFailure, judge};
+use super::{Append, Batch, COLUMNS, Count, Erasure, Filter, Found, Mend, Place, Read, StoreFailure, judge};
 use crate::clock::Timestamp;
 use crate::consent::Subject;
 use crate::ledger::chain;
@@ -22,9 +22,6 @@ use crate::ledger::seal::Keys;
 
 /// How long a statement waits for another process: less than a visitor's patience.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-const COLUMNS: &str = "chain, sequence, id, at, site, kind, document, valid_until, body, subject, identity, salt, \
-                       digest, shown, previous, hash, seal, erased_at, erased_seal";
 
 /// The file with the right to add.
 #[derive(Debug)]

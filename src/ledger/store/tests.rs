@@ -9,6 +9,11 @@ use crate::ledger::record::Whose;
 use crate::ledger::tests::{choice, keys};
 use crate::ledger::verify::{Damage, Finding, Intact, verify};
 use crate::ledger::{Place as Kept, hexadecimal};
+use cluster_of_tests::Cluster;
+
+#[expect(unreachable_pub, reason = "the integration tests use it, too")]
+#[path = "../../../tests/integration/support/postgres.rs"]
+mod cluster_of_tests;
 
 /// A new store, and a way to tamper with it.
 trait Laboratory {
@@ -35,10 +40,39 @@ impl Laboratory for File {
     }
 }
 
+struct Database(String);
+
+impl Database {
+    fn new() -> Self {
+        Database(cluster().database())
+    }
+}
+
+/// One server for all tests of this process.
+fn cluster() -> &'static Cluster {
+    static CLUSTER: std::sync::LazyLock<Cluster> = std::sync::LazyLock::new(Cluster::start);
+    &CLUSTER
+}
+
+impl Laboratory for Database {
+    fn place(&self) -> Kept {
+        Kept::Postgres(postgres::Address::parse(&self.0, None).unwrap())
+    }
+
+    fn sql(&self, statement: &str) {
+        let (_, name) = self.0.rsplit_once('=').unwrap();
+        let begin = "SET search_path = consentry; SET session_replication_role = replica;";
+        cluster().sql(name, &format!("{begin} {statement}"));
+    }
+}
+
 macro_rules! promises {
     ($($(#[$meta:meta])* $name:ident)*) => {
         mod in_sqlite {
             $(#[test] $(#[$meta])* fn $name() { super::$name(&super::File::new()); })*
+        }
+        mod in_postgres {
+            $(#[test] $(#[$meta])* fn $name() { super::$name(&super::Database::new()); })*
         }
     };
 }
@@ -54,6 +88,7 @@ promises! {
     the_chain_holds_over_what_was_purged
     a_store_can_be_carried_over_into_another
     a_newer_schema_and_a_half_migrated_one_are_refused
+    a_ledger_that_is_not_there_yet_is_named_as_such
 }
 
 fn subject(number: u128) -> Subject {
@@ -269,6 +304,7 @@ fn a_rebuilt_chain_is_seen_by_its_seals(lab: &dyn Laboratory) {
 fn blob(lab: &dyn Laboratory, bytes: &[u8]) -> String {
     match lab.place() {
         Kept::Sqlite(_) => format!("x'{}'", hexadecimal::of(bytes)),
+        Kept::Postgres(_) => format!("'\\x{}'", hexadecimal::of(bytes)),
     }
 }
 
@@ -395,6 +431,7 @@ fn a_newer_schema_and_a_half_migrated_one_are_refused(lab: &dyn Laboratory) {
     assert!(open(lab).is_none());
     lab.sql(match lab.place() {
         Kept::Sqlite(_) => "PRAGMA user_version = 99",
+        Kept::Postgres(_) => "UPDATE schema_version SET version = 99",
     });
     assert!(matches!(open(lab), Some(StoreFailure::Newer(99))));
     assert!(matches!(lab.place().read().err(), Some(StoreFailure::Newer(99))));
@@ -402,11 +439,58 @@ fn a_newer_schema_and_a_half_migrated_one_are_refused(lab: &dyn Laboratory) {
     assert!(message.contains("schema 99") && message.contains("newer program"), "{message}");
 }
 
-#[test]
-fn a_ledger_that_is_not_there_yet_is_named_as_such() {
-    let lab = File::new();
+fn a_ledger_that_is_not_there_yet_is_named_as_such(lab: &dyn Laboratory) {
     assert!(matches!(lab.place().read().err(), Some(StoreFailure::Missing)));
     assert!(matches!(lab.place().mend().err(), Some(StoreFailure::Missing)));
+}
+
+#[test]
+fn each_writer_of_one_database_has_a_chain_of_its_own_and_takes_up_one_that_is_free() {
+    let lab = Database::new();
+    let (mut one, mut two) = (append(&lab), append(&lab));
+    assert_ne!(one.head().chain, two.head().chain);
+    write(&mut *one, 1..=3);
+    write(&mut *two, 4..=5);
+    write(&mut *one, 6..=6);
+    assert_intact(&lab, 6);
+    let free = one.head().chain;
+    drop(one);
+    // The server notices that its connection is gone.
+    let again = loop {
+        let again = append(&lab);
+        if again.head().chain == free {
+            break again;
+        }
+    };
+    assert_eq!(again.head().sequence, 4);
+    assert_intact(&lab, 6);
+}
+
+#[test]
+fn a_head_that_another_moved_is_not_written_over() {
+    let lab = Database::new();
+    let mut store = append(&lab);
+    write(&mut *store, 1..=2);
+    lab.sql("UPDATE chains SET sequence = 7");
+    let before = store.head().clone();
+    let head = Head { sequence: 3, ..before };
+    let outcome = store.append(&Batch { records: &[], wordings: &[], head: &head });
+    assert!(matches!(outcome, Err(StoreFailure::HeadMoved)));
+    assert_eq!(read(&lab).len(), 2);
+}
+
+#[test]
+fn looking_up_a_visitor_uses_the_index_in_postgres() {
+    let lab = Database::new();
+    write(&mut *append(&lab), 1..=5_000);
+    let (_, name) = lab.0.rsplit_once('=').unwrap();
+    let of = "SELECT * FROM entries WHERE subject = '00000000-0000-0000-0000-000000000007' AND site = 'shop'";
+    for sql in
+        [format!("{of} ORDER BY id DESC LIMIT 100"), format!("{of} ORDER BY chain, sequence LIMIT 2000")]
+    {
+        let plan = cluster().sql(name, &format!("SET search_path = consentry; ANALYZE; EXPLAIN {sql}"));
+        assert!(plan.contains("of_subject"), "{plan}");
+    }
 }
 
 #[test]

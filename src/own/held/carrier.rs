@@ -13,6 +13,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::super::form::Form;
+use super::Place;
 use crate::filter::body::{self, Body};
 use crate::visit::{Purpose, Visit};
 
@@ -41,10 +42,12 @@ pub struct Carrier {
     pub(super) sealed: Bytes,
     /// The other fields.
     pub(super) form: Form,
+    /// What it takes of the memory for held forms, until it has been sent on.
+    pub(super) place: Place,
 }
 
 /// Tells carriers from the site's own forms; `most` is the size of the largest form that is held.
-pub async fn sort(visit: &Visit, request: Request<Body>, most: usize) -> Sorted {
+pub(super) async fn sort(visit: &Visit, request: Request<Body>, most: usize, mut place: Place) -> Sorted {
     let boundary = boundary(visit, request.headers()).filter(|_| !request.body().is_end_stream());
     let Some(boundary) = boundary else { return Sorted::Request(request) };
     let (head, mut body) = request.into_parts();
@@ -58,12 +61,16 @@ pub async fn sort(visit: &Visit, request: Request<Body>, most: usize) -> Sorted 
     let rest = match end {
         Some(End::Whole) => Some(Bytes::new()),
         Some(End::Broken(_)) => None,
-        None => super::read(body, longest, |_| Ok(())).await.ok(),
+        None => {
+            // The sealed form, and what it is once it is opened.
+            let all = longest.saturating_mul(super::AT_ONCE).saturating_mul(2);
+            super::read(body, longest, |bytes| place.grow(bytes.saturating_mul(2), all)).await.ok()
+        }
     };
     let Some(rest) = rest else { return Sorted::Broken };
     let whole = if rest.is_empty() { read } else { Bytes::from([read, rest].concat()) };
     let Some((sealed, form)) = fields(&whole, &boundary) else { return Sorted::Broken };
-    Sorted::Carrier(Carrier { head, sealed, form })
+    Sorted::Carrier(Carrier { head, sealed, form, place })
 }
 
 /// The boundary of a form that a person uploads.

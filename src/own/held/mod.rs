@@ -31,7 +31,7 @@ use crate::web::language::Language;
 use crate::web::page::{Link, Message, Opens};
 use parcel::Parcel;
 
-pub use carrier::{Carrier, Sorted, sort};
+pub use carrier::{Carrier, Sorted};
 
 /// What forms are sealed for.
 const PURPOSE: &str = "held form";
@@ -51,13 +51,20 @@ pub struct Desk {
     taken: Arc<AtomicUsize>,
 }
 
+impl Desk {
+    fn place(&self) -> Place {
+        Place { taken: Arc::clone(&self.taken), bytes: 0 }
+    }
+}
+
 /// A part of the memory for held forms; given back when it is dropped.
-struct Place<'a> {
-    taken: &'a AtomicUsize,
+#[derive(Debug)]
+struct Place {
+    taken: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Place<'_> {
+impl Place {
     fn grow(&mut self, bytes: usize, most: usize) -> Result<(), Unheld> {
         if self.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > most {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
@@ -68,7 +75,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -97,6 +104,7 @@ pub struct Ready {
     brings: HeaderMap,
     notice: Notice,
     form_was_at: Box<str>,
+    _place: Place,
 }
 
 /// What came of a carrier.
@@ -179,7 +187,7 @@ impl Own {
         if said.is_some_and(|said| said > most) {
             return Err(Unheld::TooLarge);
         }
-        let mut place = Place { taken: &self.desk.taken, bytes: 0 };
+        let mut place = self.desk.place();
         let all = most.saturating_mul(AT_ONCE);
         let body = read(body, most, |bytes| place.grow(bytes, all)).await?;
         let expires = answer::after(call.visit.arrival.now, LIFETIME);
@@ -192,9 +200,14 @@ impl Own {
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
+    /// Tells held forms that come back from the site's own forms; `most` is the size of the largest that is held.
+    pub async fn sort(&self, visit: &Visit, request: Request<Body>, most: usize) -> Sorted {
+        carrier::sort(visit, request, most, self.desk.place()).await
+    }
+
     /// Takes a held form back, and records what the visitor says to the document.
     pub async fn unpack(&self, site: &Site, visit: &Visit, carrier: Carrier) -> Unpacked {
-        let Carrier { head, sealed, form } = carrier;
+        let Carrier { head, sealed, form, place } = carrier;
         let call = self.call(site, visit, &head, form.one("lang"));
         if origin::sender(&head.headers, &visit.arrival) == Sender::Elsewhere {
             return Unpacked::Answer(call.message(StatusCode::FORBIDDEN, Message::ForeignOrigin));
@@ -216,6 +229,7 @@ impl Own {
             language: call.language.clone(),
             brings: HeaderMap::new(),
             notice: Notice::Kept,
+            _place: place,
         };
         // The cookies of a form of another origin may lack those of the proxy.
         ready.visit.acceptances.clone_from(&visit.acceptances);

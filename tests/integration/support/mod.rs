@@ -3,9 +3,11 @@
 
 pub mod browser;
 pub mod certificates;
+pub mod entries;
 pub mod forward;
 pub mod frames;
 pub mod liar;
+pub mod postgres;
 pub mod running;
 pub mod upstream;
 pub mod whole;

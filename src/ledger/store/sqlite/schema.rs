@@ -54,7 +54,7 @@ pub(super) fn expect_current(connection: &Connection) -> Result<(), StoreFailure
         newer => return Err(StoreFailure::Newer(newer)),
     }
     for sql in [
-        &format!("SELECT {} FROM entries LIMIT 0", super::COLUMNS),
+        &format!("SELECT {} FROM entries LIMIT 0", super::super::COLUMNS),
         "SELECT hash, content FROM shown LIMIT 0",
         "SELECT chain, sequence, hash, at, seal FROM chains LIMIT 0",
         "SELECT chain, first, last, before, after, at, seal FROM tombstones LIMIT 0",
