@@ -126,6 +126,8 @@ pub struct Visit {
     pub target: Box<str>,
     /// What the browser will do with the answer.
     pub purpose: Purpose,
+    /// Whether the answer is the script of a worker, which has a policy of its own.
+    pub is_worker: bool,
     /// What the visitor chose, if their cookie is valid.
     pub choices: Option<Choices>,
     /// What may act now: the choices, less what a signal takes back, and what was agreed to once for this page.
@@ -193,6 +195,7 @@ impl Visit {
             path: CanonicalPath::of(parts.uri.path()),
             target: target.into(),
             purpose: purpose(&parts.method, &parts.headers),
+            is_worker: is_worker(&parts.headers),
             granted: once_here.add_to(signal::granted(choices.as_ref(), signal)),
             once,
             once_here,
@@ -253,6 +256,11 @@ pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
             _ => Purpose::Resource,
         },
     }
+}
+
+/// Whether a worker of any kind asks for its script (Fetch, section 2.2.5: `destination`).
+fn is_worker(headers: &HeaderMap) -> bool {
+    matches!(text(headers, "sec-fetch-dest"), Some("worker" | "sharedworker" | "serviceworker"))
 }
 
 fn crawler(user_agent: &str) -> Crawler {

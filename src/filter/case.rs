@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::header::HeaderMap;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, HeaderMap};
 
 use super::caching::{self, Epoch, Revalidated};
 use super::encoding::Coding;
@@ -45,6 +46,11 @@ impl<'a> Case<'a> {
     /// What every answer undergoes, page or not.
     pub(super) fn filter(&self, headers: &mut HeaderMap) {
         let visit = self.visit;
+        // A worker obeys the policy of its own script, not that of the page (CSP 3, section 4.2.1).
+        if let Some(policy) = self.scope.policy.as_ref().filter(|_| visit.is_worker) {
+            policy.write(headers, visit.arrival.scheme);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        }
         cookies::observe(self.settings, headers, visit.arrival.now);
         cookies::filter_answer(headers, visit.arrival.now, |name| fate(self.settings, visit, name));
         let origins = headers::Origins {
@@ -60,7 +66,11 @@ impl<'a> Case<'a> {
     }
 
     /// Writes the headers of a rewritten answer, and says what the rewriter must know.
-    pub(super) fn rewrite(self, headers: &mut HeaderMap, to: Coding) -> html::Page {
+    pub(super) fn rewrite(mut self, headers: &mut HeaderMap, to: Coding) -> html::Page {
+        // One letter that is no XML, and browsers show an error in the place of the page.
+        if page::is_xml(headers) {
+            self.inserts = html::Inserts::Nothing;
+        }
         headers::rewritten(headers, to);
         caching::rewritten(headers, &self.epoch(), to);
         let nonce = self.enforce(headers);

@@ -209,11 +209,12 @@ fn link(item: &str, origins: Origins<'_>, may: impl Fn(Hint, &str) -> bool) -> O
     let Some((target, parameters)) = item.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
         return Some(item.to_owned());
     };
-    let refused = hints(parameters).any(|hint| !may(hint, target));
+    // Mapped first: the upstream's own address is the site's, not a stranger's.
+    let mapped = origins.mapped(target.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
+    let refused = hints(parameters).any(|hint| !may(hint, mapped.as_deref().unwrap_or(target)));
     if refused {
         return None;
     }
-    let mapped = origins.mapped(target.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
     Some(mapped.map_or_else(|| item.to_owned(), |target| format!("<{target}>{parameters}")))
 }
 

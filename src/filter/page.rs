@@ -97,6 +97,13 @@ pub(super) fn is_html(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether browsers read the page as XML.
+pub(super) fn is_xml(headers: &HeaderMap) -> bool {
+    types(headers).any(|text| {
+        text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/xhtml+xml")
+    })
+}
+
 fn types(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let values = headers.get_all(CONTENT_TYPE).into_iter();
     values.flat_map(|value| {

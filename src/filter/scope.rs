@@ -12,7 +12,7 @@ use super::judge::{Judgement, judge};
 use super::own_csp::{Forms, Inserted};
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::{Category, Granted};
-use crate::services::{NamePattern, Service};
+use crate::services::{NamePattern, Service, Set};
 use crate::visit::Visit;
 use crate::web::{self, guard};
 
@@ -170,15 +170,18 @@ fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 
+/// Whether the guard itself knows a service, its stubs among it; of the others it learns a moment later.
+pub(super) fn is_likely(services: &Set, service: &Service) -> bool {
+    COMMON.contains(&&*service.id) || services.names(service)
+}
+
 fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> String {
     let judged: Vec<(&Service, Judgement)> = settings
         .services
         .iter()
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
-    let named: HashSet<&str> = settings.services.named().map(|service| &*service.id).collect();
-    let is_likely = |service: &Service| COMMON.contains(&&*service.id) || named.contains(&*service.id);
-    let likely = || judged.iter().filter(|(service, _)| is_likely(service));
+    let likely = || judged.iter().filter(|(service, _)| is_likely(&settings.services, service));
     let held = || likely().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
     // Who acts without identifiers keeps none.
     let nameless = || likely().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);

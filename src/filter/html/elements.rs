@@ -13,7 +13,7 @@ use super::scripts::{self, Kept, Reading};
 use super::unjudged::Reason;
 use super::{State, address, anonymize, css, knows_host, locked, references, skim};
 use crate::filter::judge::{Judgement, judge};
-use crate::filter::own_csp;
+use crate::filter::{own_csp, scope};
 use crate::services::Service;
 
 /// An element as the rewriter hands it over.
@@ -400,7 +400,9 @@ impl<'s> Catalogue for Lookup<'_, 's> {
     }
 
     fn globals(&self, (_, service): Self::Service) -> Vec<&str> {
-        service.globals.iter().map(AsRef::as_ref).collect()
+        // A call may run where a stub answers it from the first line on.
+        let has_stubs = scope::is_likely(self.services, service);
+        service.globals.iter().filter(|_| has_stubs).map(AsRef::as_ref).collect()
     }
 
     fn leads_to_held(&self, address: &str) -> bool {

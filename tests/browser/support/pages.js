@@ -58,8 +58,9 @@ function take(page, field, text) {
 }
 
 function facts(words) {
-  const ending = (end) => words.filter((word) => word.endsWith(end) && !word.includes('/')).map((word) => word.slice(0, -1));
-  return { calls: words.filter((word) => word.includes('/')), cookies: ending('='), storage: ending('@') };
+  const isCall = (word) => /^([\w-]+\.)+[\w-]+\/|^\//.test(word);
+  const ending = (end) => words.filter((word) => word.endsWith(end) && !isCall(word)).map((word) => word.slice(0, -1));
+  return { calls: words.filter(isCall), cookies: ending('='), storage: ending('@') };
 }
 
 /** What a page may do for visitors who agreed to these purposes. */

@@ -78,11 +78,11 @@ export function answerFor(host, address) {
 function bodyFor(host, address) {
   const url = host + address;
   const script = SCRIPTS.find(([pattern]) => pattern.test(url));
-  if (script) return { type: 'text/javascript', body: script[1] };
+  if (script) return { type: 'text/javascript; charset=utf-8', body: script[1] };
   const tracker = trackerAt(url);
-  if (tracker) return { type: 'text/javascript', body: tracker };
+  if (tracker) return { type: 'text/javascript; charset=utf-8', body: tracker };
   if (/\.css|\/css/.test(url)) return { type: 'text/css', body: '.of-elsewhere { color: teal }' };
-  if (/\.js(\?|$)/.test(url)) return { type: 'text/javascript', body: '/* nothing */' };
+  if (/\.js(\?|$)/.test(url)) return { type: 'text/javascript; charset=utf-8', body: '/* nothing */' };
   if (/\/(embed|player|video|maps|plugins|frame|activityi)/.test(url)) return { type: 'text/html', body: '<!doctype html><title>Embedded</title>' };
   if (/\/ns\.html/.test(url)) return { type: 'text/html', body: '<!doctype html><title>GTM</title>' };
   if (/^www\.example\.com/.test(url)) return { type: 'text/html', body: '<!doctype html><title>Friends</title>' };
