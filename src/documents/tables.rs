@@ -277,7 +277,10 @@ pub(super) mod tests {
             let [_, cookies] = tables(&services(Rule::CONSENT), tag);
             for name in ["consentry", "consentry_accepted", "consentry_once", "PHPSESSID", "_acme*"] {
                 let kind = format!(">{cookie}</td>");
-                assert!(row(&cookies, name).is_some_and(|row| row.contains(&kind)), "{tag} {name}: {cookies}");
+                assert!(
+                    row(&cookies, name).is_some_and(|row| row.contains(&kind)),
+                    "{tag} {name}: {cookies}"
+                );
             }
             let stored = row(&cookies, "acme.*").unwrap();
             assert!(storage.iter().all(|part| stored.contains(part)), "{stored}");

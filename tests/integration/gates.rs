@@ -270,8 +270,7 @@ async fn nothing_forged_is_recorded_and_no_way_back_leads_off_the_site() {
     }
     // Both buttons at once, or one that there is not.
     for words in [&["accept", "decline"][..], &["decline", "accept"], &["yes"], &[""]] {
-        let mut fields: Vec<_> =
-            honest.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut fields: Vec<_> = honest.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         fields.extend(words.iter().map(|word| ("decision", *word)));
         let answer = visitor.post_form("/_consent/acceptances", &fields).await;
         assert_eq!(answer.status, 400, "{words:?}");
