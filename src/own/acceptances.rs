@@ -239,7 +239,8 @@ impl Declined<'_> {
     }
 }
 
-fn headers(
+/// The cookie of acceptances, and the receipt of the newest where there is one.
+pub(super) fn headers(
     call: &Call<'_>,
     subject: Subject,
     acceptances: &[Acceptance],
