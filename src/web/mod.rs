@@ -13,6 +13,7 @@ pub mod language;
 mod pack;
 pub mod page;
 pub mod preview;
+pub mod shown;
 mod style;
 pub(crate) mod templates;
 pub mod texts;
