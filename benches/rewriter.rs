@@ -92,6 +92,7 @@ fn bench(bencher: Bencher<'_, '_>, html: &str, known: Known, granted: Granted, u
             language: Language::parse("sv").unwrap(),
             fixed: None,
             return_to: "/bilder".into(),
+            request: html::Request::Read,
             presumed: false,
         },
         embeds: None,
