@@ -57,8 +57,8 @@ pub struct Asking<'a> {
 pub struct Place<'a> {
     /// The origin before our addresses, where a `<base>` would lead them elsewhere; else empty.
     pub origin: &'a str,
-    /// Where a form leads back to: a path with its query, on this site. Where it is empty, such as for a page that was
-    /// posted, the form leads back to the page it was sent from, and no script loads that page again.
+    /// Where a form leads back to: a path with its query, on this site. Where it is empty, the form leads back to the
+    /// page it was sent from.
     pub return_to: &'a str,
 }
 
