@@ -64,7 +64,7 @@ pub(super) fn about(call: &Call<'_>, text: &Text, age: Age) -> Vec<String> {
     if let Some(date) = text.effective {
         let is_to_come = text.effective_at().is_some_and(|at| at > call.visit.arrival.now);
         let key = if is_to_come { "document_not_yet" } else { "document_effective" };
-        about.push(texts.fill(key, &[("date", &date.to_string())]));
+        about.push(texts.fill(key, &[("date", &texts.day(date))]));
     }
     if let Some(changes) = &text.changes {
         about.push(texts.fill("document_changes", &[("changes", changes)]));
@@ -82,7 +82,7 @@ pub(super) fn earlier(call: &Call<'_>, document: &Document, present: &Text) -> V
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("version", version).append_pair("lang", text.language.as_str());
         let about = [
-            text.effective.map(|date| texts.fill("document_effective", &[("date", &date.to_string())])),
+            text.effective.map(|date| texts.fill("document_effective", &[("date", &texts.day(date))])),
             text.changes.as_ref().map(|changes| texts.fill("document_changes", &[("changes", changes)])),
         ];
         Some(json!({

@@ -54,15 +54,19 @@ pub(super) fn list(language: &Language, names: &[&str]) -> String {
 
 /// The day of a moment, in UTC.
 pub(super) fn date(language: &Language, at: Timestamp) -> String {
+    day(language, jiff::tz::Offset::UTC.to_datetime(at).date())
+}
+
+/// A day of the calendar.
+pub(super) fn day(language: &Language, day: jiff::civil::Date) -> String {
     let written = || {
-        let day = jiff::tz::Offset::UTC.to_datetime(at).date();
         let (month, of_month) = (u8::try_from(day.month()).ok()?, u8::try_from(day.day()).ok()?);
         let date = Date::try_new_gregorian(i32::from(day.year()), month, of_month).ok()?;
         let formatter =
             FixedCalendarDateTimeFormatter::<Gregorian, _>::try_new(locale(language).into(), YMD::long());
         Some(formatter.ok()?.format(&date).to_string())
     };
-    written().unwrap_or_else(|| at.strftime("%Y-%m-%d").to_string())
+    written().unwrap_or_else(|| day.to_string())
 }
 
 /// The day and the time of a moment, in UTC.
