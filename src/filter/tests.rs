@@ -270,8 +270,9 @@ async fn what_is_no_page_passes_byte_for_byte() {
     }
 }
 
+// COMPLIANCE C48.
 #[tokio::test]
-async fn a_page_in_an_unknown_coding_is_refused() {
+async fn c48_a_page_in_an_unknown_coding_is_refused() {
     let shop = shop();
     let visit = visit("/", &[]);
     let (_, plan) = shop.prepared(&visit, &[]);

@@ -456,8 +456,9 @@ async fn the_document_is_shown_in_the_visitors_language_with_its_form() {
     }
 }
 
+// COMPLIANCE C24.
 #[tokio::test]
-async fn an_accepted_document_says_when_and_asks_no_more_until_it_changes() {
+async fn c24_an_accepted_document_says_when_and_asks_no_more_until_it_changes() {
     let browser = Browser::new().await.with_acceptance(2);
     let page = browser.get("/cldoc/privacy.htm").await.body;
     assert!(
