@@ -448,3 +448,30 @@ async fn a_connection_that_brought_a_lie_is_never_used_again() {
     assert!(visitor.read_head().await.starts_with("HTTP/1.1 502 "));
     assert_eq!(liar.read_to_end().await, "", "it is closed at once");
 }
+
+#[tokio::test]
+async fn early_answers_to_an_attempt_that_failed_do_not_count_for_the_next() {
+    let script = Script::bind().await;
+    let running = Running::start(Forward::to(&[&script.url()]), Setup::default());
+    let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(20);
+    let mut visitor = Browser::clear(running.address, "shop.example");
+    let upstream = async {
+        // A kept connection that breaks off is tried again on another.
+        let mut first = script.accept().await;
+        first.read_head().await;
+        first.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        first.read_head().await;
+        first.write(&hints).await;
+        drop(first);
+        let mut second = script.accept().await;
+        second.read_head().await;
+        second.write(format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")).await;
+        second
+    };
+    let visits = async {
+        visitor.get("/").await;
+        visitor.get("/").await
+    };
+    let (answer, _second) = tokio::join!(visits, upstream);
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "hello"));
+}
