@@ -237,6 +237,7 @@ impl Upstreams {
     ) -> Result<Response<Answer>, Failure> {
         let (mut parts, body) = request.into_parts();
         let visitor = upgrade::asked_for(&mut parts);
+        let tie = parts.extensions.remove();
         let expectation = Expectation::of(&parts, &body);
         outgoing::rewrite(&mut parts.headers, &visit.arrival, to.client_address);
         if visitor.is_some() {
@@ -255,7 +256,7 @@ impl Upstreams {
             let occupied = answer.body_mut().take_occupied();
             let idle = self.shared.timeouts.load().idle;
             tokio::spawn(async move {
-                upgrade::tunnel(visitor, upstream, idle).await;
+                upgrade::tunnel(visitor, upstream, idle, tie).await;
                 drop(occupied);
             });
         }

@@ -359,3 +359,21 @@ fn check_tells_people_and_programs_and_its_exit_code_says_whether_it_would_run()
     assert_eq!(problem["help"], "did you mean `banner`?", "{report}");
     assert!(problem["line"].as_u64().is_some() && problem["column"].as_u64() == Some(1), "{report}");
 }
+#[tokio::test]
+async fn what_is_cut_off_at_the_stop_is_counted_by_connections() {
+    let script = Script::bind().await;
+    let folder = folder("127.0.0.1:0", &site(&script.url(), "mode: off"));
+    let settings = std::fs::read_to_string(folder.path().join("config/consentry.yaml")).unwrap();
+    write(&folder, "config/consentry.yaml", &format!("{settings}timeouts: {{ drain: 0s }}\n"));
+    let mut run = Run::start(&folder);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut visitor = Wire::connect(run.address).await;
+        visitor.write(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+        let mut upstream = script.accept().await;
+        upstream.read_head().await;
+        open.push((visitor, upstream));
+    }
+    run.signal("-TERM");
+    assert_eq!(run.said("connections are cut off: they did not end in time")["connections"], 2);
+}
