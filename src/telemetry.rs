@@ -231,7 +231,7 @@ impl Metrics {
             ("refused", "Requests refused before any site saw them", &self.refused),
             ("gates", "Verdicts of the gates", &self.gates),
             ("upstream_failures", "Upstreams that gave no answer", &self.upstream_failures),
-            ("decisions", "Decisions recorded in the ledger", &self.decisions),
+            ("decisions", "Decisions recorded in the ledger, and erasures of receipts", &self.decisions),
             ("ledger_failures", "Decisions that could not be recorded", &self.ledger_failures),
             ("reloads", "Reloads of the settings", &self.reloads),
         ] {
@@ -325,7 +325,10 @@ impl Metrics {
             (&self.pages, &["rewritten"]),
             (&self.gates, &["admitted", "shown", "held", "refused"]),
             (&self.upstream_failures, &["connect", "protocol", "timed-out", "busy"]),
-            (&self.decisions, &["choice", "once", "refusal", "withdrawal", "acceptance"]),
+            (
+                &self.decisions,
+                &["choice", "once", "refusal", "withdrawal", "acceptance", "decline", "erasure"],
+            ),
             (&self.ledger_failures, &["store", "busy", "closed"]),
             (&self.reloads, &["applied", "partly", "refused"]),
         ] {

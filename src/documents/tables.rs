@@ -99,22 +99,42 @@ impl Facts<'_> {
             }),
         );
         rows.extend(used(self.services, self.seen).flat_map(|service| {
-            service.cookies.iter().chain(&service.foreign_cookies).map(|cookie| Row {
+            let cookies = service.cookies.iter().chain(&service.foreign_cookies).map(|cookie| Row {
                 name: cookie.name.to_string(),
                 cells: vec![
+                    self.texts.get("kind_cookie").into(),
                     self.texts.get(service.category.as_str()).into(),
                     in_language(&cookie.purpose, &self.texts).into(),
                     format!("{} ({})", service.name, service.provider),
                     self.texts.lifetime(&cookie.lifetime),
                 ],
-            })
+            });
+            // What it is for is known of the service alone.
+            let stored = service.storage.iter().map(|key| Row {
+                name: key.to_string(),
+                cells: vec![
+                    self.texts.get("kind_storage").into(),
+                    self.texts.get(service.category.as_str()).into(),
+                    in_language(&service.purpose, &self.texts).into(),
+                    format!("{} ({})", service.name, service.provider),
+                    self.texts.get("lifetime_storage").into(),
+                ],
+            });
+            cookies.chain(stored)
         }));
         rows.extend(
             undescribed(self.services, self.necessary, self.seen).map(|seen| self.undescribed(&seen)),
         );
         self.table(
             "cookies_caption",
-            &["column_cookie", "column_category", "column_purpose", "column_provider", "column_lifetime"],
+            &[
+                "column_cookie",
+                "column_kind",
+                "column_category",
+                "column_purpose",
+                "column_provider",
+                "column_lifetime",
+            ],
             &rows,
         )
     }
@@ -140,6 +160,7 @@ impl Facts<'_> {
         Row {
             name: seen.name.to_owned(),
             cells: vec![
+                self.texts.get("kind_cookie").into(),
                 self.texts.get("category_unknown").into(),
                 self.texts.get("undescribed_purpose").into(),
                 self.controller.into(),
@@ -164,7 +185,8 @@ impl Facts<'_> {
 
     fn necessary_row(&self, name: String, purpose: &str, lifetime: String) -> Row {
         let category = self.texts.get(Category::Necessary.as_str()).into();
-        let cells = vec![category, self.texts.get(purpose).into(), self.controller.into(), lifetime];
+        let (kind, purpose) = (self.texts.get("kind_cookie").into(), self.texts.get(purpose).into());
+        let cells = vec![kind, category, purpose, self.controller.into(), lifetime];
         Row { name, cells }
     }
 
@@ -206,6 +228,7 @@ pub(super) mod tests {
                 lifetime: "2y".into(),
                 purpose: texts("Tells visitors apart", "Skiljer besökare åt"),
             }],
+            storage: vec![NamePattern { start: "acme.".into(), whole: false }],
             ..Service::new("acme-stats", Category::Statistics)
         };
         Set::new(vec![service], HashMap::new(), HashMap::from([("acme-stats".into(), rule)]))
@@ -246,15 +269,34 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn c15_each_cookie_and_each_storage_key_says_of_what_kind_it_is_and_what_for() {
+        for (tag, cookie, storage) in [
+            ("en", "Cookie", ["session storage)", "Counts visits", "Acme Inc.", "until it is deleted"]),
+            ("sv", "Kaka", ["session storage)", "Räknar besök", "Acme Inc.", "tills den raderas"]),
+        ] {
+            let [_, cookies] = tables(&services(Rule::CONSENT), tag);
+            for name in ["consentry", "consentry_accepted", "consentry_once", "PHPSESSID", "_acme*"] {
+                let kind = format!(">{cookie}</td>");
+                assert!(
+                    row(&cookies, name).is_some_and(|row| row.contains(&kind)),
+                    "{tag} {name}: {cookies}"
+                );
+            }
+            let stored = row(&cookies, "acme.*").unwrap();
+            assert!(storage.iter().all(|part| stored.contains(part)), "{stored}");
+            assert!(cookies.lines().all(|line| line.matches("<td").count() % 5 == 0), "every cell is filled");
+        }
+    }
+
+    #[test]
     fn what_the_site_keeps_out_for_ever_is_not_listed() {
         let [services, cookies] = tables(&services(Rule::STRIP), "sv");
         assert!(services.starts_with("<p>Webbplatsen använder inga"));
         assert!(!cookies.contains("_acme"));
     }
 
-    // COMPLIANCE C15.
     #[test]
-    fn our_own_cookies_and_the_necessary_ones_are_always_listed() {
+    fn c15_our_own_cookies_and_the_necessary_ones_are_always_listed() {
         let [_, cookies] = tables(&Set::default(), "en");
         for row in [
             "consentry",
@@ -274,9 +316,8 @@ pub(super) mod tests {
         table.lines().find(|line| line.contains(&format!(">{name}</th>")))
     }
 
-    // COMPLIANCE C15.
     #[test]
-    fn what_the_traffic_showed_is_listed_and_says_when_nobody_has_described_it() {
+    fn c15_c31_what_the_traffic_showed_is_listed_and_says_when_nobody_has_described_it() {
         use crate::observed::{Lifetime, Observed};
         let month = || Some(Lifetime::rounded(std::time::Duration::from_secs(30 * 86_400)));
         let observed = Observed::default();

@@ -129,7 +129,7 @@ impl<'a> Case<'a> {
 
     /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
     fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
-        let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts));
+        let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts, self.address()));
         if let Some(policy) = &self.scope.policy {
             policy.write(headers, self.visit.arrival.scheme);
         }

@@ -1,7 +1,10 @@
 //! The page's own policies: our guard and our looks are let in, and nothing else.
 //!
 //! A nonce that the page already gives out is used again; otherwise the hash of what we insert is added. Never
-//! `'unsafe-inline'`, and no hash where `'unsafe-inline'` works: it would switch that off.
+//! `'unsafe-inline'`, and no hash where `'unsafe-inline'` works: it would switch that off. There the list of services
+//! is let in by its own address.
+
+use std::borrow::Cow;
 
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, HeaderMap};
@@ -11,10 +14,23 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY,
 pub struct Inserted<'a> {
     /// The guard.
     pub script: Option<&'a str>,
+    /// The list of services that the guard learns from, which is loaded.
+    pub list: Option<List<'a>>,
     /// The styles of banner, settings link and placeholders.
     pub styles: [Option<&'a str>; 3],
     /// Whether forms that lead to the site itself are inserted.
     pub forms: Forms,
+}
+
+/// A script of ours that is loaded, under its hash (`integrity`).
+#[derive(Clone, Copy, Debug)]
+pub struct List<'a> {
+    /// Its hash, as a source.
+    pub hash: &'a str,
+    /// Its path.
+    pub path: &'a str,
+    /// The page that loads it.
+    pub page: &'a url::Url,
 }
 
 /// Whether forms are inserted.
@@ -80,7 +96,7 @@ struct Policy<'a> {
 #[derive(Clone)]
 struct Directive<'a> {
     name: &'a str,
-    sources: Vec<&'a str>,
+    sources: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Policy<'a> {
@@ -89,7 +105,7 @@ impl<'a> Policy<'a> {
             .split(';')
             .filter_map(|directive| {
                 let mut words = directive.split_ascii_whitespace();
-                Some(Directive { name: words.next()?, sources: words.collect() })
+                Some(Directive { name: words.next()?, sources: words.map(Cow::Borrowed).collect() })
             })
             .collect();
         Policy { directives, is_amended: false }
@@ -105,6 +121,9 @@ impl<'a> Policy<'a> {
         if let Some(hash) = inserted.script {
             self.admit("script-src", ["script-src-elem", "script-src", "default-src"], hash, nonce);
         }
+        if let Some(list) = inserted.list {
+            self.admit_list(list, nonce);
+        }
         for hash in inserted.styles.into_iter().flatten() {
             self.admit("style-src", ["style-src-elem", "style-src", "default-src"], hash, None);
         }
@@ -117,12 +136,34 @@ impl<'a> Policy<'a> {
     /// would reach into other directives.
     fn admit(&mut self, own: &'a str, names: [&str; 3], hash: &'a str, nonce: Option<&str>) {
         let Some(effective) = self.effective(&names) else { return };
-        if effective.allows_inline(own) || effective.sources.contains(&hash) || effective.carries(nonce) {
+        if !effective.allows_inline(own) && !effective.names(hash) && !effective.carries(nonce) {
+            self.add(own, &names, Cow::Borrowed(hash));
+        }
+    }
+
+    /// Lets the list in, by its hash; by its address where a hash would switch off what the page relies on.
+    fn admit_list(&mut self, list: List<'a>, nonce: Option<&str>) {
+        const NAMES: [&str; 3] = ["script-src-elem", "script-src", "default-src"];
+        let Some(effective) = self.effective(&NAMES) else { return };
+        if effective.loads_from(list.page) || effective.names(list.hash) || effective.carries(nonce) {
             return;
         }
+        let source = if effective.allows_inline("script-src") {
+            Cow::Owned(format!("{}{}", list.page.authority(), list.path))
+        } else {
+            Cow::Borrowed(list.hash)
+        };
+        if !effective.names(&source) {
+            self.add("script-src", &NAMES, source);
+        }
+    }
+
+    /// Adds a source to the first of these directives that the policy has.
+    fn add(&mut self, own: &'a str, names: &[&str], source: Cow<'a, str>) {
+        let Some(effective) = self.effective(names) else { return };
         let is_fallback = effective.is("default-src");
         let mut amended = effective.clone();
-        amended.add(hash);
+        amended.add(source);
         self.is_amended = true;
         if is_fallback {
             amended.name = own;
@@ -138,7 +179,7 @@ impl<'a> Policy<'a> {
             return;
         }
         let mut amended = forms.clone();
-        amended.add("'self'");
+        amended.add(Cow::Borrowed("'self'"));
         self.is_amended = true;
         self.replace(amended);
     }
@@ -191,7 +232,17 @@ impl<'a> Directive<'a> {
         self.has("'unsafe-inline'") && !is_switched_off
     }
 
-    fn add(&mut self, source: &'a str) {
+    fn names(&self, source: &str) -> bool {
+        self.sources.iter().any(|own| own == source)
+    }
+
+    /// Whether a script of the page's own site may be loaded.
+    fn loads_from(&self, page: &url::Url) -> bool {
+        let is_open = ["'self'", "*", "http:"].iter().any(|source| self.has(source));
+        !self.has("'strict-dynamic'") && (is_open || page.scheme() == "https" && self.has("https:"))
+    }
+
+    fn add(&mut self, source: Cow<'a, str>) {
         self.sources.retain(|own| !own.eq_ignore_ascii_case("'none'"));
         self.sources.push(source);
     }
@@ -213,9 +264,14 @@ mod tests {
     use super::*;
 
     const GUARD: Option<&str> = Some("'sha256-GUARD='");
-    const PAGE: Inserted<'static> =
-        Inserted { script: GUARD, styles: [Some("'sha256-STYLE='"), None, None], forms: Forms::ToItself };
-    const FRAME: Inserted<'static> = Inserted { script: GUARD, styles: [None; 3], forms: Forms::None };
+    const PAGE: Inserted<'static> = Inserted {
+        script: GUARD,
+        list: None,
+        styles: [Some("'sha256-STYLE='"), None, None],
+        forms: Forms::ToItself,
+    };
+    const FRAME: Inserted<'static> =
+        Inserted { script: GUARD, list: None, styles: [None; 3], forms: Forms::None };
 
     fn admitted(policies: &[&str], inserted: Inserted<'_>) -> (Vec<String>, Option<String>) {
         let mut headers = HeaderMap::new();
@@ -286,6 +342,42 @@ mod tests {
         ] {
             assert_eq!(admitted(&[before], FRAME), (vec![after.to_owned()], None), "{before}");
         }
+    }
+
+    #[test]
+    fn the_list_is_let_in_by_hash_or_address_and_nothing_else_is() {
+        let page = url::Url::parse("https://www.example.se:8443/shop?id=1").unwrap();
+        let list = List { hash: "'sha256-LIST='", path: "/_consent/assets/known.0.js", page: &page };
+        let inserted = Inserted { list: Some(list), ..FRAME };
+        for (before, after) in [
+            ("script-src 'self'", "script-src 'self' 'sha256-GUARD='"),
+            ("script-src https:", "script-src https: 'sha256-GUARD='"),
+            ("script-src *", "script-src * 'sha256-GUARD='"),
+            ("default-src 'none'", "default-src 'none'; script-src 'sha256-GUARD=' 'sha256-LIST='"),
+            ("script-src 'sha256-abc='", "script-src 'sha256-abc=' 'sha256-GUARD=' 'sha256-LIST='"),
+            (
+                "script-src 'strict-dynamic' 'unsafe-inline' https: 'self'",
+                "script-src 'strict-dynamic' 'unsafe-inline' https: 'self' 'sha256-GUARD=' 'sha256-LIST='",
+            ),
+            ("script-src 'nonce-r4nd0m' 'strict-dynamic'", "script-src 'nonce-r4nd0m' 'strict-dynamic'"),
+            // A hash would switch `'unsafe-inline'` off.
+            (
+                "script-src 'unsafe-inline' cdn.example",
+                "script-src 'unsafe-inline' cdn.example www.example.se:8443/_consent/assets/known.0.js",
+            ),
+            (
+                "default-src 'unsafe-inline'; img-src *",
+                "default-src 'unsafe-inline'; img-src *; \
+                 script-src 'unsafe-inline' www.example.se:8443/_consent/assets/known.0.js",
+            ),
+            ("img-src 'self'", "img-src 'self'"),
+        ] {
+            assert_eq!(admitted(&[before], inserted).0, [after], "{before}");
+        }
+        let plain = url::Url::parse("http://www.example.se/").unwrap();
+        let inserted = Inserted { list: Some(List { page: &plain, ..list }), ..FRAME };
+        let closed = "script-src https: 'sha256-GUARD=' 'sha256-LIST='";
+        assert_eq!(admitted(&["script-src https:"], inserted).0, [closed]);
     }
 
     #[test]

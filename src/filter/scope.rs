@@ -4,12 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
-
 use super::judge::{Judgement, judge};
-use super::own_csp::{Forms, Inserted};
+use super::own_csp::{Forms, Inserted, List};
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::{Category, Granted};
 use crate::services::{NamePattern, Service, Set};
@@ -32,6 +28,8 @@ pub struct Scope {
     pub guard: Arc<str>,
     /// Its hash, as a source of a policy.
     pub guard_source: Box<str>,
+    /// The path of the list that the guard learns all services from; none where all of them may act.
+    pub list: Option<Box<str>>,
     /// The hashes of the styles of settings link, banner and placeholders, as sources of a policy.
     pub style_sources: [Box<str>; 3],
     /// Hosts of services that may act, and of those that may not.
@@ -119,6 +117,8 @@ impl Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
             guard,
+            list: (!granted.is_all())
+                .then(|| format!("{}assets/{}", settings.look.own_path, guard::known_script_name()).into()),
             style_sources: [web::Look::link_style(), settings.look.banner_style(), web::Look::embed_style()]
                 .map(|style| source(style).into()),
             acting,
@@ -134,20 +134,24 @@ impl Scope {
         self.acting.cover(host) || !self.held.cover(host) && self.unknown == Unknown::Connects
     }
 
-    /// What a page with these inserts holds of ours, and its policies must let in.
-    pub fn inserted(&self, inserts: &html::Inserts) -> Inserted<'_> {
+    /// What `page` with these inserts holds of ours, and its policies must let in.
+    pub fn inserted<'a>(&'a self, inserts: &html::Inserts, page: &'a url::Url) -> Inserted<'a> {
         let script = Some(&*self.guard_source);
+        let list = self.list.as_deref().map(|path| List { hash: guard::known_script_source(), path, page });
         let [link, banner, embed] = &self.style_sources;
         match inserts {
             html::Inserts::Nothing => Inserted::default(),
-            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => {
-                Inserted { script, styles: [Some(link), Some(banner), Some(embed)], forms: Forms::ToItself }
-            }
+            html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => Inserted {
+                script,
+                list,
+                styles: [Some(link), Some(banner), Some(embed)],
+                forms: Forms::ToItself,
+            },
             html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
-                Inserted { script, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
+                Inserted { script, list, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
             }
             html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
-                Inserted { script, styles: [None, None, Some(embed)], forms: Forms::ToItself }
+                Inserted { script, list, styles: [None, None, Some(embed)], forms: Forms::ToItself }
             }
         }
     }
@@ -167,7 +171,7 @@ impl Hosts {
 
 /// The hash of an inline element, as a source of a policy (CSP 3, section 2.3.1).
 fn source(text: &str) -> String {
-    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
+    format!("'{}'", web::integrity(text))
 }
 
 /// Whether the guard itself knows a service, its stubs among it; of the others it learns a moment later.

@@ -231,14 +231,29 @@ impl Ledger {
 
     /// One entry, if it is this visitor's.
     pub async fn receipt(&self, site: &str, subject: Subject, id: Uuid) -> Result<Option<Entry>, Failure> {
-        let receipts = self.receipts(site, subject).await?;
-        Ok(receipts.into_iter().find(|entry| entry.id() == id))
+        let site = Box::<str>::from(site);
+        let read = move |reader: &dyn Read| {
+            let Some(record) = reader.find(id)? else { return Ok(None) };
+            let sequence = record.sequence;
+            let entry = record.read().ok_or(StoreFailure::Damaged(sequence))?;
+            let is_theirs = entry.person().is_some_and(|person| person.subject == subject);
+            Ok((is_theirs && entry.decision.site == site).then_some(entry))
+        };
+        self.reading(read).await
+    }
+
+    /// The very text that an entry's visitor was shown.
+    pub async fn wording(&self, hash: record::Hash) -> Result<Option<String>, Failure> {
+        self.reading(move |reader| reader.shown(&hash)).await
     }
 
     /// Takes one visitor of a site out of all their entries, and says from how many (GDPR art. 17).
     pub async fn erase(&self, site: &str, subject: Subject) -> Result<usize, Failure> {
         let site = Box::<str>::from(site);
-        self.mending(move |store, keys, now| erase::erase(store, subject, Some(&site), now, keys)).await
+        let erasing =
+            self.mending(move |store, keys, now| erase::erase(store, subject, Some(&site), now, keys));
+        // What is under way then goes on; whoever asks again is told what is left to do.
+        tokio::time::timeout(PATIENCE, erasing).await.unwrap_or(Err(Failure::Busy))
     }
 
     /// Purges every entry whose time is over.

@@ -25,8 +25,26 @@ const MOST: usize = 20;
 /// before that.
 pub(super) const DAYS: u64 = 400;
 
-/// What the button says by which a document is declined.
-pub(super) const DECLINE: &str = "decline";
+/// What a form says to a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Accept,
+    Decline,
+    /// Neither, or both: nobody may guess what was meant.
+    Unclear,
+}
+
+/// Reads what a form says. A form without any button's value accepts: it was sent to where acceptances go.
+fn said(form: &Form) -> Said {
+    let one = |word| match word {
+        "accept" => Said::Accept,
+        "decline" => Said::Decline,
+        _ => Said::Unclear,
+    };
+    let mut words = form.all("decision").map(one);
+    let first = words.next().unwrap_or(Said::Accept);
+    if words.all(|word| word == first) { first } else { Said::Unclear }
+}
 
 /// What a form must carry beside document and version: it was given out by us, for this very wording.
 pub(super) fn token(call: &Call<'_>, document: &str, version: &str) -> String {
@@ -60,7 +78,7 @@ pub(super) enum Outcome<'a> {
     Accepted(Accepted),
     /// It is not, and the ledger has that on disk, if it works: saying no opens nothing.
     Declined(Declined<'a>),
-    /// The wording is not, or no longer, the document's: nothing is recorded.
+    /// The wording is not, or no longer, the document's, or it is not clear what is said to it: nothing is recorded.
     Stale,
     /// The ledger does not work.
     NotRecorded,
@@ -105,9 +123,12 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Response<Body> {
 
 /// Records what a visitor says to a document.
 pub(super) async fn decide<'a>(call: &Call<'a>, form: &Form) -> Outcome<'a> {
-    let Some((document, text)) = wording(call, form) else { return Outcome::Stale };
+    let said = said(form);
+    let Some((document, text)) = wording(call, form).filter(|_| said != Said::Unclear) else {
+        return Outcome::Stale;
+    };
     let Some(subject) = call.subject() else { return Outcome::NotRecorded };
-    if form.one("decision") == Some(DECLINE) {
+    if said == Said::Decline {
         let action =
             Action::Decline { document: document.id.clone(), version: text.version.clone(), text: text.hash };
         let recorded = record(call, subject, action, text).await;
@@ -218,7 +239,8 @@ impl Declined<'_> {
     }
 }
 
-fn headers(
+/// The cookie of acceptances, and the receipt of the newest where there is one.
+pub(super) fn headers(
     call: &Call<'_>,
     subject: Subject,
     acceptances: &[Acceptance],
@@ -263,6 +285,22 @@ mod tests {
             version: [version; 16],
             receipt: Uuid::nil(),
             accepted_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_form_that_says_two_things_or_none_that_is_known_says_nothing() {
+        for (form, expected) in [
+            ("", Said::Accept),
+            ("decision=accept", Said::Accept),
+            ("decision=accept&decision=accept", Said::Accept),
+            ("decision=decline", Said::Decline),
+            ("decision=accept&decision=decline", Said::Unclear),
+            ("decision=decline&decision=accept", Said::Unclear),
+            ("decision=", Said::Unclear),
+            ("decision=Accept", Said::Unclear),
+        ] {
+            assert_eq!(said(&Form::parse(form.as_bytes())), expected, "{form}");
         }
     }
 

@@ -257,7 +257,7 @@ pub(super) fn form_language(call: &Call<'_>, form: &Form) -> crate::web::languag
     super::language(call.site, call.visit, form.one("language"))
 }
 
-fn signed(call: &Call<'_>, choices: &Choices, expires: Timestamp) -> HeaderValue {
+pub(super) fn signed(call: &Call<'_>, choices: &Choices, expires: Timestamp) -> HeaderValue {
     let settings = &call.site.visit;
     let value = settings.secrets.sign(cookie::CHOICES, &settings.site, expires, &choices.to_payload());
     let arrival = &call.visit.arrival;

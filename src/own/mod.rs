@@ -18,6 +18,7 @@ mod once;
 mod origin;
 pub mod preview;
 mod receipt;
+mod receipts;
 pub mod reports;
 pub mod return_to;
 mod settings;
@@ -56,6 +57,8 @@ pub enum Endpoint<'a> {
     Declined,
     /// `/_consent/settings`
     Settings,
+    /// `/_consent/receipts`
+    Receipts,
     /// `/_consent/reports`
     Reports,
     /// `/_consent/embed`
@@ -88,6 +91,7 @@ pub fn route<'a>(site: &'a Site, path: &'a CanonicalPath) -> Option<Endpoint<'a>
         "acceptances" => Endpoint::Acceptances,
         "declined" => Endpoint::Declined,
         "settings" => Endpoint::Settings,
+        "receipts" => Endpoint::Receipts,
         "reports" => Endpoint::Reports,
         "embed" => Endpoint::Embed,
         _ => rest.strip_prefix("assets/").map_or(Endpoint::Unknown, Endpoint::Asset),
@@ -162,6 +166,9 @@ impl Own {
             Endpoint::Acceptances if posts => acceptances::answer(&call, body).await,
             Endpoint::Acceptances if reads => acceptances::look(&call),
             Endpoint::Acceptances => call.wrong_method("GET, HEAD, POST"),
+            Endpoint::Receipts if posts => receipts::erase(&call, body).await,
+            Endpoint::Receipts if reads => receipts::show(&call).await,
+            Endpoint::Receipts => call.wrong_method("GET, HEAD, POST"),
             Endpoint::Reports if posts => reports::take(&call, body).await,
             Endpoint::Reports => call.wrong_method("POST"),
             Endpoint::Unknown => call.message(StatusCode::NOT_FOUND, Message::NotFound),
@@ -198,12 +205,15 @@ impl Call<'_> {
 
     /// Who decides: the subject of the visitor's cookies, else a new one; none where no random number is had.
     fn subject(&self) -> Option<Subject> {
-        self.visit.subject.or_else(|| {
-            let mut random = [0; 16];
-            getrandom::fill(&mut random).ok()?;
-            Some(Subject(uuid::Builder::from_random_bytes(random).into_uuid()))
-        })
+        self.visit.subject.or_else(new_subject)
     }
+}
+
+/// A subject that nobody has had before.
+fn new_subject() -> Option<Subject> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).ok()?;
+    Some(Subject(uuid::Builder::from_random_bytes(random).into_uuid()))
 }
 
 /// The language of our pages: the one asked for by name, else the one that the site's settings fix, else by the

@@ -109,7 +109,7 @@ pub(super) fn end(call: &Call<'_>, reply: &mut Response<Body>) {
     }
 }
 
-fn signed(call: &Call<'_>, once: &Once) -> HeaderValue {
+pub(super) fn signed(call: &Call<'_>, once: &Once) -> HeaderValue {
     let (settings, arrival) = (&call.site.visit, &call.visit.arrival);
     // Without grants it ends at once.
     let expires = once.grants.iter().map(|grant| grant.until).max().unwrap_or(arrival.now);

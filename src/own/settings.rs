@@ -1,18 +1,16 @@
 //! `/_consent/settings`: the choices as a page of its own, and this visitor's receipts.
 
-use http::header::CONTENT_DISPOSITION;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{Call, answer, choices, receipt};
+use super::{Call, answer, choices, receipt, receipts};
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
 use crate::filter::Body;
 use crate::services::catalogue_text;
 use crate::site::Site;
 use crate::web::language::Language;
-use crate::web::page::{self, Message};
+use crate::web::page;
 use crate::web::texts::Texts;
 
 /// Without `form-action`, for the reason that documents give.
@@ -21,7 +19,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; fra
 /// `GET /_consent/settings`, and one receipt with `?receipt=ID`
 pub(super) async fn show(call: &Call<'_>) -> Response<Body> {
     match call.query.one("receipt") {
-        Some(id) => download(call, id).await,
+        Some(id) => receipts::download(call, id).await,
         None => settings(call).await,
     }
 }
@@ -136,28 +134,4 @@ async fn receipts(call: &Call<'_>, texts: &Texts<'_>) -> Option<Vec<Value>> {
             None
         }
     }
-}
-
-/// One receipt as a file, for the visitor whose it is (GDPR articles 15 and 20).
-async fn download(call: &Call<'_>, id: &str) -> Response<Body> {
-    let missing = || call.message(StatusCode::NOT_FOUND, Message::NotFound);
-    let (Some(subject), Ok(id)) = (call.visit.subject, Uuid::parse_str(id)) else { return missing() };
-    let entry = match call.own.ledger.receipt(&call.site.name, subject, id).await {
-        Ok(Some(entry)) => entry,
-        Ok(None) => return missing(),
-        Err(failure) => {
-            tracing::error!(
-                site = &*call.site.name,
-                error = &failure as &dyn std::error::Error,
-                "receipts could not be read"
-            );
-            return call.not_recorded(Message::Unreachable);
-        }
-    };
-    let mut answer = answer::json(StatusCode::OK, &receipt::file(&entry, call.site));
-    let name = format!("attachment; filename=\"receipt-{id}.json\"");
-    if let Ok(name) = HeaderValue::from_str(&name) {
-        answer.headers_mut().insert(CONTENT_DISPOSITION, name);
-    }
-    answer
 }

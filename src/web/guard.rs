@@ -136,6 +136,13 @@ pub fn known_script_name() -> &'static str {
     &KNOWN_NAME
 }
 
+static KNOWN_SOURCE: LazyLock<String> = LazyLock::new(|| format!("'{}'", super::integrity(&KNOWN)));
+
+/// Its hash, as a source of a policy; without the quotes it is the tag's `integrity`.
+pub fn known_script_source() -> &'static str {
+    &KNOWN_SOURCE
+}
+
 fn letter(category: Category) -> &'static str {
     match category {
         Category::Necessary => "n",

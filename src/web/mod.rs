@@ -13,17 +13,21 @@ pub mod language;
 mod pack;
 pub mod page;
 pub mod preview;
+pub mod shown;
 mod style;
 pub(crate) mod templates;
 pub mod texts;
 
 use std::collections::HashMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
 pub use banner::{Asking, Place, Prepared, Shows};
 pub use contrast::contrast;
 pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
-use sha2::{Digest, Sha256};
 pub use style::{Colours, Font, Logo, Theme};
 use texts::Texts;
 
@@ -66,6 +70,11 @@ fn asset_name(name: &str, content: &str, kind: &str) -> String {
     let hash = Sha256::digest(content.as_bytes());
     let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{name}.{hash}.{kind}")
+}
+
+/// The hash of a text, as `integrity` and policies write it (Subresource Integrity, section 3.1).
+pub fn integrity(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
 impl Look {

@@ -72,11 +72,13 @@ pub enum Message {
     FormSent,
     /// The browser does not keep the cookie of an acceptance.
     NoCookies,
+    /// The ledger does not work: a visitor's receipts could not be erased.
+    NotErased,
 }
 
 impl Message {
     /// All of them.
-    pub const ALL: [Message; 14] = [
+    pub const ALL: [Message; 15] = [
         Message::BadRequest,
         Message::ForeignOrigin,
         Message::NotFound,
@@ -91,6 +93,7 @@ impl Message {
         Message::FormHeld,
         Message::FormSent,
         Message::NoCookies,
+        Message::NotErased,
     ];
 
     /// How the names of its texts begin.
@@ -110,6 +113,7 @@ impl Message {
             Message::FormHeld => "form_held",
             Message::FormSent => "form_sent",
             Message::NoCookies => "no_cookies",
+            Message::NotErased => "not_erased",
         }
     }
 }
@@ -259,6 +263,20 @@ pub(crate) fn declined(look: &Look, language: &Language, values: Value) -> Strin
     let texts = look.texts(language);
     let frame = frame(look, &texts, language, texts.get("declined_title"));
     templates::render("declined.html", &merged([json!({ "indexed": false }), values, frame]))
+}
+
+/// One receipt as a page. `values`: `at`, `what`, `until`, `number`, `shown`, `shown_lang`, `shown_dir`, `return_to`.
+pub(crate) fn receipt(look: &Look, language: &Language, values: Value) -> String {
+    let texts = look.texts(language);
+    let frame = frame(look, &texts, language, texts.get("receipt_title"));
+    templates::render("receipt.html", &merged([json!({ "indexed": false }), values, frame]))
+}
+
+/// What somebody reads who had their receipts erased. `values`: `count`, `return_to`.
+pub(crate) fn erased(look: &Look, language: &Language, values: Value) -> String {
+    let texts = look.texts(language);
+    let frame = frame(look, &texts, language, texts.get("erased_title"));
+    templates::render("erased.html", &merged([json!({ "indexed": false }), values, frame]))
 }
 
 #[cfg(test)]

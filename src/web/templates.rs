@@ -19,6 +19,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("layout.html", include_str!("pages/layout.html")),
         ("languages.html", include_str!("pages/languages.html")),
         ("receipts.html", include_str!("pages/receipts.html")),
+        ("receipt.html", include_str!("pages/receipt.html")),
+        ("erased.html", include_str!("pages/erased.html")),
         ("settings.html", include_str!("pages/settings.html")),
         ("choices_form.html", include_str!("pages/choices_form.html")),
         ("document.html", include_str!("pages/document.html")),

@@ -292,12 +292,43 @@ test('c43 the banner shifts nothing, is not the largest paint, and is there in t
   });
 });
 
-test('the banner asks for nothing but what the page itself is made of', async () => {
+test('c43 nothing is asked of another host, nothing that the page waits for, and once: the banner has all it needs in the page', async () => {
   await asVisitor({}, async (visitor, page) => {
+    const [asked, sent] = [[], []];
+    const list = (url) => /\/_consent\/assets\/known\.[0-9a-f]+\.js$/.test(url);
+    page.on('request', (request) => asked.push(request.url()));
+    page.on('response', async (response) => { if (list(response.url())) sent.push(response); });
+    await visitor.visit('/sv');
+    const others = asked.filter((url) => url !== `${site.url}/sv` && !url.endsWith('/favicon.ico'));
+    // What the guard learns of services that few sites have; it comes when it comes.
+    assert.ok(others.length === 1 && others[0].startsWith(`${site.url}/`) && list(others[0]), JSON.stringify(others));
+    const blocking = await page.evaluate(() => performance.getEntriesByType('resource').filter((entry) => entry.renderBlockingStatus !== 'non-blocking').map((entry) => entry.name));
+    assert.deepEqual(blocking, []);
+    assert.match(sent[0].headers()['cache-control'], /max-age=31536000, immutable/);
+    await visitor.visit('/en');
+    const weights = await page.evaluate(() => performance.getEntriesByType('resource').map((entry) => entry.transferSize));
+    assert.deepEqual(weights, [0], 'kept by the browser');
+  });
+});
+
+test('c43 with the line cut for all but the page itself, the banner is there and is answered', async () => {
+  await asVisitor({}, async (visitor, page) => {
+    await page.route('**/*', (route) => (/\/sv$|\/choices$/.test(route.request().url()) ? route.continue() : route.abort()));
+    await visitor.visit('/sv');
+    await visitor.answer('reject-all');
+    assert.ok((await visitor.cookieNames()).includes('consentry'));
+  });
+});
+
+test('who agreed to all asks for nothing of ours: the page holds the link and what scripts may ask, and no banner', async () => {
+  await asVisitor({}, async (visitor, page) => {
+    await visitor.visit('/sv');
+    await visitor.answer('accept-all');
     const asked = [];
     page.on('request', (request) => asked.push(request.url()));
-    await visitor.visit('/sv');
+    const html = await (await visitor.visit('/sv')).text();
     assert.deepEqual(asked.filter((url) => !url.endsWith('/favicon.ico')), [`${site.url}/sv`]);
+    assert.ok(!html.includes('<consentry-banner') && html.includes('<consentry-settings') && html.includes('data-consentry="guard"'));
   });
 });
 

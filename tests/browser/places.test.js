@@ -43,6 +43,7 @@ const POLICIES = [
   "default-src 'self'", "script-src 'self'; style-src 'self'", "default-src 'none'; img-src 'self'",
   "script-src 'nonce-abc' 'strict-dynamic'; object-src 'none'", "script-src 'strict-dynamic' 'sha256-AAAA' 'unsafe-inline' https:",
   "script-src 'self'; style-src 'self'; form-action 'none'", "script-src-elem 'self'; style-src-elem 'self'",
+  "script-src 'unsafe-inline' https://cdn.example; style-src 'unsafe-inline'", "default-src 'none'; script-src 'sha256-AAAA'",
   "require-trusted-types-for 'script'; trusted-types 'none'; script-src 'self'",
 ];
 for (const [index, policy] of POLICIES.entries()) {

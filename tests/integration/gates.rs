@@ -268,6 +268,14 @@ async fn nothing_forged_is_recorded_and_no_way_back_leads_off_the_site() {
         assert_eq!(answer.status, 400, "{fields:?}");
         assert!(answer.header("set-cookie").is_none());
     }
+    // Both buttons at once, or one that there is not.
+    for words in [&["accept", "decline"][..], &["decline", "accept"], &["yes"], &[""]] {
+        let mut fields: Vec<_> = honest.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        fields.extend(words.iter().map(|word| ("decision", *word)));
+        let answer = visitor.post_form("/_consent/acceptances", &fields).await;
+        assert_eq!(answer.status, 400, "{words:?}");
+        assert!(answer.header("set-cookie").is_none() && answer.header("consentry-receipt").is_none());
+    }
     assert!(whole.exported().is_empty());
     for elsewhere in
         ["//e.example", "https://e.example/", "/\\e.example", "/%09/e.example", "javascript:1", "\\\\e"]

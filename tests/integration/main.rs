@@ -39,6 +39,7 @@ mod packaging;
 mod pages;
 mod process;
 mod proxy_protocol;
+mod receipts;
 mod reload;
 mod replacement;
 mod reports;

@@ -2,7 +2,7 @@
 
 use super::{Inserts, Page, embeds, skim};
 use crate::filter::{Banner, Settings};
-use crate::web::guard::known_script_name;
+use crate::web::guard::known_script_source;
 use crate::web::{self, language::Language};
 
 /// How far the insertion has come.
@@ -112,7 +112,7 @@ impl Insertion {
         out: &mut Vec<u8>,
     ) {
         if around.guard == Some(side) {
-            guard(page, settings, out);
+            guard(page, out);
         }
         if around.banner == Some(side) {
             banner(page, settings, self.language.as_ref(), origin, out);
@@ -120,7 +120,7 @@ impl Insertion {
     }
 }
 
-fn guard(page: &Page, settings: &Settings, out: &mut Vec<u8>) {
+fn guard(page: &Page, out: &mut Vec<u8>) {
     let (Inserts::Guard(guard) | Inserts::Page { guard, .. }) = &page.inserts else { return };
     let nonce = page.nonce.as_ref();
     let nonce =
@@ -130,10 +130,12 @@ fn guard(page: &Page, settings: &Settings, out: &mut Vec<u8>) {
     out.push(b'>');
     out.extend_from_slice(guard.as_bytes());
     out.extend_from_slice(b"</script>");
-    if !page.granted.is_all() {
-        let (own, name) = (&settings.look.own_path, known_script_name());
-        let known =
-            format!("<script data-consentry=\"known\" async src=\"{own}assets/{name}\"{nonce}></script>");
+    if let Some(path) = &page.scope.list {
+        // Policies let it in by its hash, which takes `integrity` (CSP 3, section 6.7.1.1).
+        let hash = known_script_source().trim_matches('\'');
+        let known = format!(
+            "<script data-consentry=\"known\" async src=\"{path}\" integrity=\"{hash}\"{nonce}></script>"
+        );
         out.extend_from_slice(known.as_bytes());
     }
 }

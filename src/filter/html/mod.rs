@@ -54,7 +54,7 @@ pub struct Page {
 impl Page {
     /// What is inserted and needs to be let in by policies.
     pub fn inserted(&self) -> Inserted<'_> {
-        self.scope.inserted(&self.inserts)
+        self.scope.inserted(&self.inserts, &self.url)
     }
 }
 

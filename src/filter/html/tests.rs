@@ -383,9 +383,10 @@ fn what_the_visitor_agreed_to_stands_as_its_author_wrote_it() {
 /// What a guard of `g` is inserted as, with the list of all services.
 fn guarding() -> String {
     let name = crate::web::guard::known_script_name();
+    let hash = crate::web::integrity(crate::web::guard::known_script());
     format!(
         "<script data-consentry=\"guard\">g</script>\
-         <script data-consentry=\"known\" async src=\"/_consent/assets/{name}\"></script>"
+         <script data-consentry=\"known\" async src=\"/_consent/assets/{name}\" integrity=\"{hash}\"></script>"
     )
 }
 
