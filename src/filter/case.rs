@@ -123,7 +123,7 @@ impl<'a> Case<'a> {
             inserts.as_bytes(),
             self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
             self.scope.guard_source.as_bytes(),
-            self.scope.policy.as_ref().map(|policy| policy.value(scheme).as_bytes()).unwrap_or_default(),
+            self.scope.policy.as_ref().map(|policy| &policy.digest(scheme)[..]).unwrap_or_default(),
         ])
     }
 
