@@ -188,11 +188,12 @@ impl Member {
     fn occupy(&self, answer: Response<Incoming>, counted: Counted, held: Held) -> Response<Answer> {
         self.health.note(Health::connected, None);
         let occupied = Occupied { _counted: counted, _held: held };
+        let pause = self.pool.connector.shared.timeouts.load().body;
         let of = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => Answer::switched,
             _ => Answer::new,
         };
-        let mut answer = answer.map(|body| of(body, occupied));
+        let mut answer = answer.map(|body| of(body, occupied, pause));
         answer.extensions_mut().insert(Served { address: Arc::clone(&self.address) });
         answer
     }

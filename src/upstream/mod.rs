@@ -31,8 +31,8 @@ use tokio::time::Instant;
 use crate::filter::Body;
 use crate::gate::Permit;
 use crate::visit::{ClientAddress, Visit};
-pub use answer::Answer;
 use answer::Counted;
+pub use answer::{Answer, Stalled};
 use balance::{Candidate, Standing};
 use certificates::Certificates;
 use connector::Shared;
@@ -83,6 +83,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request's end to the head of the answer.
     pub response: Duration,
+    /// Between two pieces of the answer's body.
+    pub body: Duration,
     /// How long an unused connection is kept, and an upgraded one may be silent.
     pub idle: Duration,
 }

@@ -44,6 +44,7 @@ impl Forward {
 pub const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
     response: Duration::from_secs(60),
+    body: Duration::from_secs(60),
     idle: Duration::from_secs(60),
 };
 
