@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 
 use consentry::consent::Granted;
-use consentry::filter::html::{Inserts, Page, Rewriter};
+use consentry::filter::html::{Inserts, Page, Request, Rewriter};
 use consentry::filter::scope::Scope;
 use consentry::filter::{Banner, Settings};
 use consentry::services::{Catalogue, Set};
@@ -92,6 +92,7 @@ fn bench(bencher: Bencher<'_, '_>, html: &str, known: Known, granted: Granted, u
             language: Language::parse("sv").unwrap(),
             fixed: None,
             return_to: "/bilder".into(),
+            request: Request::Read,
             presumed: false,
         },
         embeds: None,

@@ -53,7 +53,7 @@ fn check(scope: &mut Scope<'_>, index: usize, raw: &Raw, before: &[Gate]) {
         scope.error(at!["gates", index], "the gate says neither whom it stops nor where", help);
     }
     let own = |name: &crate::config::raw::words::CookieName| {
-        [cookie::CHOICES, cookie::ACCEPTED, cookie::ONCE].iter().any(|own| name.0.covers(own))
+        [cookie::CHOICES, cookie::ACCEPTED, cookie::ONCE, cookie::SIGNAL].iter().any(|own| name.0.covers(own))
     };
     if raw.cookie.as_ref().is_some_and(own) {
         let help = "name the cookie by which the application knows a session";
