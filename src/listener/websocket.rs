@@ -39,7 +39,7 @@ impl Handshake {
 
     /// Writes the answer as HTTP/2 does: 200 in place of 101. The client cannot see whether the other side has
     /// understood the handshake (RFC 6455 section 4.1), so it is seen to here.
-    pub(super) fn as_http2(self, answer: Response<Body>) -> Response<Body> {
+    pub(super) fn as_http2(&self, answer: Response<Body>) -> Response<Body> {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return answer;
         }
