@@ -44,6 +44,7 @@ fn bench(bencher: Bencher<'_, '_>, kib: usize, granted: Granted, undecided: bool
             guard: "x".repeat(6 * 1024).into(),
             banner: Banner::Shown,
             undecided,
+            note: None,
             signal: consentry::consent::signal::Signal::Absent,
             language: Language::parse("sv").unwrap(),
             fixed: None,
