@@ -180,6 +180,7 @@ impl Visit {
         let mut choices = None;
         let mut accepted = None;
         let mut once = None;
+        let mut is_told = false;
         let mut cookies = Vec::new();
         for (name, value) in pairs(&parts.headers) {
             let open = |name| settings.secrets.verify(name, &settings.site, arrival.now, value);
@@ -192,11 +193,12 @@ impl Visit {
                     accepted =
                         accepted.or_else(|| cookie::acceptances_from_payload(&open(cookie::ACCEPTED)?));
                 }
+                cookie::SIGNAL => is_told |= value == "1",
                 cookie::ONCE => once = once.or_else(|| Once::from_payload(&open(cookie::ONCE)?)),
                 _ => cookies.push(name.into()),
             }
         }
-        let signal = signal_of(&parts.headers, settings.global_privacy_control);
+        let signal = signal_of(&parts.headers, is_told, settings.global_privacy_control);
         let subject = choices
             .as_ref()
             .map(|choices| choices.subject)
@@ -263,10 +265,11 @@ fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&s
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn signal_of(headers: &HeaderMap, setting: GlobalPrivacyControl) -> Signal {
+fn signal_of(headers: &HeaderMap, is_told: bool, setting: GlobalPrivacyControl) -> Signal {
     match setting {
-        GlobalPrivacyControl::Respect if text(headers, "sec-gpc") == Some("1") => Signal::OptOut,
-        GlobalPrivacyControl::Respect | GlobalPrivacyControl::Ignore => Signal::Absent,
+        GlobalPrivacyControl::Ignore => Signal::Ignored,
+        GlobalPrivacyControl::Respect if is_told || text(headers, "sec-gpc") == Some("1") => Signal::OptOut,
+        GlobalPrivacyControl::Respect => Signal::Absent,
     }
 }
 
@@ -367,6 +370,25 @@ mod tests {
             assert_eq!(shown.unwrap().to_string(), expected);
         }
         assert_eq!(ClientAddress::None.shown("192.0.2.77".parse().unwrap()), None);
+    }
+
+    // COMPLIANCE C25.
+    #[test]
+    fn c25_header_or_cookie_opts_out_where_the_site_listens() {
+        use GlobalPrivacyControl::{Ignore, Respect};
+        for (header, is_told, setting, expected) in [
+            (Some("1"), false, Respect, Signal::OptOut),
+            (None, true, Respect, Signal::OptOut),
+            (Some("0"), false, Respect, Signal::Absent),
+            (None, false, Respect, Signal::Absent),
+            (Some("1"), true, Ignore, Signal::Ignored),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(header) = header {
+                headers.insert("sec-gpc", http::HeaderValue::from_static(header));
+            }
+            assert_eq!(signal_of(&headers, is_told, setting), expected, "{header:?} {is_told} {setting:?}");
+        }
     }
 
     #[test]

@@ -276,13 +276,13 @@ fn what_has_no_behaviour_or_little_sense_is_warned_of() {
          services: { acme-stats: anonymize, marketing: allow }\n",
     )
     .replace("http://127.0.0.1:3000", "{ url: 'http://a.example', verify: false }")
-    .replace("languages: [sv]", "languages: [sv, fi]");
+    .replace("languages: [sv]", "languages: [sv, vo]");
     let warnings = lines(&loaded(&[("sites/shop.yaml", &site)]).warnings);
     for expected in [
         "`verify` does nothing without TLS",
         "`acme-stats` cannot be anonymized",
         "`marketing` runs before anybody has agreed",
-        "no texts in `fi`",
+        "no texts in `vo`",
     ] {
         assert!(warnings.contains(expected), "{expected}\n{warnings}");
     }

@@ -18,6 +18,9 @@ use crate::clock::Timestamp;
 pub const CHOICES: &str = "consentry";
 /// The cookie with a visitor's acceptances.
 pub const ACCEPTED: &str = "consentry_accepted";
+/// The cookie that says the browser's Global Privacy Control where no header does. The guard writes it, so it is not
+/// signed: whoever forges it refuses.
+pub const SIGNAL: &str = "consentry_gpc";
 /// The cookie with what a visitor loaded once.
 pub const ONCE: &str = "consentry_once";
 

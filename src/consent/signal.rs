@@ -1,4 +1,5 @@
-//! Signals that a browser sends on its user's behalf: Global Privacy Control (W3C, `Sec-GPC`).
+//! Signals that a browser sends on its user's behalf: Global Privacy Control (W3C, `Sec-GPC`; where an extension sets
+//! `navigator.globalPrivacyControl` alone, a cookie that the guard writes stands in for the header).
 
 use std::collections::BTreeSet;
 
@@ -25,17 +26,21 @@ pub fn granted(choices: Option<&Choices>, signal: Signal) -> Granted {
             // A service chosen by name may be marketing too, and the choice is older than the signal.
             Granted::new(choices.categories.without(Category::Marketing), BTreeSet::new())
         }
-        Signal::OptOut | Signal::Absent => Granted::new(choices.categories, choices.services.clone()),
+        Signal::OptOut | Signal::Absent | Signal::Ignored => {
+            Granted::new(choices.categories, choices.services.clone())
+        }
     }
 }
 
 /// Whether the browser opted out for its user, and the site listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// `Sec-GPC: 1`, on a site that respects it.
+    /// `Sec-GPC: 1`, or the guard's word for it, on a site that respects it.
     OptOut,
-    /// No signal, or one that the site ignores.
+    /// No signal.
     Absent,
+    /// The site listens to none.
+    Ignored,
 }
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ impl Facts<'_> {
             self.own(cookie::CHOICES, "own_choices_purpose", choices),
             self.own(cookie::ACCEPTED, "own_accepted_purpose", accepted),
             self.necessary_row(cookie::ONCE.into(), "own_once_purpose", self.texts.lifetime("1h")),
+            self.necessary_row(cookie::SIGNAL.into(), "own_signal_purpose", self.texts.lifetime("session")),
         ];
         rows.extend(
             self.necessary.iter().map(|name| {
@@ -302,6 +303,7 @@ pub(super) mod tests {
             "consentry",
             "consentry_accepted",
             "consentry_once",
+            "consentry_gpc",
             "PHPSESSID",
             "180 days",
             "400 days",

@@ -6,7 +6,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::judge::{Judgement, judge};
 use crate::clock::Timestamp;
-use crate::consent::cookie::{ACCEPTED, CHOICES, ONCE};
+use crate::consent::cookie::{ACCEPTED, CHOICES, ONCE, SIGNAL};
 use crate::consent::{Category, Granted};
 use crate::observed::Lifetime;
 use crate::services::{NamePattern, Service, Set};
@@ -64,7 +64,7 @@ pub fn fate<'a>(
     name: &str,
     identify: impl Fn(&str) -> Option<&'a Service>,
 ) -> Fate<'a> {
-    if matches!(name, CHOICES | ACCEPTED | ONCE) {
+    if matches!(name, CHOICES | ACCEPTED | ONCE | SIGNAL) {
         return Fate::Drop(Cause::Own);
     }
     if is_necessary(settings, name) {
@@ -136,7 +136,7 @@ pub fn observe(settings: &super::Settings, headers: &HeaderMap, now: Timestamp) 
     for value in headers.get_all(SET_COOKIE) {
         let pair = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
         let name = name(pair.trim_ascii());
-        if matches!(&*name, CHOICES | ACCEPTED) || life(value, now) == Some(Duration::ZERO) {
+        if matches!(&*name, CHOICES | ACCEPTED | ONCE | SIGNAL) || life(value, now) == Some(Duration::ZERO) {
             continue;
         }
         match settings.services.identify_cookie(&name) {

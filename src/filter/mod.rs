@@ -36,7 +36,7 @@ use page::{Condition, Head, Length, Verdict};
 pub use body::Body;
 
 /// What the filters of one site need to know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The site's name, for the log.
     pub site: Box<str>,

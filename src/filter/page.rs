@@ -147,6 +147,10 @@ pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::In
             language: settings.language(visit).clone(),
             fixed: settings.fixed_language(visit).cloned(),
             return_to: return_to(visit).into(),
+            request: match visit.method {
+                Method::GET | Method::HEAD => html::Request::Read,
+                _ => html::Request::Posted,
+            },
             presumed: visit.purpose == Purpose::PresumedPage,
         },
     }
@@ -310,6 +314,9 @@ mod tests {
         assert_eq!(return_to(&posted), "/order?step=2");
         posted.method = Method::POST;
         assert_eq!(return_to(&posted), "/order");
+        // No script of ours may post it again.
+        let inserts = inserts(&settings(set(Vec::new(), &[])), &posted, &"g".into());
+        assert!(matches!(inserts, html::Inserts::Page { request: html::Request::Posted, .. }));
         assert_eq!(address(&posted).as_str(), "https://www.example.se/order?step=2");
     }
 }

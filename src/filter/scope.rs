@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use super::judge::{Judgement, judge};
 use super::own_csp::{Forms, Inserted, List};
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
+use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
 use crate::services::{NamePattern, Service, Set};
 use crate::visit::Visit;
@@ -58,6 +59,7 @@ struct Key {
     /// What the site was seen to use: the policy names it first.
     seen: u64,
     has_chosen: bool,
+    signal: Signal,
     categories: u8,
     services: Box<[Box<str>]>,
     /// Services of which something was loaded once on this page.
@@ -81,13 +83,14 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
         epoch: settings.epoch,
         seen: settings.observed.generation(),
         has_chosen: visit.choices.is_some(),
+        signal: visit.signal,
         categories: visit.granted.categories().bits(),
         services: visit.granted.services().map(Into::into).collect(),
         once: visit.once_here.services().into_iter().map(Into::into).collect(),
     };
     let has_chosen = key.has_chosen;
     SCOPES.get_with(key, || {
-        let mut scope = Scope::new(settings, &visit.granted, has_chosen);
+        let mut scope = Scope::new(settings, &visit.granted, has_chosen, visit.signal);
         let once = visit.once_here.services();
         if !once.is_empty() {
             // The policy cannot tell one embed from another; rewriter and guard hold the others.
@@ -101,10 +104,10 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
 impl Scope {
     /// The scope of visitors who granted this and loaded nothing once; not kept.
     pub fn of_granted(settings: &Settings, granted: &Granted) -> Arc<Scope> {
-        Arc::new(Scope::new(settings, granted, false))
+        Arc::new(Scope::new(settings, granted, false, Signal::Ignored))
     }
 
-    fn new(settings: &Settings, granted: &Granted, has_chosen: bool) -> Self {
+    fn new(settings: &Settings, granted: &Granted, has_chosen: bool, signal: Signal) -> Self {
         let (mut acting, mut held) = (Hosts::default(), Hosts::default());
         acting.0.extend(settings.hosts.iter().cloned());
         for service in settings.services.iter() {
@@ -112,7 +115,7 @@ impl Scope {
                 if is_held(judge(&settings.services, service, granted)) { &mut held } else { &mut acting };
             hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
         }
-        let guard: Arc<str> = guard_script(settings, granted, has_chosen).into();
+        let guard: Arc<str> = guard_script(settings, granted, has_chosen, signal).into();
         Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
@@ -191,7 +194,7 @@ pub(super) fn is_likely(services: &Set, service: &Service) -> bool {
     COMMON.contains(&&*service.id) || services.names(service)
 }
 
-fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> String {
+fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool, signal: Signal) -> String {
     let judged: Vec<(&Service, Judgement)> = settings
         .services
         .iter()
@@ -225,6 +228,7 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool) -> Str
         ),
         hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
         globals: held().flat_map(guard::globals).collect(),
+        signal,
         acting: (!granted.is_all()).then(|| acting(&judged)),
         anonymize: told.iter().map(String::as_str).collect(),
     })
@@ -307,11 +311,19 @@ mod tests {
             ("elsewhere.example", false, true, true),
         ] {
             site.unknown_third_parties = UnknownThirdParties::BlockActive;
-            let undecided = Scope::new(&site, &Granted::default(), false);
+            let undecided = Scope::new(&site, &Granted::default(), false, Signal::Ignored);
             assert_eq!(undecided.may_connect(host), block_active, "{host}");
-            assert_eq!(Scope::new(&site, &Granted::all(), true).may_connect(host), all, "{host}");
+            assert_eq!(
+                Scope::new(&site, &Granted::all(), true, Signal::Ignored).may_connect(host),
+                all,
+                "{host}"
+            );
             site.unknown_third_parties = UnknownThirdParties::Allow;
-            assert_eq!(Scope::new(&site, &Granted::default(), false).may_connect(host), allow, "{host}");
+            assert_eq!(
+                Scope::new(&site, &Granted::default(), false, Signal::Ignored).may_connect(host),
+                allow,
+                "{host}"
+            );
         }
     }
 
@@ -319,7 +331,8 @@ mod tests {
     fn the_guard_of_a_typical_page_weighs_at_most_three_kilobytes_packed() {
         use std::io::Write;
         let rules = [("youtube", Rule::CONSENT), ("google-maps", Rule::CONSENT)];
-        let scope = Scope::new(&settings(set(Vec::new(), &rules)), &Granted::default(), false);
+        let scope =
+            Scope::new(&settings(set(Vec::new(), &rules)), &Granted::default(), false, Signal::Ignored);
         // What the site's own scripts may ask stands behind it.
         let (guard, _) = scope.guard.split_once(");(function(").unwrap();
         assert!(guard.contains("_ga_*") && guard.contains("fbq"));

@@ -1,7 +1,23 @@
 // For the site's own scripts, on every page: window.consentry. Without it everything still works.
-// FACTS: o own path, c choices (null: undecided).
+// FACTS: o own path, c choices (null: undecided), g whether the site listens for Global Privacy Control and has not
+// heard it.
 (function (F) {
 var w = window, d = document, listeners = [];
+// Extensions may set Global Privacy Control as a property alone. A cookie takes it to the server; where that changes
+// what this page may do or says, the page is asked for anew before anything of it runs.
+var says = navigator.globalPrivacyControl === true, told = /(^|; )consentry_gpc=1/;
+function note(rest) { d.cookie = 'consentry_gpc=' + rest + '; path=/; SameSite=Lax' + (/^https/.test(location.protocol) ? '; Secure' : ''); }
+try {
+  if (!says && told.test(d.cookie)) note('; max-age=0');
+  if (says && F.g && !told.test(d.cookie)) {
+    note(1);
+    // A form that was posted is not posted again; a frame is not its own page.
+    if (told.test(d.cookie) && w.top == w && !d.currentScript.hasAttribute('data-posted') && (!F.c || F.c.categories.marketing || F.c.services.length)) {
+      w.stop();
+      location.reload();
+    }
+  }
+} catch (e) {}
 function tell(listener, choices) {
   // One that fails must not stop the others.
   try { listener(choices); } catch (e) { setTimeout(function () { throw e; }); }

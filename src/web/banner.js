@@ -1,7 +1,7 @@
 // The banner with scripts, on pages of those who have not chosen. Without it everything still works.
 (function () {
 var w = window, d = document, root = d.documentElement;
-var found = d.getElementsByTagName('consentry-banner'), moves = 9, banner, shadow, opener, pressed, isSent, isClosed, isTyped, home;
+var found = d.getElementsByTagName('consentry-banner'), moves = 9, banner, shadow, opener, pressed, isPosted = d.currentScript.hasAttribute('data-posted'), isSent, isClosed, isTyped, home;
 
 // window.consentry.open leads to the settings page where there is no banner.
 var elsewhere = w.consentry.open;
@@ -77,7 +77,7 @@ function decide(e) {
   }).then(function (choices) {
     var event = new CustomEvent('consentry:change', { detail: choices, cancelable: true });
     // A page that acts on the change itself says so, and is not loaded anew.
-    if (d.dispatchEvent(event) && !isTyped && fields.get('return')) return location.reload();
+    if (d.dispatchEvent(event) && !isTyped && !isPosted) return location.reload();
     isClosed = true;
     cover();
     banner.remove();

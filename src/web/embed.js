@@ -56,6 +56,11 @@ function post(form, choice) {
   form.appendChild(field);
   form.submit();
 }
+// A form that was posted is not posted again.
+function again() {
+  if (d.querySelector('script[data-posted]')) w.location.replace(w.location.href);
+  else w.location.reload();
+}
 function decide(host, form, choice) {
   var service = host.getAttribute('data-consentry-service'), fields = new URLSearchParams(new FormData(form));
   fields.set('choice', choice);
@@ -69,7 +74,7 @@ function decide(host, form, choice) {
       d.dispatchEvent(new CustomEvent('consentry:change', { detail: told }));
     }
     // What a script of the service draws comes with the page.
-    if (!hosts.every(frameOf)) return w.location.reload();
+    if (!hosts.every(frameOf)) return again();
     hosts.forEach(function (other) {
       var loaded = load(other, form);
       if (other == host) frame = loaded;
@@ -90,7 +95,7 @@ d.addEventListener('click', function (e) {
 });
 // A page whose own policy lets in the provider alone shows it with its next visit.
 d.addEventListener('securitypolicyviolation', function (e) {
-  if (/\/embed\?service=/.test(e.blockedURI) && e.disposition == 'enforce') w.location.reload();
+  if (/\/embed\?service=/.test(e.blockedURI) && e.disposition == 'enforce') again();
 });
 all().forEach(function (host) { open(host); fit(host); });
 })();

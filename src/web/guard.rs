@@ -12,7 +12,7 @@ use crate::consent::{Category, Choices, Granted};
 use crate::services::{Catalogue, Service, UrlPattern};
 
 /// What the guard of one page must know. Built once for each combination of site settings and choices.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Facts<'a> {
     /// Where the proxy's own pages live.
     pub own_path: &'a str,
@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub hints: Hints,
     /// Which services of [`known_script`] may act; none: the page comes without it.
     pub acting: Option<Acting<'a>>,
+    /// What the browser has said so far.
+    pub signal: Signal,
     /// Globals of held services that need a stub.
     pub globals: Vec<&'a str>,
     /// JavaScript that makes anonymized services run without identifiers, before anything of theirs.
@@ -61,7 +63,12 @@ static BANNER: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("bann
 /// ASCII, and free of `</script`.
 pub fn script(facts: &Facts<'_>) -> String {
     let banner = if facts.choices.is_none() { &**BANNER } else { "" };
-    guard(facts) + &with_facts(&API, &json!({ "o": facts.own_path, "c": facts.choices })) + banner
+    guard(facts)
+        + &with_facts(
+            &API,
+            &json!({ "o": facts.own_path, "c": facts.choices, "g": u8::from(facts.signal == Signal::Absent) }),
+        )
+        + banner
 }
 
 fn guard(facts: &Facts<'_>) -> String {
@@ -225,6 +232,7 @@ mod tests {
             refused_storage: vec!["mp_*"],
             refused_addresses: short_name("google-analytics.com"),
             hints: Hints::Held,
+            signal: Signal::Absent,
             acting: Some(Acting::default()),
             globals: vec!["ga", "dataLayer"],
             anonymize: vec!["_paq.push(['disableCookies']);// </script> å"],

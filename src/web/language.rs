@@ -29,6 +29,22 @@ impl Language {
         &self.0
     }
 
+    /// The tag's first part: `de` of `de-at`.
+    pub fn primary(&self) -> &str {
+        self.0.split('-').next().unwrap_or_default()
+    }
+
+    /// The languages whose readers read this one as easily, the nearest first. `no` is Norwegian of either form, and
+    /// who writes it means bokmål.
+    pub fn sisters(&self) -> &'static [&'static str] {
+        match self.primary() {
+            "no" => &["nb", "nn"],
+            "nb" => &["no", "nn"],
+            "nn" => &["nb", "no"],
+            _ => &[],
+        }
+    }
+
     /// The tag less its last part: `de` of `de-at`.
     fn shorter(&self) -> Option<Language> {
         self.0.rsplit_once('-').map(|(head, _)| Language(head.into()))
@@ -71,11 +87,14 @@ impl Wishes {
         self
     }
 
-    /// The first wish that `available` can meet, each wish shortened part by part (RFC 4647 section 3.4).
+    /// The first wish that `available` can meet, each wish shortened part by part (RFC 4647 section 3.4), then by a
+    /// sister of its language.
     pub fn choose<'a>(&self, available: impl Iterator<Item = &'a Language> + Clone) -> Option<&'a Language> {
+        let find = |tag: &str| available.clone().find(|language| language.as_str() == tag);
         self.0.iter().find_map(|wish| {
             std::iter::successors(Some(wish.clone()), Language::shorter)
-                .find_map(|tag| available.clone().find(|language| **language == tag))
+                .find_map(|tag| find(tag.as_str()))
+                .or_else(|| wish.sisters().iter().find_map(|sister| find(sister)))
         })
     }
 }
@@ -97,6 +116,11 @@ mod tests {
             ("en;q=0.4, sv;q=0.9", &["en", "sv"], Some("sv")),
             ("sv;q=0, en", &["sv", "en"], Some("en")),
             ("SV-se", &["sv"], Some("sv")),
+            ("pt-BR", &["en", "pt"], Some("pt")),
+            ("no", &["en", "nb"], Some("nb")),
+            ("nb-NO", &["en", "no"], Some("no")),
+            ("nn-NO, en;q=0.8", &["en", "nb"], Some("nb")),
+            ("no, nn;q=0.9", &["nn", "nb"], Some("nb")),
             ("fr", &["sv", "en"], None),
             ("*", &["sv"], None),
             ("", &["sv"], None),

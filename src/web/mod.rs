@@ -99,7 +99,7 @@ mod tests {
     /// A look for tests, with Swedish, English and a language that has no built-in texts.
     pub(crate) fn look() -> Look {
         Look {
-            languages: ["sv", "en", "de"].map(|tag| Language::parse(tag).unwrap()).to_vec(),
+            languages: ["sv", "en", "vo"].map(|tag| Language::parse(tag).unwrap()).to_vec(),
             controller: "Exempelbyrån AB".into(),
             notice_path: Some("/privacy".into()),
             own_path: "/_consent/".into(),

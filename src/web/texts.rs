@@ -21,7 +21,9 @@ struct Builtin {
 macro_rules! files {
     ($($tag:literal),+) => { [$(($tag, include_str!(concat!("texts/", $tag, ".yaml")))),+] };
 }
-const FILES: &[(&str, &str)] = &files!["sv", "en", "ar"];
+const FILES: &[(&str, &str)] = &files![
+    "sv", "en", "ar", "cs", "da", "de", "es", "fi", "fr", "hu", "it", "nb", "nl", "pl", "pt", "ro", "sk"
+];
 
 static BUILTIN: LazyLock<Vec<Builtin>> = LazyLock::new(|| {
     let read = |(tag, yaml): &(&str, &str)| Builtin {
@@ -64,16 +66,25 @@ fn fallback() -> &'static Builtin {
     builtin("en").expect("English is built in")
 }
 
+/// The texts that are built in for a language: its own, or those of its shorter tag (`de-at`, `de`), or of a sister
+/// that its readers read as easily (`no`, `nb`).
+pub fn is_built_in(language: &Language) -> bool {
+    find(language).is_some()
+}
+
+fn find(language: &Language) -> Option<&'static Builtin> {
+    builtin(language.primary()).or_else(|| builtin(language.sisters().first()?))
+}
+
 fn builtin(primary: &str) -> Option<&'static Builtin> {
     BUILTIN.iter().find(|builtin| builtin.language.as_str() == primary)
 }
 
 impl<'a> Texts<'a> {
     /// The texts of `language`, with the site's `own` over the built-in ones; a language that is not built in
-    /// falls back to its shorter tag (`de-at`, `de`), then to English.
+    /// falls back to its shorter tag (`de-at`, `de`), then to a sister (`no`, `nb`), then to English.
     pub fn new(language: &'a Language, own: Option<&'a Table>) -> Self {
-        let primary = language.as_str().split('-').next().unwrap_or_default();
-        Texts { builtin: builtin(primary).unwrap_or_else(fallback), own, asked: language }
+        Texts { builtin: find(language).unwrap_or_else(fallback), own, asked: language }
     }
 
     /// The text of this name.
@@ -104,7 +115,7 @@ impl<'a> Texts<'a> {
 
     fn real(&self) -> &'a Language {
         let same = self.own.is_some_and(|own| own.contains_key("title"))
-            || self.asked.as_str().split('-').next() == Some(self.builtin.language.as_str());
+            || self.asked.primary() == self.builtin.language.as_str();
         if same { self.asked } else { &self.builtin.language }
     }
 

@@ -17,6 +17,7 @@ mod charsets;
 mod commands;
 mod compliance;
 mod connections;
+mod crashes;
 mod curl;
 mod deploy;
 mod documents;

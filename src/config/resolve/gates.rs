@@ -96,7 +96,7 @@ fn names(raw: &Site) -> Names {
 }
 
 fn is_own(name: &CookieName) -> bool {
-    [cookie::CHOICES, cookie::ACCEPTED, cookie::ONCE].iter().any(|own| name.0.covers(own))
+    [cookie::CHOICES, cookie::ACCEPTED, cookie::ONCE, cookie::SIGNAL].iter().any(|own| name.0.covers(own))
 }
 
 /// What `crawlers` means to gates and banner.

@@ -159,9 +159,7 @@ fn texts(scope: &mut Scope<'_>, raw: &Site, languages: &[Language]) -> Texts {
         }
     }
     for (index, language) in languages.iter().enumerate() {
-        let primary = language.as_str().split('-').next();
-        let is_built_in = crate::web::texts::languages().any(|known| primary == Some(known.as_str()));
-        if !is_built_in && !texts.contains_key(language) {
+        if !crate::web::texts::is_built_in(language) && !texts.contains_key(language) {
             let message = format!("banner and pages have no texts in `{language}`: they speak English");
             let help = format!("write them in `banner: {{ texts: {{ {language}: … }} }}`");
             scope.warn(at!["languages", index], message, help);

@@ -1,6 +1,6 @@
 //! Where guard and banner go: once a document, whatever tags its author left out. Pure.
 
-use super::{Inserts, Page, embeds, skim};
+use super::{Inserts, Page, Request, embeds, skim};
 use crate::filter::{Banner, Settings};
 use crate::web::guard::known_script_source;
 use crate::web::{self, language::Language};
@@ -126,6 +126,9 @@ fn guard(page: &Page, out: &mut Vec<u8>) {
     let nonce =
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
     out.extend_from_slice(b"<script data-consentry=\"guard\"");
+    if matches!(page.inserts, Inserts::Page { request: Request::Posted, .. }) {
+        out.extend_from_slice(b" data-posted");
+    }
     out.extend_from_slice(nonce.as_bytes());
     out.push(b'>');
     out.extend_from_slice(guard.as_bytes());

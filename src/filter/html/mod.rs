@@ -83,9 +83,20 @@ pub enum Inserts {
         fixed: Option<Language>,
         /// Where the banner's forms lead back to.
         return_to: Box<str>,
+        /// What the page answers.
+        request: Request,
         /// Whether it is only presumed to be a page: then a doctype or `<html` must stand in its first KiB.
         presumed: bool,
     },
+}
+
+/// What a page answers: no script of ours may load one anew that was posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A request that can be repeated.
+    Read,
+    /// A form.
+    Posted,
 }
 
 /// Why a page could not be rewritten to its end.

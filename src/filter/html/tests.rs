@@ -416,6 +416,7 @@ fn inserted() -> Inserts {
         language: Language::parse("sv").unwrap(),
         fixed: None,
         return_to: "/".into(),
+        request: super::Request::Read,
         presumed: true,
     }
 }

@@ -15,13 +15,15 @@ const PRIVACY = {
 };
 
 /**
- * Starts a site whose upstream answers from `pages`: a path leads to HTML, or to `{ status, headers, html }`.
+ * Starts a site whose upstream answers from `pages`: a path leads to HTML, to `{ status, headers, html }`, or to what
+ * makes one of them of a request.
  * `yaml` is added to the site's settings; `files` lie beside them.
  */
 export async function startSite(pages, { yaml = '', languages = '[sv, en, ar]', files = {} } = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'consentry-site-'));
   const upstream = http.createServer((request, response) => {
-    const found = pages[new URL(request.url, 'http://upstream').pathname] ?? { status: 404, html: '<!doctype html><html lang="sv"><title>Saknas</title><h1>Saknas</h1>' };
+    const page = pages[new URL(request.url, 'http://upstream').pathname];
+    const found = (typeof page === 'function' ? page(request) : page) ?? { status: 404, html: '<!doctype html><html lang="sv"><title>Saknas</title><h1>Saknas</h1>' };
     const { status = 200, headers = {}, html = found } = found;
     response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', ...headers });
     response.end(html);

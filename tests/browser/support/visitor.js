@@ -8,7 +8,7 @@ const FLAGS = [
 ];
 
 /** Cookies that may stand before and after any choice: the shop's own, and Consentry's two. */
-const OWN_COOKIES = new Set(['PHPSESSID', 'consentry', 'consentry_accepted']);
+const OWN_COOKIES = new Set(['PHPSESSID', 'consentry', 'consentry_accepted', 'consentry_gpc']);
 
 /** Whom Chromium calls for itself, with no page asking for it; none of them is a tracker of the shop's. */
 const OF_PAGES = ['fonts', 'maps', 'ajax', 'translate'].map((name) => `${name}.googleapis.com`);
