@@ -76,6 +76,7 @@ impl App for Forward {
             site: "test".into(),
             secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
             global_privacy_control: GlobalPrivacyControl::Ignore,
+            naming: None,
         };
         let arrival = Arrival {
             host: host.canonical,
