@@ -71,6 +71,8 @@ pub(crate) fn settings(services: Set) -> Settings {
         html_token: 4 << 20,
         language_rules: Vec::new(),
         observed: Arc::default(),
+        gate: Arc::default(),
+        notes: Vec::new(),
         epoch: 7,
     }
 }
@@ -86,6 +88,7 @@ pub(crate) fn visit(target: &str, headers: &[(&str, &str)]) -> Visit {
         site: "example".into(),
         secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
         global_privacy_control: GlobalPrivacyControl::Respect,
+        naming: None,
     };
     let arrival = Arrival {
         host: "www.example.se".into(),
