@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consentry::clock::{Clock, Timestamp};
 use consentry::consent::Acceptance;
+use consentry::documents::{Tables, Text, Wording};
 use consentry::filter;
 use consentry::gate;
 use consentry::server::Server;
@@ -101,7 +102,11 @@ fn gates_of_an_accepted_session(bencher: Bencher, gates: usize) {
         relation: gate::Relation::PrivacyPolicy,
         logout: None,
     };
-    let rules = gate::Rules { gates: (0..gates).map(gate).collect(), crawlers: gate::Crawlers::Pass };
+    let rules = gate::Rules {
+        gates: (0..gates).map(gate).collect(),
+        crawlers: gate::Crawlers::Pass,
+        names: gate::Names::WithTheRequest,
+    };
     let mut parts = request("/konto/bilder").into_parts().0;
     parts.headers.append("cookie", "PHPSESSID=0123456789abcdef".parse().unwrap());
     let mut visit = Visit::read(&site.visit, &parts, arrival());
@@ -113,6 +118,31 @@ fn gates_of_an_accepted_session(bencher: Bencher, gates: usize) {
     }));
     assert_eq!(gate::decide(&rules, &visit).reason(), "admitted");
     bencher.bench(|| matches!(gate::decide(black_box(&rules), black_box(&visit)), gate::Verdict::Admit(_)));
+}
+
+/// A document's page as it is shown again: the text comes from the cache, whatever its length.
+#[divan::bench(args = [1, 100])]
+fn a_rendered_document_from_the_cache(bencher: Bencher, paragraphs: usize) {
+    let site = support::example_site();
+    let document = site.documents.documents.first().unwrap();
+    let text = Text {
+        markdown: "Vi *använder* kakor.\n\n".repeat(paragraphs).into(),
+        ..document.texts.first().unwrap().clone()
+    };
+    let wording = Wording {
+        site: &site.name,
+        epoch: paragraphs as u64,
+        shelf: &site.documents,
+        text: &text,
+        tables: Tables::Filled,
+        services: &site.filter.services,
+        necessary: &site.filter.cookies.necessary,
+        seen: &site.filter.observed.snapshot(),
+        look: &site.filter.look,
+        own_lifetimes: [180, 400],
+    };
+    wording.html();
+    bencher.bench(|| black_box(&wording).html().len());
 }
 
 #[divan::bench(args = [1, 100, 10_000])]

@@ -88,6 +88,7 @@ fn bench(bencher: Bencher<'_, '_>, html: &str, known: Known, granted: Granted, u
             guard: "x".repeat(6 * 1024).into(),
             banner: Banner::Shown,
             undecided,
+            note: None,
             signal: consentry::consent::signal::Signal::Absent,
             language: Language::parse("sv").unwrap(),
             fixed: None,

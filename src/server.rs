@@ -19,8 +19,8 @@ use crate::config;
 use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited};
-use crate::own::Own;
 use crate::own::held::Desk;
+use crate::own::{Own, Persons, ShownTexts};
 use crate::proxy::Proxy;
 use crate::site::Mode;
 use crate::telemetry::{LogFormat, Metrics, UpstreamState};
@@ -108,6 +108,8 @@ impl Server {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             desk: Desk::default(),
+            persons: Persons::default(),
+            shown: ShownTexts::default(),
             reports: Default::default(),
         };
         let last = Last::of(&settings);

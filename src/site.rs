@@ -22,7 +22,7 @@ pub struct Site {
     /// How visits are read.
     pub visit: visit::Settings,
     /// Its gates; none while its privacy document is not filled in.
-    pub gate: gate::Rules,
+    pub gate: Arc<gate::Rules>,
     /// Its documents.
     pub documents: documents::Shelf,
     /// What happens to its answers.

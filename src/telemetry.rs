@@ -4,6 +4,7 @@ mod durations;
 mod exposition;
 mod log;
 mod process;
+mod spool;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 pub use durations::Durations;
 pub use exposition::Exposition;
 pub use log::{ACCESS, LogFormat, start_log};
+pub use spool::Log;
 
 /// The one label that most counters carry; its values are words of the program, never of a request.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -312,6 +314,7 @@ impl Metrics {
             self.certificate_expiry.clone(),
         );
         registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register_collector(Box::new(spool::Lost));
         self.process.register_collector(Box::new(process::Process));
         self
     }
@@ -320,7 +323,10 @@ impl Metrics {
     fn prepared(self) -> Self {
         let cut_off = ["upstream-broke-off", "decoding", "bomb", "rewriting", "encoding"];
         for (family, words) in [
-            (&self.broken_off, &[&cut_off[..], &["connection-ended", "panic"]].concat()[..]),
+            (
+                &self.broken_off,
+                &[&cut_off[..], &["upstream-stalled", "connection-ended", "panic"]].concat()[..],
+            ),
             (&self.cut_off, &cut_off),
             (&self.pages, &["rewritten"]),
             (&self.gates, &["admitted", "shown", "held", "refused"]),

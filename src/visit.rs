@@ -8,13 +8,13 @@ use std::sync::{Arc, LazyLock};
 use aho_corasick::AhoCorasick;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::clock::Timestamp;
 use crate::consent::cookie::{self, Secrets};
 use crate::consent::once::{OnPage, Once};
 use crate::consent::signal::{self, GlobalPrivacyControl, Signal};
-use crate::consent::{Acceptance, Choices, Granted, Subject};
+use crate::consent::{Acceptance, Accepted, Choices, Granted, Identity, Subject};
 use crate::web::language::Wishes;
 use path::CanonicalPath;
 
@@ -27,6 +27,17 @@ pub struct Settings {
     pub secrets: Arc<Secrets>,
     /// Whether `Sec-GPC: 1` takes marketing back.
     pub global_privacy_control: GlobalPrivacyControl,
+    /// How the application says who somebody is; none: acceptances belong to a browser.
+    pub naming: Option<Naming>,
+}
+
+/// How the application says who somebody is, the same on each of their devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// By the value of this cookie.
+    Cookie(Box<str>),
+    /// By this header of its answers; the proxy's cookie remembers it.
+    Header(HeaderName),
 }
 
 /// How the request came in.
@@ -138,8 +149,12 @@ pub struct Visit {
     pub once_here: OnPage,
     /// Whether the browser opted out for its user, and the site listens.
     pub signal: Signal,
-    /// What the visitor accepted, if their cookie is valid.
+    /// What the visitor accepted, if their cookie is valid; not what somebody else accepted with this browser.
     pub acceptances: Vec<Acceptance>,
+    /// Who the visitor is to the application, where the site ties acceptances to that and it is known.
+    pub identity: Option<Identity>,
+    /// Whether the acceptances are those of the visitor before they logged in.
+    pub is_unclaimed: bool,
     /// Who the visitor is to the ledger, if any of their cookies says so.
     pub subject: Option<Subject>,
     /// The names of all cookies that the browser sent, the proxy's own left out.
@@ -187,8 +202,13 @@ impl Visit {
         let subject = choices
             .as_ref()
             .map(|choices| choices.subject)
-            .or(accepted.as_ref().map(|(subject, _)| *subject))
+            .or(accepted.as_ref().map(|accepted| accepted.subject))
             .or(once.as_ref().map(|once| once.subject));
+        let identity = identity(settings, &parts.headers, accepted.as_ref());
+        let accepted =
+            accepted.filter(|accepted| settings.naming.is_none() || is_of(accepted, identity.as_ref()));
+        let is_unclaimed =
+            identity.is_some() && accepted.as_ref().is_some_and(|accepted| accepted.person.is_none());
         let once = once.map(|once| once.at(arrival.now));
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let once_here = OnPage::of(once.as_ref(), target);
@@ -203,7 +223,9 @@ impl Visit {
             once_here,
             choices,
             signal,
-            acceptances: accepted.map(|(_, acceptances)| acceptances).unwrap_or_default(),
+            acceptances: accepted.map(|accepted| accepted.acceptances).unwrap_or_default(),
+            identity,
+            is_unclaimed,
             subject,
             cookies,
             wishes: wishes(&parts.headers),
@@ -211,6 +233,22 @@ impl Visit {
             arrival,
         }
     }
+}
+
+/// Who the visitor is to the application, as far as the request tells.
+fn identity(settings: &Settings, headers: &HeaderMap, accepted: Option<&Accepted>) -> Option<Identity> {
+    match settings.naming.as_ref()? {
+        Naming::Cookie(name) => {
+            let (_, value) = pairs(headers).find(|(found, _)| **found == **name)?;
+            settings.secrets.identity(&settings.site, value.as_bytes())
+        }
+        Naming::Header(_) => accepted?.person.map(Identity::of),
+    }
+}
+
+/// Whether acceptances count for somebody: their own, and those of a browser with which nobody had logged in.
+fn is_of(accepted: &Accepted, identity: Option<&Identity>) -> bool {
+    accepted.person.is_none_or(|person| identity.is_some_and(|identity| identity.covers(&person)))
 }
 
 /// The name and value of every cookie that a request carries, as sent.

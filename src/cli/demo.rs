@@ -53,9 +53,8 @@ async fn play(listen: SocketAddr) -> anyhow::Result<()> {
         anyhow::anyhow!("the demo's own settings are refused")
     })?;
     // Among the hints below, a log line for each request would bury them: it comes when asked for.
-    if std::env::var_os("CONSENTRY_LOG").is_some() {
-        telemetry::start_log(loaded.settings.log_format);
-    }
+    let wants_log = std::env::var_os("CONSENTRY_LOG").is_some();
+    let _log = wants_log.then(|| telemetry::start_log(loaded.settings.log_format)).transpose()?;
     let server = Server::start(loaded.settings, Clock::system()).await?;
     print!("{}", introduction(&server, &shop, &folder));
     interrupted().await?;

@@ -34,7 +34,13 @@ pub(super) fn run(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    telemetry::start_log(loaded.settings.log_format);
+    let _log = match telemetry::start_log(loaded.settings.log_format) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("error: the log cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     match serve(loaded, inherited, path) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -127,6 +127,9 @@ pub(super) struct Timeouts {
     /// From the end of a request to the head of the upstream's answer.
     #[schemars(extend("default" = "60s"))]
     pub(super) upstream_response: Option<Time>,
+    /// Between two pieces of the upstream's answer; one that is silent for longer is cut off.
+    #[schemars(extend("default" = "10m"))]
+    pub(super) upstream_body: Option<Time>,
     /// How long a connection without a request, or a silent WebSocket, stays open.
     #[schemars(extend("default" = "60s"))]
     pub(super) idle: Option<Time>,

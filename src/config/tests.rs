@@ -82,6 +82,51 @@ fn the_example_loads_without_a_warning() {
 }
 
 /// Each folder of `bad/` changes some files of `good/`; `expected.txt` has the problems, one a line.
+/// The good site with more settings.
+fn shop_with(yaml: &str) -> Result<Loaded, String> {
+    let shop = fs::read_to_string(fixtures().join("good/sites/shop.yaml")).unwrap();
+    load_folder(&folder(&[("sites/shop.yaml", &format!("{shop}{yaml}\n"))]))
+        .map_err(|problems| lines(&problems))
+}
+
+// COMPLIANCE C22, C23.
+#[test]
+fn c22_c23_no_agreement_stands_longer_than_a_year_and_no_refusal_is_forgotten_within_half_a_year() {
+    for (lifetime, complaint) in [
+        ("agreed: 366d", Some("longer than a year")),
+        ("agreed: 365d", None),
+        ("refused: 179d", Some("asked too soon")),
+        ("refused: 180d", None),
+    ] {
+        let loaded = shop_with(&format!("banner: {{ lifetime: {{ {lifetime} }} }}"));
+        match (loaded, complaint) {
+            (Ok(_), None) => {}
+            (Err(problems), Some(complaint)) => assert!(problems.contains(complaint), "{problems}"),
+            (loaded, _) => panic!("{lifetime}: {:?}", loaded.err()),
+        }
+    }
+}
+
+// COMPLIANCE C28.
+#[test]
+fn c28_what_a_tracker_sets_cannot_be_called_necessary() {
+    for (cookie, is_right) in [("_ga", false), ("_fbp", false), ("PHPSESSID", true), ("cart", true)] {
+        let loaded = shop_with(&format!("cookies: {{ necessary: [{cookie}] }}"));
+        assert_eq!(loaded.is_ok(), is_right, "{cookie}: {:?}", loaded.err());
+    }
+}
+
+// COMPLIANCE C33: a site for children says all of it in words of its own.
+#[test]
+fn c33_every_word_of_the_banner_can_be_put_plainer() {
+    let loaded =
+        shop_with("banner: { texts: { sv: { title: Får vi spara kakor?, text: Fråga en vuxen. } } }")
+            .unwrap();
+    let look = Arc::clone(&only_site(&loaded).filter.look);
+    let texts = look.texts(&look.languages[0]);
+    assert_eq!([texts.get("title"), texts.get("text")], ["Får vi spara kakor?", "Fråga en vuxen."]);
+}
+
 /// `CONSENTRY_BLESS=1` writes what is found.
 #[test]
 fn every_bad_case_gives_its_messages() {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::once::{Extent, Grant, Name, Once};
-use super::{Acceptance, Categories, Choices, Subject};
+use super::{Acceptance, Categories, Choices, Code, Subject};
 use crate::clock::Timestamp;
 
 /// The cookie with a visitor's choices.
@@ -28,6 +28,8 @@ pub(super) const KEY_ID: usize = 4;
 const EXPIRY: usize = 8;
 const CODE: usize = 32;
 const FORMAT: u8 = 1;
+/// That of acceptances which belong to somebody whom the application knows.
+const FORMAT_OF_PERSON: u8 = 2;
 
 /// The keys that sign cookies and form tokens, newest first.
 pub struct Secrets {
@@ -227,10 +229,26 @@ impl Once {
     }
 }
 
+/// What the `consentry_accepted` cookie says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Whose browser it is.
+    pub subject: Subject,
+    /// Who had logged in with it, where the site ties acceptances to that.
+    pub person: Option<Code>,
+    /// What they accepted.
+    pub acceptances: Vec<Acceptance>,
+}
+
 /// The payload of the `consentry_accepted` cookie: who accepted, and what.
-pub fn acceptances_to_payload(subject: Subject, acceptances: &[Acceptance]) -> Vec<u8> {
-    let mut payload = vec![FORMAT];
+pub fn acceptances_to_payload(
+    subject: Subject,
+    person: Option<&Code>,
+    acceptances: &[Acceptance],
+) -> Vec<u8> {
+    let mut payload = vec![if person.is_some() { FORMAT_OF_PERSON } else { FORMAT }];
     payload.extend_from_slice(subject.0.as_bytes());
+    payload.extend_from_slice(person.map(|code| &code[..]).unwrap_or_default());
     for acceptance in acceptances {
         push_text(&mut payload, &acceptance.document);
         payload.extend_from_slice(&acceptance.version);
@@ -241,12 +259,14 @@ pub fn acceptances_to_payload(subject: Subject, acceptances: &[Acceptance]) -> V
 }
 
 /// Acceptances from a verified payload; nothing where it is of another format.
-pub fn acceptances_from_payload(payload: &[u8]) -> Option<(Subject, Vec<Acceptance>)> {
+pub fn acceptances_from_payload(payload: &[u8]) -> Option<Accepted> {
     let mut rest = Reader(payload);
-    if rest.byte()? != FORMAT {
+    let format = rest.byte()?;
+    if !matches!(format, FORMAT | FORMAT_OF_PERSON) {
         return None;
     }
     let subject = Subject(rest.uuid()?);
+    let person = if format == FORMAT_OF_PERSON { Some(rest.take()?) } else { None };
     let mut acceptances = Vec::new();
     while !rest.0.is_empty() {
         acceptances.push(Acceptance {
@@ -256,7 +276,7 @@ pub fn acceptances_from_payload(payload: &[u8]) -> Option<(Subject, Vec<Acceptan
             accepted_at: rest.time()?,
         });
     }
-    Some((subject, acceptances))
+    Some(Accepted { subject, person, acceptances })
 }
 
 fn push_text(payload: &mut Vec<u8>, text: &str) {
@@ -379,8 +399,12 @@ mod tests {
             receipt: Uuid::from_u128(5),
             accepted_at: at(77),
         }];
-        let payload = acceptances_to_payload(Subject(Uuid::from_u128(1)), &accepted);
-        assert_eq!(acceptances_from_payload(&payload), Some((Subject(Uuid::from_u128(1)), accepted)));
+        let subject = Subject(Uuid::from_u128(1));
+        for person in [None, Some([9; 32])] {
+            let payload = acceptances_to_payload(subject, person.as_ref(), &accepted);
+            let acceptances = accepted.clone();
+            assert_eq!(acceptances_from_payload(&payload), Some(Accepted { subject, person, acceptances }));
+        }
     }
 
     proptest! {

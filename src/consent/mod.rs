@@ -5,9 +5,12 @@
 mod category;
 mod choices;
 pub mod cookie;
+mod identity;
 pub mod once;
 mod seal;
 pub mod signal;
 
 pub use category::{Categories, Category};
 pub use choices::{Acceptance, Choices, Granted, Subject};
+pub use cookie::Accepted;
+pub use identity::{Code, Identity};

@@ -107,10 +107,11 @@ impl<'a> Case<'a> {
         let inserts = match &self.inserts {
             html::Inserts::Nothing => "nothing".to_owned(),
             html::Inserts::Guard(_) => "guard".to_owned(),
-            html::Inserts::Page { banner, undecided, language, presumed, signal, .. } => {
+            html::Inserts::Page { banner, undecided, language, presumed, signal, note, .. } => {
                 // The banner lists what the site's traffic has shown.
                 let shown = if *undecided { self.settings.observed.generation() } else { 0 };
-                format!("page {banner:?} {undecided} {language} {presumed} {signal:?} {shown}")
+                let note = note.as_ref().map(|note| &*note.document);
+                format!("page {banner:?} {undecided} {language} {presumed} {signal:?} {shown} {note:?}")
             }
         };
         let scheme = self.visit.arrival.scheme;
@@ -123,7 +124,7 @@ impl<'a> Case<'a> {
             inserts.as_bytes(),
             self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
             self.scope.guard_source.as_bytes(),
-            self.scope.policy.as_ref().map(|policy| policy.value(scheme).as_bytes()).unwrap_or_default(),
+            self.scope.policy.as_ref().map(|policy| &policy.digest(scheme)[..]).unwrap_or_default(),
         ])
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
 
 use super::judge::{Judgement, judge};
 use super::{Settings, UnknownThirdParties};
@@ -31,6 +32,8 @@ pub struct Policy {
     /// Over HTTPS.
     secure: HeaderValue,
     endpoints: HeaderValue,
+    /// Of both, in this order: hashing kilobytes is nothing to do for each page.
+    digests: [[u8; 32]; 2],
 }
 
 /// What a policy does.
@@ -55,9 +58,11 @@ pub fn policy(settings: &Settings, granted: &Granted) -> Option<Policy> {
     let sources = sources(settings, granted).join(" ");
     let to = format!("{}reports", settings.look.own_path);
     let plain = format!("{CLOSED} {sources}{open}; report-uri {to}");
+    let secure = format!("{plain}; report-to {ENDPOINT}");
     Some(Policy {
         effect,
-        secure: HeaderValue::from_str(&format!("{plain}; report-to {ENDPOINT}")).ok()?,
+        digests: [&plain, &secure].map(|value| Sha256::digest(value).into()),
+        secure: HeaderValue::from_str(&secure).ok()?,
         plain: HeaderValue::from_str(&plain).ok()?,
         endpoints: HeaderValue::from_str(&format!("{ENDPOINT}=\"{to}\"")).ok()?,
     })
@@ -89,9 +94,18 @@ impl Policy {
         }
     }
 
+    /// What the policy for pages of this scheme is known by, in short.
+    pub fn digest(&self, scheme: Scheme) -> &[u8; 32] {
+        let [plain, secure] = &self.digests;
+        match scheme {
+            Scheme::Http => plain,
+            Scheme::Https => secure,
+        }
+    }
+
     /// How many bytes it takes, about.
     pub fn weight(&self) -> usize {
-        self.plain.len() + self.secure.len() + self.endpoints.len()
+        self.plain.len() + self.secure.len() + self.endpoints.len() + size_of_val(&self.digests)
     }
 }
 

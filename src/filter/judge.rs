@@ -29,3 +29,23 @@ pub fn judge(services: &Set, service: &Service, granted: &Granted) -> Judgement 
         Treatment::Block | Treatment::Anonymize => Judgement::Hold,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent::Category;
+
+    // COMPLIANCE C27, C35: no setting stands for an interest of the operator's own, and nothing acts by default.
+    #[test]
+    fn c27_c35_nothing_optional_acts_before_consent_whatever_it_is_for() {
+        let services = Set::default();
+        for service in services.iter().filter(|service| service.category != Category::Necessary) {
+            let judged = judge(&services, service, &Granted::default());
+            assert!(matches!(judged, Judgement::Hold | Judgement::Strip), "{}: {judged:?}", service.id);
+        }
+        for fonts in ["google-fonts", "adobe-fonts", "fonts-com"] {
+            let service = services.find(fonts).unwrap();
+            assert_eq!(judge(&services, service, &Granted::default()), Judgement::Hold, "{fonts}");
+        }
+    }
+}

@@ -23,6 +23,7 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
 use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::consent::signal::Signal;
+use crate::gate;
 use crate::observed::Observed;
 use crate::services;
 use crate::telemetry::Metrics;
@@ -59,6 +60,10 @@ pub struct Settings {
     pub html_token: usize,
     /// Parts of the site that speak one language, whoever asks; the first that covers a page counts.
     pub language_rules: Vec<language::Rule>,
+    /// The site's gates: pages say what they will ask for.
+    pub gate: Arc<gate::Rules>,
+    /// The documents with a new version that is not asked for yet.
+    pub notes: Vec<Arc<web::Note>>,
     /// What the site's traffic showed; the filters write it.
     pub observed: Arc<Observed>,
     /// A hash of all settings that shape the rewritten page: part of every ETag.

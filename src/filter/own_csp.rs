@@ -16,8 +16,8 @@ pub struct Inserted<'a> {
     pub script: Option<&'a str>,
     /// The list of services that the guard learns from, which is loaded.
     pub list: Option<List<'a>>,
-    /// The styles of banner, settings link and placeholders.
-    pub styles: [Option<&'a str>; 3],
+    /// The styles of settings link, banner, placeholders and note.
+    pub styles: [Option<&'a str>; 4],
     /// Whether forms that lead to the site itself are inserted.
     pub forms: Forms,
 }
@@ -267,11 +267,11 @@ mod tests {
     const PAGE: Inserted<'static> = Inserted {
         script: GUARD,
         list: None,
-        styles: [Some("'sha256-STYLE='"), None, None],
+        styles: [Some("'sha256-STYLE='"), None, None, None],
         forms: Forms::ToItself,
     };
     const FRAME: Inserted<'static> =
-        Inserted { script: GUARD, list: None, styles: [None; 3], forms: Forms::None };
+        Inserted { script: GUARD, list: None, styles: [None; 4], forms: Forms::None };
 
     fn admitted(policies: &[&str], inserted: Inserted<'_>) -> (Vec<String>, Option<String>) {
         let mut headers = HeaderMap::new();
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn both_styles_are_let_in_beside_each_other() {
-        let both = Inserted { styles: [Some("'sha256-LINK='"), Some("'sha256-STYLE='"), None], ..PAGE };
+        let both = Inserted { styles: [Some("'sha256-LINK='"), Some("'sha256-STYLE='"), None, None], ..PAGE };
         let amended =
             "default-src 'none'; script-src 'sha256-GUARD='; style-src 'sha256-LINK=' 'sha256-STYLE='";
         assert_eq!(admitted(&["default-src 'none'"], both).0, [amended]);

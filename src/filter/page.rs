@@ -7,8 +7,9 @@ use http::{Method, StatusCode};
 
 use super::encoding::{self, Coded, Coding};
 use super::{Banner, Settings, html};
-use crate::gate::Crawlers;
+use crate::gate::{self, Crawlers};
 use crate::visit::{Crawler, Purpose, Visit};
+use crate::web::Note;
 
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +142,7 @@ pub fn inserts(settings: &Settings, visit: &Visit, guard: &Arc<str>) -> html::In
             guard: Arc::clone(guard),
             banner: banner(settings, visit.crawler),
             undecided: visit.choices.is_none(),
+            note: note(settings, visit),
             signal: visit.signal,
             language: settings.language(visit).clone(),
             fixed: settings.fixed_language(visit).cloned(),
@@ -165,6 +167,12 @@ pub fn embeds(settings: &Settings, visit: &Visit) -> html::Embeds {
         page: return_to(visit).into(),
         once: visit.once_here.clone(),
     }
+}
+
+/// What the visitor will be asked for before long.
+fn note(settings: &Settings, visit: &Visit) -> Option<Arc<Note>> {
+    let gate = gate::announced(&settings.gate, visit)?;
+    settings.notes.iter().find(|note| note.document == gate.document).cloned()
 }
 
 fn banner(settings: &Settings, crawler: Crawler) -> Banner {

@@ -32,7 +32,7 @@ pub struct Scope {
     /// The path of the list that the guard learns all services from; none where all of them may act.
     pub list: Option<Box<str>>,
     /// The hashes of the styles of settings link, banner and placeholders, as sources of a policy.
-    pub style_sources: [Box<str>; 3],
+    pub style_sources: [Box<str>; 4],
     /// Hosts of services that may act, and of those that may not.
     acting: Hosts,
     held: Hosts,
@@ -122,8 +122,13 @@ impl Scope {
             guard,
             list: (!granted.is_all())
                 .then(|| format!("{}assets/{}", settings.look.own_path, guard::known_script_name()).into()),
-            style_sources: [web::Look::link_style(), settings.look.banner_style(), web::Look::embed_style()]
-                .map(|style| source(style).into()),
+            style_sources: [
+                web::Look::link_style(),
+                settings.look.banner_style(),
+                web::Look::embed_style(),
+                web::Look::note_style(),
+            ]
+            .map(|style| source(style).into()),
             acting,
             held,
             unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
@@ -141,20 +146,27 @@ impl Scope {
     pub fn inserted<'a>(&'a self, inserts: &html::Inserts, page: &'a url::Url) -> Inserted<'a> {
         let script = Some(&*self.guard_source);
         let list = self.list.as_deref().map(|path| List { hash: guard::known_script_source(), path, page });
-        let [link, banner, embed] = &self.style_sources;
+        let [link, banner, embed, note] = &self.style_sources;
+        let note = match inserts {
+            html::Inserts::Page { note: Some(_), .. } => Some(&**note),
+            _ => None,
+        };
         match inserts {
             html::Inserts::Nothing => Inserted::default(),
             html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => Inserted {
                 script,
                 list,
-                styles: [Some(link), Some(banner), Some(embed)],
+                styles: [Some(link), Some(banner), Some(embed), note],
                 forms: Forms::ToItself,
             },
-            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => {
-                Inserted { script, list, styles: [Some(link), None, Some(embed)], forms: Forms::ToItself }
-            }
+            html::Inserts::Page { banner: Banner::Shown | Banner::Off, .. } => Inserted {
+                script,
+                list,
+                styles: [Some(link), None, Some(embed), note],
+                forms: Forms::ToItself,
+            },
             html::Inserts::Guard(_) | html::Inserts::Page { .. } => {
-                Inserted { script, list, styles: [None, None, Some(embed)], forms: Forms::ToItself }
+                Inserted { script, list, styles: [None, None, Some(embed), None], forms: Forms::ToItself }
             }
         }
     }

@@ -71,6 +71,8 @@ pub(crate) fn settings(services: Set) -> Settings {
         html_token: 4 << 20,
         language_rules: Vec::new(),
         observed: Arc::default(),
+        gate: Arc::default(),
+        notes: Vec::new(),
         epoch: 7,
     }
 }
@@ -86,6 +88,7 @@ pub(crate) fn visit(target: &str, headers: &[(&str, &str)]) -> Visit {
         site: "example".into(),
         secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
         global_privacy_control: GlobalPrivacyControl::Respect,
+        naming: None,
     };
     let arrival = Arrival {
         host: "www.example.se".into(),
@@ -270,8 +273,9 @@ async fn what_is_no_page_passes_byte_for_byte() {
     }
 }
 
+// COMPLIANCE C48.
 #[tokio::test]
-async fn a_page_in_an_unknown_coding_is_refused() {
+async fn c48_a_page_in_an_unknown_coding_is_refused() {
     let shop = shop();
     let visit = visit("/", &[]);
     let (_, plan) = shop.prepared(&visit, &[]);

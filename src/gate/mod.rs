@@ -15,6 +15,19 @@ pub struct Rules {
     pub gates: Vec<Gate>,
     /// Whether known crawlers pass.
     pub crawlers: Crawlers,
+    /// When it is known at the latest who a visitor is.
+    pub names: Names,
+}
+
+/// When it is known who a visitor is, where acceptances are tied to that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// With the request, or never.
+    #[default]
+    WithTheRequest,
+    /// With the upstream's answer: a page that is only read is asked for before the gate closes, and kept back where
+    /// the answer does not name somebody who has accepted.
+    WithTheAnswer,
 }
 
 /// Whether known crawlers are gated.
@@ -104,6 +117,8 @@ pub struct Permit(());
 pub enum Verdict<'a> {
     /// Go on.
     Admit(Permit),
+    /// Go on, and let [`review`] decide by what the answer says of the visitor.
+    AskWho(&'a Gate, Permit),
     /// Send the person to the document of this gate, and back afterwards.
     ShowDocument(&'a Gate),
     /// Keep the posted form, and deliver it after the document of this gate is accepted.
@@ -117,6 +132,7 @@ impl Verdict<'_> {
     pub fn reason(&self) -> &'static str {
         match self {
             Verdict::Admit(_) => "admitted",
+            Verdict::AskWho(..) => "asked",
             Verdict::ShowDocument(_) => "shown",
             Verdict::HoldForm(_) => "held",
             Verdict::Refuse(_) => "refused",
@@ -129,7 +145,11 @@ pub fn decide<'a>(rules: &'a Rules, visit: &Visit) -> Verdict<'a> {
     let Some(gate) = closed(rules, visit) else { return Verdict::Admit(Permit(())) };
     match visit.purpose {
         Purpose::Page | Purpose::PresumedPage | Purpose::Frame if is_read_only(visit) => {
-            Verdict::ShowDocument(gate)
+            match rules.names {
+                Names::WithTheRequest => Verdict::ShowDocument(gate),
+                // Whoever was here last may not be who is logged in now.
+                Names::WithTheAnswer => Verdict::AskWho(gate, Permit(())),
+            }
         }
         Purpose::Page | Purpose::PresumedPage | Purpose::Frame => Verdict::HoldForm(gate),
         Purpose::Resource => Verdict::Refuse(gate),
@@ -172,10 +192,13 @@ pub fn review<'a>(rules: &'a Rules, visit: &Visit, answer: &HeaderMap) -> Review
         return Review::Pass;
     }
     let says = |name: &HeaderName| answer.get(name).is_some_and(|value| !value.is_empty());
-    let mut gates = rules.gates.iter();
-    let closed = gates.find(|gate| {
-        gate.upstream_header.as_ref().is_some_and(says) && gate.applies(visit) && !gate.is_accepted(visit)
-    });
+    // Where the answer says who the visitor is, what was decided before is decided once more.
+    let is_due = |gate: &&Gate| match &gate.upstream_header {
+        Some(name) => says(name),
+        None => rules.names == Names::WithTheAnswer,
+    };
+    let mut gates = rules.gates.iter().filter(is_due);
+    let closed = gates.find(|gate| gate.stops(visit));
     match (closed, visit.purpose) {
         (None, _) => Review::Pass,
         (Some(gate), Purpose::Resource) => Review::Refuse(gate),
@@ -189,7 +212,24 @@ pub fn closed<'a>(rules: &'a Rules, visit: &Visit) -> Option<&'a Gate> {
         return None;
     }
     let mut gates = rules.gates.iter().filter(|gate| gate.upstream_header.is_none());
-    gates.find(|gate| gate.applies(visit) && !gate.is_accepted(visit))
+    gates.find(|gate| gate.stops(visit))
+}
+
+/// The first gate whose document has a new version that this visitor has yet to accept, and is not asked for yet.
+pub fn announced<'a>(rules: &'a Rules, visit: &Visit) -> Option<&'a Gate> {
+    // Without acceptances there is no earlier one that counts.
+    if visit.acceptances.is_empty() || visit.crawler == Crawler::Known {
+        return None;
+    }
+    rules
+        .gates
+        .iter()
+        .find(|gate| gate.lenient_until.is_some() && gate.concerns(visit) && gate.is_accepted_for_now(visit))
+}
+
+/// Whether something that a gate asks of this visit is not accepted, whatever the answer will say.
+pub fn is_wanting(rules: &Rules, visit: &Visit) -> bool {
+    !passes(rules, visit) && rules.gates.iter().any(|gate| gate.stops(visit))
 }
 
 fn passes(rules: &Rules, visit: &Visit) -> bool {
@@ -197,11 +237,20 @@ fn passes(rules: &Rules, visit: &Visit) -> bool {
 }
 
 impl Gate {
+    /// Whether it applies and is not accepted. What most sessions have accepted is asked first: it costs the least, and
+    /// spares the paths of every gate.
+    fn stops(&self, visit: &Visit) -> bool {
+        !self.is_accepted(visit) && self.applies(visit)
+    }
+
     fn applies(&self, visit: &Visit) -> bool {
-        let concerned =
-            self.cookie.as_ref().is_none_or(|name| visit.cookies.iter().any(|cookie| name.covers(cookie)));
         let method = self.methods.is_empty() || self.methods.contains(&visit.method);
-        concerned && method && self.closes(&visit.path)
+        self.concerns(visit) && method && self.closes(&visit.path)
+    }
+
+    /// Whether the visitor is one of those whom it stops, as far as their request tells.
+    fn concerns(&self, visit: &Visit) -> bool {
+        self.cookie.as_ref().is_none_or(|name| visit.cookies.iter().any(|cookie| name.covers(cookie)))
     }
 
     /// Whether it closes a path to those whom it concerns.
@@ -261,7 +310,7 @@ fn is_public(visit: &Visit) -> bool {
         "webmanifest",
     ];
     const FEEDS: [&str; 3] = ["rss", "atom", "rdf"];
-    if visit.path.clarity() == Clarity::Ambiguous || !is_read_only(visit) {
+    if visit.path.clarity() == Clarity::Ambiguous || visit.path.is_forgiven() || !is_read_only(visit) {
         return false;
     }
     let path = visit.path.as_str();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::hexadecimal;
 use super::record::{Record, Whose};
 use crate::clock::Timestamp;
-use crate::consent::{Categories, Subject};
+use crate::consent::{Acceptance, Categories, Subject};
 
 /// How a decision reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,18 @@ impl Entry {
             Whose::Known { person, .. } => Some(person),
             Whose::Erased { .. } => None,
         }
+    }
+
+    /// The acceptance that it records, as a visitor's cookie would carry it.
+    pub fn acceptance(&self) -> Option<Acceptance> {
+        let Action::Acceptance { document, text, .. } = &self.decision.action else { return None };
+        Some(Acceptance {
+            document: document.clone(),
+            version: *text.first_chunk()?,
+            receipt: self.id(),
+            // Cookies know seconds.
+            accepted_at: Timestamp::from_second(self.at().as_second()).ok()?,
+        })
     }
 }
 

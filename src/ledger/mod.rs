@@ -22,16 +22,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::{Clock, Timestamp};
-use crate::consent::Subject;
+use crate::consent::{Acceptance, Identity, Subject};
 use crate::telemetry::{Metrics, count};
 use checkpoint::{Checkpoints, Teller};
 use retention::{OfSites, Purged};
 use seal::Keys;
 use store::{Append, Mend, Read, StoreFailure, postgres, sqlite};
 use writer::Queue;
+
+pub use store::Sending;
 
 pub use entry::{Decision, Entry, Method, Person, Recorded, Shown};
 
@@ -99,6 +102,9 @@ impl Place {
 /// How long a decision waits for its commit before the visitor is told to try again. It may still be recorded
 /// afterwards; without its receipt nothing was promised.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a page waits for what its visitor has accepted elsewhere.
+const PATIENCE_OF_PAGES: Duration = Duration::from_secs(1);
 
 /// A handle to the ledger; clones share one writer.
 #[derive(Clone)]
@@ -229,6 +235,61 @@ impl Ledger {
         self.reading(read).await
     }
 
+    /// What somebody whom the application of a site knows accepted, on whatever device: of each document what they
+    /// accepted last. A visitor's page waits for it, so it is given up early.
+    pub async fn accepted_by(&self, site: &str, who: &Identity) -> Result<Vec<Acceptance>, Failure> {
+        let site = Box::<str>::from(site);
+        let codes: Vec<_> = who.codes().copied().collect();
+        let read = move |reader: &dyn Read| {
+            let mut found: Vec<Acceptance> = Vec::new();
+            for record in reader.accepted_by(&site, &codes)? {
+                let sequence = record.sequence;
+                let entry = record.read().ok_or(StoreFailure::Damaged(sequence))?;
+                let Some(acceptance) = entry.acceptance() else { continue };
+                if found.iter().all(|newer| newer.document != acceptance.document) {
+                    found.push(acceptance);
+                }
+            }
+            Ok(found)
+        };
+        self.reading_within(PATIENCE_OF_PAGES, read).await
+    }
+
+    /// Notes that a held form is sent on, and says how far it had come before. It is on disk when this returns, so that
+    /// neither a restart nor another proxy with this ledger sends it a second time.
+    pub async fn begin_form(&self, form: [u8; 16], lifetime: Duration) -> Result<Sending, Failure> {
+        let lifetime = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+        self.noting(move |store, now| {
+            let now = now.as_millisecond();
+            store.begin_form(&form, now.saturating_add(lifetime), now)
+        })
+        .await
+    }
+
+    /// Notes that the application has answered a held form.
+    pub async fn end_form(&self, form: [u8; 16]) -> Result<(), Failure> {
+        self.noting(move |store, _| store.end_form(&form)).await
+    }
+
+    /// Notes that nothing of a held form has left: it may be sent on once more.
+    pub async fn return_form(&self, form: [u8; 16]) -> Result<(), Failure> {
+        self.noting(move |store, _| store.return_form(&form)).await
+    }
+
+    /// Keeps a text that is shown now, for what may be decided before it later.
+    pub async fn keep(&self, text: Arc<str>) -> Result<(), Failure> {
+        let hash = Sha256::digest(text.as_bytes()).into();
+        self.noting(move |store, _| store.adopt(&[], &[(hash, text.to_string())])).await
+    }
+
+    async fn noting<T: Send + 'static>(
+        &self,
+        note: impl FnOnce(&dyn Mend, Timestamp) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let noting = self.mending(move |store, _, now| note(store, now));
+        tokio::time::timeout(PATIENCE, noting).await.unwrap_or(Err(Failure::Busy))
+    }
+
     /// One entry, if it is this visitor's.
     pub async fn receipt(&self, site: &str, subject: Subject, id: Uuid) -> Result<Option<Entry>, Failure> {
         let site = Box::<str>::from(site);
@@ -278,9 +339,17 @@ impl Ledger {
         &self,
         read: impl FnOnce(&dyn Read) -> Result<T, StoreFailure> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.reading_within(PATIENCE, read).await
+    }
+
+    async fn reading_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        read: impl FnOnce(&dyn Read) -> Result<T, StoreFailure> + Send + 'static,
+    ) -> Result<T, Failure> {
         let reader = Arc::clone(&self.reader);
         let reading = tokio::task::spawn_blocking(move || read(&*reader));
-        match tokio::time::timeout(PATIENCE, reading).await {
+        match tokio::time::timeout(patience, reading).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| Failure::Store(error.into())),
             Ok(Err(error)) => Err(Failure::Store(error.into())),
             Err(_) => Err(Failure::Busy),

@@ -144,6 +144,9 @@ pub trait Read: Send + Sync {
     /// What one visitor of one site decided, the newest first, at most 100.
     fn of(&self, site: &str, subject: Subject) -> Result<Vec<Record>, StoreFailure>;
 
+    /// What somebody whom the application of a site knows by these codes accepted, the newest first, at most 100.
+    fn accepted_by(&self, site: &str, codes: &[Hash]) -> Result<Vec<Record>, StoreFailure>;
+
     /// One record by its id.
     fn find(&self, id: Uuid) -> Result<Option<Record>, StoreFailure>;
 
@@ -166,6 +169,17 @@ pub trait Read: Send + Sync {
     fn size(&self) -> Result<u64, StoreFailure>;
 }
 
+/// How far a form that was held at a gate has come, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// Nobody has sent it on; whoever is told so does, and nobody else.
+    Begins,
+    /// Somebody began to, and has not said how it ended.
+    Begun,
+    /// The application has answered it.
+    Arrived,
+}
+
 /// An erasure of one entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Erasure {
@@ -179,6 +193,16 @@ pub struct Erasure {
 
 /// A store in which entries may be erased, purged, and brought from another store, also while a proxy runs.
 pub trait Mend: Read {
+    /// Notes that a form is sent on, unless that was noted before; `until` is when it can be forgotten, in
+    /// milliseconds since the Unix epoch. What is over by `now` is forgotten.
+    fn begin_form(&self, form: &[u8; 16], until: i64, now: i64) -> Result<Sending, StoreFailure>;
+
+    /// Notes that the application has answered a form.
+    fn end_form(&self, form: &[u8; 16]) -> Result<(), StoreFailure>;
+
+    /// Notes that nothing of a form has left: it may be sent on once more.
+    fn return_form(&self, form: &[u8; 16]) -> Result<(), StoreFailure>;
+
     /// Takes out who decided. Who is erased already stays as they are.
     fn erase(&self, erasures: &[Erasure]) -> Result<(), StoreFailure>;
 

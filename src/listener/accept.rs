@@ -160,7 +160,8 @@ async fn accept<A: App>(
             let (socket, peer) = next(&listener).await;
             attendant = attendant.renewed();
             let token = connections.token();
-            connections.spawn(Arc::clone(&attendant).attend(socket, peer.ip(), room, token));
+            // Its token counts it, to the end of its socket: that of an upgraded connection outlives this task.
+            tokio::spawn(Arc::clone(&attendant).attend(socket, peer.ip(), room, token));
         }
     };
     tokio::select! {

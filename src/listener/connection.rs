@@ -9,6 +9,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +21,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::activity::{Activity, Resettable, UnderWay, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Room, Ticket};
+use super::tie::Tie;
+use super::websocket::Handshake;
 use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
 use crate::filter;
 use crate::telemetry::count;
@@ -157,10 +160,16 @@ impl<A: App> Attendant<A> {
             let under_way = activity.begin(request.version());
             let (version, activity) = (request.version(), Arc::clone(&activity));
             let (app, conditions, peer) = (self.app.clone(), self.conditions.clone(), peer.clone());
+            let (mut request, abort) = (request, &self.abort);
+            let handshake = Handshake::as_http1(&mut request);
+            if request.extensions().get::<OnUpgrade>().is_some() {
+                let stream = handshake.is_some().then(|| activity.begin(version));
+                request.extensions_mut().insert(Tie::new(abort.clone(), stream));
+            }
             // hyper keeps room for this while the connection is idle; in a box, it is given back.
             Box::pin(async move {
                 // Made here: a future that is kept before it is awaited takes its room twice.
-                let mut answer = answer(app, conditions, request, peer, under_way).await?;
+                let mut answer = answer(app, conditions, request, handshake, peer, under_way).await?;
                 if activity.is_ending() {
                     say_that_it_is_the_last(version, &mut answer);
                 }
@@ -228,6 +237,7 @@ async fn answer<A: App>(
     app: A,
     conditions: Conditions,
     request: Request<Incoming>,
+    handshake: Option<Handshake>,
     peer: Peer,
     under_way: UnderWay,
 ) -> Result<Response<Served>, Infallible> {
@@ -243,6 +253,10 @@ async fn answer<A: App>(
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     });
+    let response = match handshake {
+        Some(handshake) => handshake.as_http2(response),
+        None => response,
+    };
     Ok(response.map(|body| Served::new(body, metrics, under_way)))
 }
 
@@ -270,6 +284,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(head.try_into().unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS)
+        .enable_connect_protocol()
         // Rapid reset (CVE-2023-44487) and its like: beyond these the connection ends.
         .max_pending_accept_reset_streams(32)
         .max_local_error_reset_streams(256)

@@ -11,7 +11,9 @@ mod inherited;
 mod parcel;
 mod proxy_protocol;
 mod redirect;
+mod tie;
 mod tls;
+mod websocket;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
 pub use inherited::{Giver, Inherited, PREDECESSOR};
+pub use tie::Tie;
 
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +152,7 @@ pub trait App: Clone + Send + Sync + 'static {
     /// Answers one request.
     ///
     /// Its body breaks off with [`body::Broken`] where it is too large or too slow. Its extensions hold what an
-    /// upgrade needs (`hyper::upgrade::OnUpgrade`). A panic is caught, counted, and answered with 500.
+    /// upgrade needs (`hyper::upgrade::OnUpgrade`, and a [`Tie`] to keep for as long as it lasts). A panic is caught, counted, and answered with 500.
     fn answer(&self, request: Request<Body>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
 
     /// Notes an answer that the listener has given in the app's place: that of `redirect_to_https`.

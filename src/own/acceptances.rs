@@ -2,20 +2,25 @@
 //!
 //! It is answered after the ledger has it on disk, and it never switches a service on.
 
+use std::sync::Arc;
+
 use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use uuid::Uuid;
 
 use super::form::Form;
 use super::origin::{self, Sender};
-use super::{Call, answer, documents};
+use super::shown::{self, Hash};
+use super::{Call, answer};
 use crate::clock::Timestamp;
-use crate::consent::{Acceptance, Subject, cookie};
+use crate::consent::{Acceptance, Identity, Subject, cookie};
 use crate::documents::{Document, Kind, Text};
 use crate::filter::Body;
 use crate::ledger::entry::{Action, Verb};
-use crate::ledger::{Decision, Method, Recorded, Shown, hexadecimal};
+use crate::ledger::{Decision, Method, Person, Recorded, Shown, hexadecimal};
+use crate::site::Site;
 use crate::telemetry;
+use crate::visit::Visit;
 use crate::web::page::{Link, Message, Opens};
 
 /// The most acceptances that the cookie carries; the oldest give way.
@@ -46,9 +51,11 @@ fn said(form: &Form) -> Said {
     if words.all(|word| word == first) { first } else { Said::Unclear }
 }
 
-/// What a form must carry beside document and version: it was given out by us, for this very wording.
-pub(super) fn token(call: &Call<'_>, document: &str, version: &str) -> String {
-    call.site.visit.secrets.token(&["acceptance", &call.site.name, document, version])
+/// What a form must carry beside document and version: the hash of what was shown, and that we gave it out for that.
+pub(super) fn token(call: &Call<'_>, document: &str, version: &str, shown: &Hash) -> String {
+    let shown = hexadecimal::of(shown);
+    let code = call.site.visit.secrets.token(&["acceptance", &call.site.name, document, version, &shown]);
+    format!("{shown}.{code}")
 }
 
 /// How a wording is named in forms: by the first 128 bits of its hash.
@@ -62,14 +69,27 @@ fn short(text: &Text) -> [u8; 16] {
     version
 }
 
-/// The wording that a form names.
-fn wording<'a>(call: &Call<'a>, form: &Form) -> Option<(&'a Document, &'a Text)> {
+/// What a form is about.
+struct Seen<'a> {
+    document: &'a Document,
+    text: &'a Text,
+    /// As its reader saw it.
+    shown: Arc<str>,
+}
+
+/// The wording that a form names, as it was shown.
+async fn wording<'a>(call: &Call<'a>, form: &Form) -> Option<Seen<'a>> {
     let document = call.site.documents.find(form.one("document")?)?;
     let written = form.one("version")?;
     let version = u128::from_str_radix(written, 16).ok()?.to_be_bytes();
     let text = document.wording(&version)?;
-    let parts = ["acceptance", &*call.site.name, &*document.id, written];
-    call.site.visit.secrets.confirms(form.one("token")?, &parts).then_some((document, text))
+    let (hash, code) = form.one("token")?.split_once('.')?;
+    let parts = ["acceptance", &*call.site.name, &*document.id, written, hash];
+    if !call.site.visit.secrets.confirms(code, &parts) {
+        return None;
+    }
+    let shown = call.own.shown.find(call, text, &shown::read(hash)?).await?;
+    Some(Seen { document, text, shown })
 }
 
 /// What came of an answer to a document.
@@ -124,14 +144,15 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Response<Body> {
 /// Records what a visitor says to a document.
 pub(super) async fn decide<'a>(call: &Call<'a>, form: &Form) -> Outcome<'a> {
     let said = said(form);
-    let Some((document, text)) = wording(call, form).filter(|_| said != Said::Unclear) else {
+    let Some(seen) = wording(call, form).await.filter(|_| said != Said::Unclear) else {
         return Outcome::Stale;
     };
+    let Seen { document, text, shown } = seen;
     let Some(subject) = call.subject() else { return Outcome::NotRecorded };
     if said == Said::Decline {
         let action =
             Action::Decline { document: document.id.clone(), version: text.version.clone(), text: text.hash };
-        let recorded = record(call, subject, action, text).await;
+        let recorded = record(call, subject, action, text, shown).await;
         return Outcome::Declined(Declined {
             subject,
             document,
@@ -147,7 +168,9 @@ pub(super) async fn decide<'a>(call: &Call<'a>, form: &Form) -> Outcome<'a> {
         version: text.version.clone(),
         text: text.hash,
     };
-    let Some(recorded) = record(call, subject, action, text).await else { return Outcome::NotRecorded };
+    let Some(recorded) = record(call, subject, action, text, shown).await else {
+        return Outcome::NotRecorded;
+    };
     let acceptance = Acceptance {
         document: document.id.clone(),
         version: short(text),
@@ -192,7 +215,13 @@ fn stale(call: &Call<'_>, form: &Form, return_to: &str) -> Response<Body> {
     call.message_with_link(StatusCode::BAD_REQUEST, message, link)
 }
 
-async fn record(call: &Call<'_>, subject: Subject, action: Action, text: &Text) -> Option<Recorded> {
+async fn record(
+    call: &Call<'_>,
+    subject: Subject,
+    action: Action,
+    text: &Text,
+    shown: Arc<str>,
+) -> Option<Recorded> {
     let kind = action.kind();
     let decision = Decision {
         site: call.site.name.clone(),
@@ -202,9 +231,14 @@ async fn record(call: &Call<'_>, subject: Subject, action: Action, text: &Text) 
         epoch: call.site.filter.epoch,
         valid_until: None,
     };
-    let shown = Shown { content: documents::html(call.site, text) };
-    match call.own.ledger.record(subject, decision, shown).await {
+    let shown = Shown { content: shown };
+    let identity = call.visit.identity.as_ref();
+    let person = Person { subject, identity: identity.map(Identity::newest) };
+    match call.own.ledger.record(person, decision, shown).await {
         Ok(recorded) => {
+            if let Some(identity) = identity {
+                call.own.persons.forget(&call.site.name, identity);
+            }
             telemetry::count(&call.own.metrics.decisions, kind);
             Some(recorded)
         }
@@ -246,22 +280,32 @@ pub(super) fn headers(
     acceptances: &[Acceptance],
     receipt: Option<Uuid>,
 ) -> HeaderMap {
-    let arrival = &call.visit.arrival;
-    let expires = answer::after(arrival.now, std::time::Duration::from_secs(DAYS * 86_400));
-    let settings = &call.site.visit;
-    let payload = cookie::acceptances_to_payload(subject, acceptances);
-    let value = settings.secrets.sign(cookie::ACCEPTED, &settings.site, expires, &payload);
     let mut headers = HeaderMap::new();
-    headers
-        .insert(SET_COOKIE, answer::cookie(cookie::ACCEPTED, &value, arrival.now, expires, arrival.scheme));
+    headers.insert(SET_COOKIE, signed(call.site, call.visit, subject, acceptances));
     if let Some(receipt) = receipt {
         headers.insert(answer::RECEIPT, answer::receipt(receipt));
     }
     headers
 }
 
+/// The cookie with what a visitor has accepted, and who they are to the application where that is known.
+pub(super) fn signed(
+    site: &Site,
+    visit: &Visit,
+    subject: Subject,
+    acceptances: &[Acceptance],
+) -> HeaderValue {
+    let arrival = &visit.arrival;
+    let expires = answer::after(arrival.now, std::time::Duration::from_secs(DAYS * 86_400));
+    let settings = &site.visit;
+    let person = visit.identity.as_ref().map(Identity::newest);
+    let payload = cookie::acceptances_to_payload(subject, person.as_ref(), acceptances);
+    let value = settings.secrets.sign(cookie::ACCEPTED, &settings.site, expires, &payload);
+    answer::cookie(cookie::ACCEPTED, &value, arrival.now, expires, arrival.scheme)
+}
+
 /// The acceptances with a new one, which takes the place of an earlier one of its document.
-fn with(before: &[Acceptance], new: Acceptance) -> Vec<Acceptance> {
+pub(super) fn with(before: &[Acceptance], new: Acceptance) -> Vec<Acceptance> {
     let mut all: Vec<_> = before.iter().filter(|old| old.document != new.document).cloned().collect();
     all.push(new);
     let superfluous = all.len().saturating_sub(MOST);
@@ -314,7 +358,7 @@ mod tests {
     fn the_oldest_give_way_so_that_the_cookie_stays_small() {
         let all = (0..30).fold(Vec::new(), |all, document| with(&all, acceptance(document, 1)));
         assert_eq!((all.len(), all.first()), (MOST, Some(&acceptance(10, 1))));
-        let payload = cookie::acceptances_to_payload(Subject(Uuid::nil()), &all);
+        let payload = cookie::acceptances_to_payload(Subject(Uuid::nil()), Some(&[1; 32]), &all);
         assert!(payload.len() < 2_600, "{}", payload.len());
     }
 }

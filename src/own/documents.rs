@@ -12,6 +12,7 @@ use super::{Call, acceptances, answer};
 use crate::documents::{Document, Kind, Tables, Text, Wording};
 use crate::filter::frame::{self, Frame};
 use crate::filter::{Body, body};
+use crate::gate::Gate;
 use crate::site::Site;
 use crate::web::language::Language;
 use crate::web::page::{self, Message};
@@ -166,7 +167,9 @@ enum Asks {
 fn asks(call: &Call<'_>, document: &Document) -> Asks {
     let mut gates = call.site.gate.gates.iter().filter(|gate| gate.document == document.id);
     let Some(first) = gates.next() else { return Asks::Never };
-    let is_accepted = std::iter::once(first).chain(gates).all(|gate| gate.is_accepted(call.visit));
+    // Who has accepted an earlier wording may accept the present one before it is asked for.
+    let is_done = |gate: &Gate| gate.is_accepted(call.visit) && !gate.is_accepted_for_now(call.visit);
+    let is_accepted = std::iter::once(first).chain(gates).all(is_done);
     if is_accepted { Asks::NoMore } else { Asks::Now }
 }
 
@@ -177,13 +180,14 @@ fn form(call: &Call<'_>, document: &Document, text: &Text, return_to: &str) -> V
         Kind::Agreement => ["accept_heading", "accept_text", "accept", "accept_not"],
     };
     let version = acceptances::version(text);
+    let shown = call.own.shown.remember(&call.own.ledger, &html(call.site, text));
     json!({
         "heading": texts.get(heading),
         "text": texts.get(explanation),
         "button": texts.get(button),
         "decline": texts.get(decline),
         "document": document.id,
-        "token": acceptances::token(call, &document.id, &version),
+        "token": acceptances::token(call, &document.id, &version, &shown),
         "version": version,
         "return_to": return_to,
     })

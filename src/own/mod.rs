@@ -16,12 +16,14 @@ pub mod held;
 mod history;
 mod once;
 mod origin;
+mod persons;
 pub mod preview;
 mod receipt;
 mod receipts;
 pub mod reports;
 pub mod return_to;
 mod settings;
+mod shown;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,9 @@ use crate::visit::path::{CanonicalPath, Clarity};
 use crate::web::language::Language;
 use crate::web::page::Message;
 use form::Form;
+
+pub use persons::{Persons, Recognised};
+pub use shown::ShownTexts;
 
 /// One of the proxy's own addresses on a site.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +135,10 @@ pub struct Own {
     pub metrics: Arc<Metrics>,
     /// Where forms are held.
     pub desk: held::Desk,
+    /// What persons have accepted, on whatever device.
+    pub persons: Persons,
+    /// The texts that were shown to be accepted.
+    pub shown: ShownTexts,
     /// What is remembered of reports.
     pub reports: reports::Intake,
 }

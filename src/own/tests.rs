@@ -117,6 +117,8 @@ pub(super) fn site() -> Site {
     let filter = filter::Settings {
         language_rules: Vec::new(),
         observed: Arc::default(),
+        gate: Arc::default(),
+        notes: Vec::new(),
         site: "shop".into(),
         services: services(),
         hosts: Vec::new(),
@@ -137,8 +139,13 @@ pub(super) fn site() -> Site {
             site: "shop".into(),
             secrets: Arc::new(Secrets::parse("0123456789abcdef0123456789abcdef").unwrap()),
             global_privacy_control: GlobalPrivacyControl::Respect,
+            naming: None,
         },
-        gate: Rules { gates: vec![gate], crawlers: gate::Crawlers::Pass },
+        gate: Arc::new(Rules {
+            gates: vec![gate],
+            crawlers: gate::Crawlers::Pass,
+            names: gate::Names::WithTheRequest,
+        }),
         documents: shelf(),
         filter: Arc::new(filter),
         upstream: upstream::Settings::new(Vec::new(), None, ClientAddress::Full),
@@ -195,6 +202,8 @@ impl Browser {
                 clock: Clock::fixed(NOW),
                 metrics,
                 desk: held::Desk::default(),
+                persons: Persons::default(),
+                shown: ShownTexts::default(),
                 reports: Default::default(),
             },
             cookie: None,
@@ -262,7 +271,7 @@ impl Browser {
             accepted_at: Timestamp::from_second(NOW).unwrap(),
         };
         let subject = crate::consent::Subject(uuid::Uuid::from_u128(7));
-        let payload = cookie::acceptances_to_payload(subject, &[acceptance]);
+        let payload = cookie::acceptances_to_payload(subject, None, &[acceptance]);
         let expires = Timestamp::from_second(NOW + 86_400).unwrap();
         let value = self.site.visit.secrets.sign(cookie::ACCEPTED, "shop", expires, &payload);
         self.cookie = Some(format!("consentry_accepted={value}"));
@@ -456,8 +465,9 @@ async fn the_document_is_shown_in_the_visitors_language_with_its_form() {
     }
 }
 
+// COMPLIANCE C24.
 #[tokio::test]
-async fn an_accepted_document_says_when_and_asks_no_more_until_it_changes() {
+async fn c24_an_accepted_document_says_when_and_asks_no_more_until_it_changes() {
     let browser = Browser::new().await.with_acceptance(2);
     let page = browser.get("/cldoc/privacy.htm").await.body;
     assert!(

@@ -12,7 +12,8 @@ use super::access_log::{By, Line};
 use super::reply;
 use crate::filter::{self, Body};
 use crate::gate::{self, Permit, Verdict};
-use crate::own::held::{Carrier, Id, LIFETIME, Ready, Unpacked};
+use crate::own::Own;
+use crate::own::held::{self, Carrier, Id, LIFETIME, Ready, Unpacked};
 use crate::site::Site;
 use crate::upstream::{self, Failure, Upstreams};
 use crate::visit::Visit;
@@ -26,7 +27,7 @@ const UNCLAIMED_FOR: Duration = Duration::from_secs(10);
 /// What the upstream said to a form whose visitor was gone by then.
 type Unclaimed = Mutex<Option<Response<upstream::Answer>>>;
 
-/// The forms that were sent on.
+/// The forms that this process has sent on; the ledger knows those of the others, too.
 #[derive(Clone, Debug)]
 pub(super) struct Sent(Cache<Id, Arc<Unclaimed>>);
 
@@ -42,6 +43,10 @@ enum Sending {
     Failed(Failure),
     /// It was sent before.
     Again,
+    /// It was being sent before, and nobody knows how that ended.
+    Unsure,
+    /// Nobody could note that it is sent, so it was not.
+    Unnoted,
 }
 
 impl Proxy {
@@ -62,18 +67,23 @@ impl Proxy {
         line.gate(verdict.reason());
         let permit = match verdict {
             Verdict::Admit(permit) => permit,
-            Verdict::ShowDocument(gate) | Verdict::HoldForm(gate) | Verdict::Refuse(gate) => {
+            Verdict::ShowDocument(gate)
+            | Verdict::HoldForm(gate)
+            | Verdict::Refuse(gate)
+            | Verdict::AskWho(gate, _) => {
                 return self.own.ask_on(site, &ready, gate);
             }
         };
         let mut request = ready.request();
         let plan = filter::prepare(&site.filter, &ready.visit, request.headers_mut());
         line.hand_to(By::Upstream);
-        match self.sent.send(&self.upstreams, site, permit, &ready, request).await {
+        match self.sent.send(&self.own, &self.upstreams, site, permit, &ready, request).await {
             Sending::Answer(answer) => {
                 ready.mark(filter::apply(&site.filter, &ready.visit, plan, answer, &self.metrics))
             }
             Sending::Again => self.own.sent_already(site, &ready),
+            Sending::Unsure => self.own.unsure(site, &ready),
+            Sending::Unnoted => self.own.undelivered(site, &ready),
             Sending::Failed(Failure::Connect { .. } | Failure::Busy { .. }) => {
                 line.failed("connect");
                 self.own.undelivered(site, &ready)
@@ -92,6 +102,7 @@ impl Sent {
     /// answer is for the second.
     async fn send(
         &self,
+        own: &Own,
         upstreams: &Arc<Upstreams>,
         site: &Arc<Site>,
         permit: Permit,
@@ -116,21 +127,37 @@ impl Sent {
                 return Sending::Again;
             }
         };
+        match own.begin(ready.id).await {
+            Some(held::Sending::Begins) => {}
+            Some(held::Sending::Arrived) => return Sending::Again,
+            before @ (Some(held::Sending::Begun) | None) => {
+                // Another proxy may have more to say of it later, and a ledger that is away comes back.
+                self.0.invalidate(&ready.id);
+                return if before.is_some() { Sending::Unsure } else { Sending::Unnoted };
+            }
+        }
         let (answer, answered) = oneshot::channel();
         let (sent, upstreams, site) = (self.clone(), Arc::clone(upstreams), Arc::clone(site));
-        let (id, visit) = (ready.id, ready.visit.clone());
+        let (own, id, visit) = (own.clone(), ready.id, ready.visit.clone());
         tokio::spawn(async move {
             let sending = match upstreams.send(&site.upstream, permit, &visit, request).await {
                 Ok(answer) => Sending::Answer(answer),
                 Err(failure) => {
                     if matches!(failure, Failure::Connect { .. } | Failure::Busy { .. }) {
                         // Nothing of it has left, so it may be sent again.
-                        sent.0.invalidate(&id);
+                        own.give_back(id).await;
                     }
+                    // Who asks once more hears from the ledger that it began, and no more.
+                    sent.0.invalidate(&id);
                     Sending::Failed(failure)
                 }
             };
-            if let Err(Sending::Answer(answer)) = answer.send(sending) {
+            let has_arrived = matches!(sending, Sending::Answer(_));
+            let unclaimed = answer.send(sending);
+            if has_arrived {
+                own.end(id).await;
+            }
+            if let Err(Sending::Answer(answer)) = unclaimed {
                 *taken = Some(answer);
                 let unclaimed = Arc::clone(OwnedMutexGuard::mutex(&taken));
                 drop(taken);

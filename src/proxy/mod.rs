@@ -138,13 +138,15 @@ impl Proxy {
         // Before the gate: documents and choices must be reachable without any acceptance.
         if let Some(endpoint) = own::route(site, &visit.path) {
             line.hand_to(By::Own);
+            let Endpoint::Document(document) = endpoint else {
+                return self.own.answer(endpoint, site, visit, request).await;
+            };
             let mut request = request;
-            if let Endpoint::Document(_) = endpoint
-                && let Some(frame) = self.frame(site, visit).await
-            {
+            if let Some(frame) = self.frame(site, visit).await {
                 request.extensions_mut().insert(frame);
             }
-            return self.own.answer(endpoint, site, visit, request).await;
+            let reader = self.own.recognise_reader(site, visit, document).await;
+            return reader.mark(self.own.answer(endpoint, site, &reader.visit, request).await);
         }
         let most = settings.held_form;
         let mut request = match self.own.sort(visit, request, most).await {
@@ -152,11 +154,13 @@ impl Proxy {
             Sorted::Carrier(carrier) => return self.deliver(site, visit, carrier, line).await,
             Sorted::Broken => return reply::broken_form(site, visit),
         };
+        let recognised = self.own.recognise(site, visit).await;
+        let visit = &*recognised.visit;
         let verdict = gate::decide(&site.gate, visit);
         line.gate(verdict.reason());
         let permit = match verdict {
-            Verdict::Admit(permit) => permit,
-            Verdict::ShowDocument(gate) => return reply::see_document(visit, gate),
+            Verdict::Admit(permit) | Verdict::AskWho(_, permit) => permit,
+            Verdict::ShowDocument(gate) => return recognised.mark(reply::see_document(visit, gate)),
             Verdict::HoldForm(gate) => return self.own.hold(site, visit, gate, request, most).await,
             Verdict::Refuse(gate) => return reply::acceptance_missing(gate),
         };
@@ -164,17 +168,20 @@ impl Proxy {
         line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, permit, visit, request).await {
             Ok(answer) => {
+                let recognised = self.own.identify(site, recognised.clone(), answer.headers()).await;
+                let visit = &*recognised.visit;
                 let review = gate::review(&site.gate, visit, answer.headers());
                 let reason = review.reason();
                 let ours = match review {
                     Review::Pass => {
-                        return filter::apply(&site.filter, visit, plan, answer, &self.metrics);
+                        let answer = filter::apply(&site.filter, visit, plan, answer, &self.metrics);
+                        return recognised.mark(answer);
                     }
                     Review::ShowDocument(gate) => reply::see_document(visit, gate),
                     Review::Refuse(gate) => reply::acceptance_missing(gate),
                 };
                 line.gate(reason);
-                self.instead(site, visit, plan, answer.headers(), ours)
+                recognised.mark(self.instead(site, visit, plan, answer.headers(), ours))
             }
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }

@@ -60,10 +60,11 @@ impl Server {
     /// Reads the settings again and swaps them in between two requests. A file with an error leaves what it
     /// describes as it was.
     ///
-    /// Listeners come and go, and the requests that still run on them end, but for upgraded connections, which end by
-    /// themselves; a listener with a certificate that cannot be used keeps those it has. Timeouts and limits hold for the connections that come from here on. The ledger, the admin
-    /// listener and the format of the log are those of the start: what of them has changed is named in the log and
-    /// waits for a restart. Must be called inside a Tokio runtime.
+    /// Listeners come and go, and what still runs on those that go, WebSockets too, has `timeouts.drain` to end; a
+    /// listener with a certificate that cannot be used keeps those it has. Timeouts and limits hold for the
+    /// connections that come from here on. The ledger, the admin listener and the format of the log are those of the
+    /// start: what of them has changed is named in the log and waits for a restart. Must be called inside a Tokio
+    /// runtime.
     pub fn reload(&self, path: &Path, occasion: Occasion) -> Reload {
         // Held to the end, so that two readings never overtake each other.
         let mut last = self.last.0.lock().unwrap_or_else(PoisonError::into_inner);

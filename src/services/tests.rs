@@ -44,6 +44,20 @@ fn every_entry_is_whole() {
     }
 }
 
+// COMPLIANCE C28: the catalogue calls few things necessary, says why, and none of them keeps anything for long.
+#[test]
+fn c28_what_is_called_necessary_is_a_short_list_with_reasons_in_both_languages() {
+    let all = services();
+    let necessary: Vec<_> = all.iter().filter(|service| service.category == Category::Necessary).collect();
+    let all = all.len();
+    assert!(necessary.len() * 5 < all, "{} of {all}", necessary.len());
+    for service in necessary.iter().filter(|service| service.role != Role::ConsentTool) {
+        for reason in [&service.reason.en, &service.reason.sv] {
+            assert!(reason.split_whitespace().count() >= 5, "{}: {reason}", service.id);
+        }
+    }
+}
+
 #[test]
 fn no_pattern_claims_what_another_service_claims() {
     let mut urls = HashMap::new();

@@ -4,7 +4,7 @@
 //! is written most: columns for people, and for programs one JSON object with its keys always in the same order.
 
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -14,6 +14,8 @@ use tracing_subscriber::fmt::format::{self, Format, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::spool::{Log, Spool};
 
 /// The target of the access log: `CONSENTRY_LOG=info,access=off` leaves it out.
 pub const ACCESS: &str = "access";
@@ -30,14 +32,16 @@ pub enum LogFormat {
 }
 
 /// Starts the log on standard error; `CONSENTRY_LOG` (such as `debug` or `consentry=trace`) sets how much. What it
-/// says nothing of is logged from `info` on: a slip of the pen silences no error.
-pub fn start_log(format: LogFormat) {
+/// says nothing of is logged from `info` on: a slip of the pen silences no error. Lines go out beside whoever writes
+/// them; keep what is given back until the program ends.
+pub fn start_log(format: LogFormat) -> io::Result<Log> {
+    let (spool, running) = Spool::start(io::stderr())?;
     let wanted = std::env::var("CONSENTRY_LOG").unwrap_or_default();
     let (filter, slip) = filter(&wanted);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(spool);
     // A second start in one process (tests do it) keeps the first log.
     let _ = match format {
         LogFormat::Text => log.event_format(text()).try_init(),
@@ -49,6 +53,7 @@ pub fn start_log(format: LogFormat) {
             "CONSENTRY_LOG: no level; write off, error, warn, info, debug or trace, or access=off"
         );
     }
+    Ok(running)
 }
 
 /// The filter that is wanted, and the first part of it that says nothing.
@@ -261,7 +266,6 @@ pub(super) fn written(format: LogFormat, tell: impl FnOnce()) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;

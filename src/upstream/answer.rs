@@ -4,19 +4,33 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
 
+use super::Cause;
 use super::lease::Held;
 use super::scrutiny;
 use super::upload::Upload;
+
+/// The next piece of an answer did not come within `timeouts.upstream_body`. Found among the sources of what failed
+/// because of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream's answer did not go on in time")]
+pub struct Stalled;
 
 /// The body of an upstream's answer, as it comes.
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
+    /// How long it may pause; time that the visitor takes does not count.
+    pause: Duration,
+    /// Runs while a piece is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
     occupied: Option<Occupied>,
     /// What the upstream did not ask for before it answered: it goes nowhere once the answer has come.
     unwanted: Option<Upload>,
@@ -48,14 +62,25 @@ impl Drop for Counted {
 
 impl Answer {
     /// A body that occupies these until its end; one that is at its end already occupies nothing.
-    pub(super) fn new(body: Incoming, occupied: Occupied) -> Self {
+    pub(super) fn new(body: Incoming, occupied: Occupied, pause: Duration) -> Self {
         let occupied = (!http_body::Body::is_end_stream(&body)).then_some(occupied);
-        Answer { body, occupied, unwanted: None }
+        Answer { body, pause, timer: None, is_waiting: false, occupied, unwanted: None }
     }
 
     /// What follows an answer 101 on its connection: not HTTP, and not over until the connection is.
-    pub(super) fn switched(body: Incoming, occupied: Occupied) -> Self {
-        Answer { body, occupied: Some(occupied), unwanted: None }
+    pub(super) fn switched(body: Incoming, occupied: Occupied, pause: Duration) -> Self {
+        let occupied = Some(occupied);
+        Answer { body, pause, timer: None, is_waiting: false, occupied, unwanted: None }
+    }
+
+    /// Ready when the upstream has paused for too long.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let pause = self.pause;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            timer.as_mut().reset(Instant::now() + pause);
+        }
+        timer.as_mut().poll(context)
     }
 
     /// Notes that the upstream has answered without this body.
@@ -79,13 +104,18 @@ impl Drop for Answer {
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Cause;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        let Poll::Ready(mut frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            ready!(self.poll_timer(context));
+            self.occupied = None;
+            return Poll::Ready(Some(Err(Stalled.into())));
+        };
+        self.is_waiting = false;
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
@@ -95,7 +125,7 @@ impl http_body::Body for Answer {
         if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
             self.occupied = None;
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -22,7 +22,7 @@ use super::pool::Pool;
 use super::probe::{self, Check};
 use super::scrutiny::{self, Asked, Lie};
 use super::target::Target;
-use super::upload::Upload;
+use super::upload::{Interim, Upload};
 use super::{Cause, Failure, Served, State, outgoing};
 use crate::listener::body::Broken;
 
@@ -149,19 +149,20 @@ impl Member {
     /// Sends the request on this connection; the outer error is final.
     async fn send(&self, lease: Lease, parts: &Parts, upload: &Upload) -> Result<Outcome, Failure> {
         let Lease { mut channel, made, held, .. } = lease;
+        let interim = Arc::<Interim>::default();
         let request = match channel {
-            Channel::Http1(_) => with_its_end(request(parts, upload)),
+            Channel::Http1(_) => with_its_end(request(parts, upload, &interim)),
             Channel::Http2(_) => {
                 upload.expect_nothing();
                 let scheme = self.pool.connector.target.scheme();
-                outgoing::as_http2(request(parts, upload), scheme)
+                outgoing::as_http2(request(parts, upload, &interim), scheme)
                     .map_err(|source| self.garbled(source.into()))?
             }
         };
         let sent = tokio::select! {
             sent = channel.send(request) => sent,
             () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
-            () = upload.flooded() => return Err(self.garbled("interim answers without end".into())),
+            () = interim.flooded() => return Err(self.garbled("interim answers without end".into())),
         };
         let answer = match sent {
             Ok(answer) => accept(answer, parts),
@@ -187,11 +188,12 @@ impl Member {
     fn occupy(&self, answer: Response<Incoming>, counted: Counted, held: Held) -> Response<Answer> {
         self.health.note(Health::connected, None);
         let occupied = Occupied { _counted: counted, _held: held };
+        let pause = self.pool.connector.shared.timeouts.load().body;
         let of = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => Answer::switched,
             _ => Answer::new,
         };
-        let mut answer = answer.map(|body| of(body, occupied));
+        let mut answer = answer.map(|body| of(body, occupied, pause));
         answer.extensions_mut().insert(Served { address: Arc::clone(&self.address) });
         answer
     }
@@ -241,14 +243,14 @@ pub(super) fn may_repeat(parts: &Parts, upload: &Upload) -> bool {
 }
 
 /// Path and query, byte for byte, as HTTP/1.1 writes them.
-fn request(parts: &Parts, upload: &Upload) -> Request<Upload> {
+fn request(parts: &Parts, upload: &Upload, interim: &Arc<Interim>) -> Request<Upload> {
     let mut request = Request::new(upload.clone());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() =
         Uri::from(parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
     *request.headers_mut() = parts.headers.clone();
-    let listening = upload.clone();
-    hyper::ext::on_informational(&mut request, move |answer| listening.heard(answer.status()));
+    let (listening, interim) = (upload.clone(), Arc::clone(interim));
+    hyper::ext::on_informational(&mut request, move |answer| listening.heard(&interim, answer.status()));
     request
 }
 
@@ -304,7 +306,11 @@ mod tests {
             let uri: Uri = asked.parse().unwrap();
             let (mut parts, ()) = Request::new(()).into_parts();
             parts.uri = uri;
-            let request = request(&parts, &Upload::new(crate::filter::body::full(""), Expectation::None));
+            let request = request(
+                &parts,
+                &Upload::new(crate::filter::body::full(""), Expectation::None),
+                &Arc::default(),
+            );
             assert_eq!(request.uri().to_string(), asked);
             assert_eq!(request.version(), http::Version::HTTP_11);
         }

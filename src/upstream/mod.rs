@@ -31,8 +31,8 @@ use tokio::time::Instant;
 use crate::filter::Body;
 use crate::gate::Permit;
 use crate::visit::{ClientAddress, Visit};
-pub use answer::Answer;
 use answer::Counted;
+pub use answer::{Answer, Stalled};
 use balance::{Candidate, Standing};
 use certificates::Certificates;
 use connector::Shared;
@@ -83,6 +83,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request's end to the head of the answer.
     pub response: Duration,
+    /// Between two pieces of the answer's body.
+    pub body: Duration,
     /// How long an unused connection is kept, and an upgraded one may be silent.
     pub idle: Duration,
 }
@@ -237,6 +239,7 @@ impl Upstreams {
     ) -> Result<Response<Answer>, Failure> {
         let (mut parts, body) = request.into_parts();
         let visitor = upgrade::asked_for(&mut parts);
+        let tie = parts.extensions.remove();
         let expectation = Expectation::of(&parts, &body);
         outgoing::rewrite(&mut parts.headers, &visit.arrival, to.client_address);
         if visitor.is_some() {
@@ -255,7 +258,7 @@ impl Upstreams {
             let occupied = answer.body_mut().take_occupied();
             let idle = self.shared.timeouts.load().idle;
             tokio::spawn(async move {
-                upgrade::tunnel(visitor, upstream, idle).await;
+                upgrade::tunnel(visitor, upstream, idle, tie).await;
                 drop(occupied);
             });
         }

@@ -128,6 +128,9 @@ impl Pool {
             if let Some(lease) = self.share(wanted) {
                 return Waited::Lease(lease);
             }
+            if wanted.offer == Offer::Http1 {
+                self.make_way();
+            }
             tokio::select! {
                 seat = &mut seat => return Waited::Seat(seat.ok()),
                 () = shareable => {}
@@ -236,6 +239,12 @@ impl Pool {
         if self.seats.is_some() {
             self.shareable.notify_waiters();
         }
+    }
+
+    /// Closes the shared connections on which nothing is under way: a WebSocket waits for the seat of one. Those in
+    /// use stay: one visitor's WebSocket does not keep all others out.
+    fn make_way(&self) {
+        self.state().shared.retain(|shared| shared.streams.load(Ordering::Relaxed) > 0);
     }
 
     fn has_room(&self) -> bool {

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::outgoing::tokens;
+use crate::listener::Tie;
 
 /// The one protocol that is passed on.
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -25,7 +26,7 @@ pub(super) fn asked_for(parts: &mut Parts) -> Option<OnUpgrade> {
     let half = parts.extensions.remove::<OnUpgrade>()?;
     let names = |header, token: &str| tokens(&parts.headers, header).any(|it| it.eq_ignore_ascii_case(token));
     let asks = parts.method == Method::GET
-        && parts.version == Version::HTTP_11
+        && parts.version >= Version::HTTP_11
         && names(CONNECTION, "upgrade")
         && names(UPGRADE, "websocket");
     asks.then_some(half)
@@ -37,10 +38,23 @@ pub(super) fn announce(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, WEBSOCKET);
 }
 
-/// Ties both halves together, until one ends or both are silent for `idle`.
+/// Connects both halves, until one ends, both are silent for `idle`, or the visitor's listener cuts its off.
 ///
 /// The visitor's half opens once the 101 is written. What the visitor sent before stays with hyper until then.
-pub(super) async fn tunnel(visitor: OnUpgrade, upstream: OnUpgrade, idle: Duration) {
+pub(super) async fn tunnel(visitor: OnUpgrade, upstream: OnUpgrade, idle: Duration, tie: Option<Tie>) {
+    let cut_off = async {
+        match &tie {
+            Some(tie) => tie.cut_off().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = cut_off => {}
+        () = connect(visitor, upstream, idle) => {}
+    }
+}
+
+async fn connect(visitor: OnUpgrade, upstream: OnUpgrade, idle: Duration) {
     let (visitor, upstream) = match tokio::try_join!(visitor, upstream) {
         Ok(halves) => halves,
         Err(error) => return tracing::debug!(%error, "the upgrade did not come about"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -49,7 +50,28 @@ pub(super) struct Upload {
 
 struct Shared {
     state: Mutex<State>,
+}
+
+/// The answers that come before the answer to one attempt: none that failed counts for the next.
+#[derive(Debug, Default)]
+pub(super) struct Interim {
+    heard: AtomicUsize,
     flooded: Notify,
+}
+
+impl Interim {
+    /// Counts one more.
+    fn count(&self) {
+        const ENOUGH: usize = 32;
+        if self.heard.fetch_add(1, Ordering::Relaxed) >= ENOUGH {
+            self.flooded.notify_one();
+        }
+    }
+
+    /// Ends when the upstream has sent more of them than any server has reason to.
+    pub(super) async fn flooded(&self) {
+        self.flooded.notified().await;
+    }
 }
 
 struct State {
@@ -59,8 +81,6 @@ struct State {
     broken: Option<body::Error>,
     /// Who reads, while the gate is shut.
     reader: Option<Waker>,
-    /// How many answers came before the answer.
-    interim: usize,
 }
 
 /// Whether the body flows.
@@ -93,8 +113,8 @@ impl Upload {
             Expectation::None => Gate::Open,
             Expectation::Continue => Gate::Shut(None),
         };
-        let state = State { body, gate, waits_for, broken: None, reader: None, interim: 0 };
-        Upload { is_empty, shared: Arc::new(Shared { state: Mutex::new(state), flooded: Notify::new() }) }
+        let state = State { body, gate, waits_for, broken: None, reader: None };
+        Upload { is_empty, shared: Arc::new(Shared { state: Mutex::new(state) }) }
     }
 
     /// Whether the request has no body.
@@ -130,11 +150,6 @@ impl Upload {
         }
     }
 
-    /// Ends when the upstream has sent more interim answers than any server has reason to.
-    pub(super) async fn flooded(&self) {
-        self.shared.flooded.notified().await;
-    }
-
     /// Lets the body flow: over HTTP/2 it goes at once. Until it is read, it is the upstream that lets nobody read
     /// it, by the number of its streams.
     pub(super) fn expect_nothing(&self) {
@@ -145,14 +160,10 @@ impl Upload {
         }
     }
 
-    /// Notes an interim answer (RFC 9110 section 15.2).
-    pub(super) fn heard(&self, status: StatusCode) {
-        const ENOUGH: usize = 32;
+    /// Notes an interim answer to this attempt (RFC 9110 section 15.2).
+    pub(super) fn heard(&self, interim: &Interim, status: StatusCode) {
+        interim.count();
         let mut state = self.state();
-        state.interim += 1;
-        if state.interim > ENOUGH {
-            self.shared.flooded.notify_one();
-        }
         if status == StatusCode::CONTINUE && matches!(state.gate, Gate::Shut(_)) {
             state.gate = Gate::Open;
             state.wake();

@@ -8,6 +8,8 @@ use std::fmt;
 pub struct CanonicalPath {
     path: Box<str>,
     clarity: Clarity,
+    /// As the most forgiving of servers read it, where that differs: for rules that close.
+    forgiven: Option<Box<str>>,
 }
 
 /// Whether every server would read a path as we do.
@@ -23,34 +25,20 @@ impl CanonicalPath {
     /// The canonical form of a request's path, which is given without its query.
     pub fn of(path: &str) -> Self {
         let (decoded, clarity) = decode(path);
-        let mut segments: Vec<&str> = Vec::new();
-        let mut parts = decoded.split(['/', '\\']).peekable();
-        let mut is_folder = false;
-        while let Some(part) = parts.next() {
-            let part = part.split(';').next().unwrap_or_default();
-            is_folder = parts.peek().is_none() && matches!(part, "" | "." | "..");
-            match part {
-                "" | "." => {}
-                ".." => {
-                    segments.pop();
-                }
-                _ => segments.push(part),
-            }
-        }
-        let mut path = String::with_capacity(decoded.len() + 1);
-        for segment in &segments {
-            path.push('/');
-            path.push_str(segment);
-        }
-        if is_folder || segments.is_empty() {
-            path.push('/');
-        }
-        CanonicalPath { path: path.into(), clarity }
+        let (path, leads_up) = resolve(&decoded);
+        let forgiven = forgiven(&decoded, &path).map(Into::into);
+        let clarity = if leads_up { Clarity::Ambiguous } else { clarity };
+        CanonicalPath { forgiven, path: path.into(), clarity }
     }
 
     /// The path; it begins with a slash.
     pub fn as_str(&self) -> &str {
         &self.path
+    }
+
+    /// Whether some servers would forgive a spelling in it, and take it for another.
+    pub fn is_forgiven(&self) -> bool {
+        self.forgiven.is_some()
     }
 
     /// Whether every server would read it as we do.
@@ -63,6 +51,55 @@ impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)
     }
+}
+
+/// Resolves a decoded path, and says whether a part of it leads up on some servers alone: `...` and `.. `.
+fn resolve(decoded: &str) -> (String, bool) {
+    let mut segments: Vec<&str> = Vec::new();
+    let mut parts = decoded.split(['/', '\\']).peekable();
+    let (mut is_folder, mut leads_up) = (false, false);
+    while let Some(part) = parts.next() {
+        let part = part.split(';').next().unwrap_or_default();
+        is_folder = parts.peek().is_none() && matches!(part, "" | "." | "..");
+        match part {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            _ => {
+                leads_up |= part.trim_end_matches(['.', ' ']).is_empty();
+                segments.push(part);
+            }
+        }
+    }
+    let mut path = String::with_capacity(decoded.len() + 1);
+    for segment in &segments {
+        path.push('/');
+        path.push_str(segment);
+    }
+    if is_folder || segments.is_empty() {
+        path.push('/');
+    }
+    (path, leads_up)
+}
+
+/// A path as the most forgiving of servers read it: without dots and blanks at the end of a segment (Windows), without
+/// what follows a decoded `?` or `#`, and with wide letters as narrow ones. Nothing where that is `resolved` itself.
+fn forgiven(decoded: &str, resolved: &str) -> Option<String> {
+    let is_wide = |letter: char| ('\u{ff01}'..='\u{ff5e}').contains(&letter);
+    let is_spelt = decoded.contains(|letter| matches!(letter, '?' | '#') || is_wide(letter));
+    let is_padded = resolved.split('/').any(|part| part.ends_with(['.', ' ']));
+    if !is_spelt && !is_padded {
+        return None;
+    }
+    let narrow = |letter: char| match u32::from(letter).checked_sub(0xfee0).and_then(char::from_u32) {
+        Some(narrow) if is_wide(letter) => narrow,
+        _ => letter,
+    };
+    let narrowed: String = decoded.chars().map(narrow).collect();
+    let (path, _) = resolve(narrowed.split(['?', '#']).next().unwrap_or_default());
+    let segments: Vec<&str> = path.split('/').map(|part| part.trim_end_matches(['.', ' '])).collect();
+    Some(segments.join("/"))
 }
 
 /// Decodes what has one meaning; keeps, and reports, what has not.
@@ -126,11 +163,16 @@ impl PathPattern {
 
     /// Whether the pattern covers `path`.
     pub fn covers(&self, path: &CanonicalPath, letters: Letters) -> bool {
+        let forgiven = path.forgiven.as_deref().filter(|_| letters == Letters::AnyCase);
+        self.covers_text(&path.path, letters) || forgiven.is_some_and(|path| self.covers_text(path, letters))
+    }
+
+    fn covers_text(&self, path: &str, letters: Letters) -> bool {
         let same = |one: &[u8], other: &[u8]| match letters {
             Letters::AnyCase => one.eq_ignore_ascii_case(other),
             Letters::Exact => one == other,
         };
-        let path = path.as_str().as_bytes();
+        let path = path.as_bytes();
         let start = self.start.as_bytes();
         if self.whole {
             return same(path, start);
@@ -140,8 +182,8 @@ impl PathPattern {
     }
 }
 
-/// How letters compare. Some servers read paths without case, so a rule that closes compares so, too; one
-/// that opens does not.
+/// How letters compare. Some servers read paths without case, and forgive dots and blanks, so a rule that closes
+/// compares so, too; one that opens does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Letters {
     /// `/Admin` is `/admin`.
@@ -182,6 +224,37 @@ mod tests {
             ["/a%2fb", "/a%5Cb", "/a%00", "/a%252f", "/a%", "/a%zz", "/a%0d", "/a%c0%af", "/a%3bx"]
         {
             assert_eq!(CanonicalPath::of(spelling).clarity(), Clarity::Ambiguous, "{spelling}");
+        }
+    }
+
+    #[test]
+    fn what_only_some_servers_forgive_closes_and_does_not_open() {
+        let rules = ["/admin", "/admin/*"].map(|rule| PathPattern::parse(rule).unwrap());
+        for spelling in [
+            "/admin.",
+            "/admin...",
+            "/admin%20",
+            "/admin. .",
+            "/ADMIN%20.",
+            "/admin%3fx",
+            "/admin%23x",
+            "/admin%3F/x",
+            "/%EF%BD%81dmin",
+            "/%ef%bd%81%ef%bd%84min%20",
+        ] {
+            let path = CanonicalPath::of(spelling);
+            assert!(rules.iter().any(|rule| rule.covers(&path, Letters::AnyCase)), "{spelling}");
+            assert!(rules.iter().all(|rule| !rule.covers(&path, Letters::Exact)), "{spelling}");
+        }
+        for spelling in ["/admin./users", "/admin%20/users", "/admin%23/users", "/x/../admin%20/users"] {
+            assert!(rules[1].covers(&CanonicalPath::of(spelling), Letters::AnyCase), "{spelling}");
+        }
+        for spelling in ["/a/...", "/a/.%20./b", "/a/..%20/b", "/a/%20/b", "/a/....//b"] {
+            assert_eq!(CanonicalPath::of(spelling).clarity(), Clarity::Ambiguous, "{spelling}");
+        }
+        // Names with dots and blanks of their own stay clear.
+        for spelling in ["/R.E.M./songs", "/a%20b", "/.htaccess", "/a.b.c", "/C%23"] {
+            assert_eq!(CanonicalPath::of(spelling).clarity(), Clarity::Clear, "{spelling}");
         }
     }
 

@@ -10,6 +10,7 @@ mod embed;
 mod grammar;
 pub mod guard;
 pub mod language;
+mod note;
 mod pack;
 pub mod page;
 pub mod preview;
@@ -28,6 +29,7 @@ pub use banner::{Asking, Place, Prepared, Shows};
 pub use contrast::contrast;
 pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};
+pub use note::Note;
 pub use style::{Colours, Font, Logo, Theme};
 use texts::Texts;
 

@@ -70,6 +70,8 @@ pub enum Message {
     FormHeld,
     /// A form that was kept has been sent on before.
     FormSent,
+    /// A form that was kept was being sent on, and nobody knows how it ended.
+    FormUnsure,
     /// The browser does not keep the cookie of an acceptance.
     NoCookies,
     /// The ledger does not work: a visitor's receipts could not be erased.
@@ -78,7 +80,7 @@ pub enum Message {
 
 impl Message {
     /// All of them.
-    pub const ALL: [Message; 15] = [
+    pub const ALL: [Message; 16] = [
         Message::BadRequest,
         Message::ForeignOrigin,
         Message::NotFound,
@@ -92,6 +94,7 @@ impl Message {
         Message::TooSlow,
         Message::FormHeld,
         Message::FormSent,
+        Message::FormUnsure,
         Message::NoCookies,
         Message::NotErased,
     ];
@@ -112,6 +115,7 @@ impl Message {
             Message::TooSlow => "too_slow",
             Message::FormHeld => "form_held",
             Message::FormSent => "form_sent",
+            Message::FormUnsure => "form_unsure",
             Message::NoCookies => "no_cookies",
             Message::NotErased => "not_erased",
         }

@@ -48,7 +48,7 @@ test('without scripts saving a selection works, and the settings page remembers 
   });
 });
 
-test('an undecided visitor who scrolls, presses Escape, clicks beside the banner and waits has chosen nothing', async () => {
+test('c9 an undecided visitor who scrolls, presses Escape, clicks beside the banner and waits has chosen nothing', async () => {
   await world.asVisitor({ height: 400 }, async (visitor) => {
     const { page } = visitor;
     await page.clock.install();
@@ -67,7 +67,7 @@ test('an undecided visitor who scrolls, presses Escape, clicks beside the banner
   });
 });
 
-test('the page can be read and used while the banner is ignored', async () => {
+test('c10 the page can be read and used while the banner is ignored', async () => {
   await world.asVisitor({}, async (visitor) => {
     await visitor.visit('/');
     await visitor.page.locator('a[href="/om.html"]').first().click();

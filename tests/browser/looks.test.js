@@ -62,7 +62,7 @@ test('the link to the settings stands on every page, before and after choosing',
   });
 });
 
-test('accept and reject have the same size, weight and contrast, and both are seen without scrolling', async () => {
+test('c6 accept and reject have the same size, weight and contrast, and both are seen without scrolling', async () => {
   for (const [width, height] of [[320, 568], [360, 740], [1280, 800], [1920, 1080]]) {
     await world.asVisitor({ width, height }, async (visitor) => {
       await visitor.visit('/');

@@ -62,3 +62,16 @@ fn every_test_that_the_table_names_is_there() {
         assert!(is_there, "C{number}: there is no test `{name}`");
     }
 }
+
+/// What visitors meet carries the number of its row, so that a reader of the tests finds the row, too.
+#[test]
+fn what_visitors_meet_is_held_by_tests_that_carry_their_number() {
+    let numbers = (5..=16).chain(22..=25).chain([32]).chain(37..=44).chain([52, 53]);
+    let rows = rows();
+    for number in numbers {
+        let held = &rows.iter().find(|(row, _)| *row == number).unwrap().1;
+        let name = held.trim_start_matches('`').split('`').next().unwrap();
+        let is_marked = name.split([' ', '_']).any(|word| word == format!("c{number}"));
+        assert!(is_marked, "C{number}: {held}");
+    }
+}

@@ -41,7 +41,7 @@ fn form_of(html: &str) -> Vec<(String, String)> {
 }
 
 /// Goes to a document that a gate leads to, and accepts or declines it.
-async fn decide(visitor: &mut Browser, from: &Answer, decision: &str) -> Answer {
+pub async fn decide(visitor: &mut Browser, from: &Answer, decision: &str) -> Answer {
     assert_eq!(from.status, 303);
     let page = visitor.navigate(from.header("location").unwrap()).await;
     let mut fields = form_of(&page.text());
@@ -172,6 +172,84 @@ async fn a_new_version_asks_again_when_it_must_and_not_before() {
     let stopped = english.navigate("/").await;
     decide(&mut english, &stopped, "accept").await;
     assert_eq!(english.navigate("/").await.status, 200);
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_note_says_what_is_coming_and_the_document_can_be_accepted_before() {
+    let upstream = application().await;
+    let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
+    let mut visitor = whole.visitor().always("accept-language", "en");
+    visitor.set_cookie("PHPSESSID", "a");
+    let stopped = visitor.navigate("/konto").await;
+    decide(&mut visitor, &stopped, "accept").await;
+    assert!(!visitor.navigate("/konto").await.text().contains("<consentry-note"));
+    publish(&whole, "2", "effective: 2999-01-01\ngrace: 14d\n", "Text 2").await;
+    let page = visitor.navigate("/konto?a=1").await;
+    assert_eq!(page.status, 200);
+    let html = page.text();
+    assert!(html.contains("secret"));
+    let note =
+        html.split("<consentry-note").nth(1).expect("a note").split("</consentry-note>").next().unwrap();
+    assert!(note.contains("15 January 2999") && note.contains("Privacy"), "{note}");
+    assert!(html.find("<consentry-note") < html.find("<consentry-banner"), "before the banner, not in it");
+    let href = note.split("href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
+    assert!(href.starts_with(NOTICE) && href.ends_with("return=%2Fkonto%3Fa%3D1"), "{href}");
+    // Not in parts of pages, and not for those whom it does not concern.
+    let frame = Request::get("/konto").header("sec-fetch-dest", "iframe").body(full("")).unwrap();
+    assert!(!visitor.send(frame).await.text().contains("<consentry-note"));
+    assert!(!whole.visitor().navigate("/").await.text().contains("<consentry-note"));
+    let document = visitor.navigate(&href).await;
+    let mut fields = form_of(&document.text());
+    fields.push(("decision".into(), "accept".into()));
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let accepted = visitor.post_form("/_consent/acceptances", &fields).await;
+    assert_eq!(accepted.header("location"), Some("/konto?a=1"));
+    assert!(!visitor.navigate("/konto").await.text().contains("<consentry-note"), "it is done");
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_acceptance_is_of_the_text_that_was_shown_whatever_has_changed_since() {
+    let upstream = Upstream::answering(|seen| {
+        let answer = Response::builder().header("content-type", "text/html");
+        let name = seen.target.trim_start_matches('/').to_owned();
+        answer.header("set-cookie", format!("{name}=1; path=/")).body(full("<p>")).unwrap()
+    })
+    .await;
+    let gate = "gates:\n  - { name: g, document: privacy, paths: [\"/register*\"] }\n";
+    let mut whole = Whole::start(&site(&upstream.url(), gate)).await;
+    publish(&whole, "2", "", "{{ cookies }}").await;
+    let shown = form_of(&whole.visitor().navigate(NOTICE).await.text());
+    let hash = |fields: &[(String, String)]| {
+        let (_, token) = fields.iter().find(|(name, _)| name == "token").unwrap().clone();
+        token.split('.').next().unwrap().to_owned()
+    };
+    for turn in ["seen_later", "after_a_restart"] {
+        if turn == "after_a_restart" {
+            whole = whole.restarted().await;
+        }
+        whole.visitor().navigate(&format!("/{turn}")).await;
+        let page = whole.visitor().navigate(NOTICE).await.text();
+        assert!(page.contains(turn), "the table has changed");
+        assert_ne!(hash(&form_of(&page)), hash(&shown));
+        let fields: Vec<_> = shown.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let accepted = whole.visitor().post_form("/_consent/acceptances", &fields).await;
+        assert_eq!(accepted.status, 303, "{}", accepted.text());
+        let entries = whole.exported();
+        assert_eq!(entries.last().unwrap()["shown_sha256"], hash(&shown).as_str(), "{turn}");
+    }
+    // A text that nobody knows, with a token of its own or another's.
+    let forged = "0".repeat(64);
+    for token in [format!("{forged}.AAAA"), hash(&shown), format!("{forged}."), ".".into()] {
+        let change = |(name, value): &(String, String)| {
+            (name.clone(), if name == "token" { token.clone() } else { value.clone() })
+        };
+        let fields: Vec<_> = shown.iter().map(change).collect();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(whole.visitor().post_form("/_consent/acceptances", &fields).await.status, 400, "{token}");
+    }
+    assert_eq!(whole.exported().len(), 2);
     whole.server.stop().await;
 }
 

@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, COOKIE};
 use http::{Request, Response};
 
 use crate::support::browser::{Answer, Browser};
+use crate::support::postgres::Cluster;
 use crate::support::soon;
 use crate::support::upstream::{Seen, Upstream};
 use crate::support::whole::{HOST, LISTEN, NOTICE, Whole, site};
@@ -337,6 +338,82 @@ async fn an_application_that_is_away_costs_no_form() {
     resent.fields.retain(|(name, _)| name == "consentry_held");
     assert_eq!(visitor.send(resent.press("x", "")).await.status, 200);
     assert_eq!(upstream.only().body, "a=1");
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_is_sent_on_once_over_a_restart() {
+    let upstream = application().await;
+    let whole = Whole::start(&site(&upstream.url(), REGISTER)).await;
+    let mut visitor = whole.visitor();
+    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+    assert_eq!(visitor.send(page.accept()).await.status, 200);
+    let whole = whole.restarted().await;
+    for request in [page.accept(), page.press("x", "")] {
+        let again = whole.visitor().send(request).await;
+        assert!(matches!(again.status.as_u16(), 403 | 409), "asked again, or told that it was sent");
+    }
+    let mut visitor = whole.visitor();
+    assert_eq!(visitor.send(page.accept()).await.status, 409);
+    assert_eq!(upstream.only().body, "a=1");
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn two_proxies_with_one_ledger_send_a_form_on_once() {
+    let upstream = application().await;
+    let database = Cluster::start();
+    let (yaml, address) = (site(&upstream.url(), REGISTER), database.database());
+    let one = Whole::start_sharing(&yaml, &address).await;
+    let other = Whole::start_sharing(&yaml, &address).await;
+    let page = held(&mut one.visitor(), "/register", "text/plain", b"a=1").await;
+    let (mut first, mut second) = (one.visitor(), other.visitor());
+    // Both at once, as of a browser whose button is pressed twice, over two connections.
+    let answers = tokio::join!(first.send(page.accept()), second.send(page.accept()));
+    let mut statuses = [answers.0.status.as_u16(), answers.1.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    assert_eq!(one.visitor().send(page.accept()).await.status, 409);
+    assert_eq!(other.visitor().send(page.accept()).await.status, 409);
+    assert_eq!(upstream.only().body, "a=1");
+    one.server.stop().await;
+    other.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_of_which_nobody_knows_whether_it_arrived_is_not_sent_again() {
+    // It takes the request, and goes away without a word.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = tokio::spawn(async move {
+        let mut count = 0;
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut read = vec![0; 4096];
+            let length = tokio::io::AsyncReadExt::read(&mut socket, &mut read).await.unwrap();
+            count += usize::from(read[..length].starts_with(b"POST "));
+            if read[..length].starts_with(b"GET /stop") {
+                return count;
+            }
+        }
+    });
+    let whole = Whole::start(&site(&format!("http://{address}"), REGISTER)).await;
+    let mut visitor = whole.visitor();
+    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+    assert_eq!(visitor.send(page.accept()).await.status, 502);
+    for _ in 0..2 {
+        let told = visitor.send(page.accept()).await;
+        assert_eq!(told.status, 409);
+        assert!(
+            told.text().contains("kommit fram") || told.text().contains("has arrived"),
+            "{}",
+            told.text()
+        );
+    }
+    let whole = whole.restarted().await;
+    assert_eq!(whole.visitor().send(page.accept()).await.status, 409);
+    whole.visitor().navigate("/stop").await;
+    assert_eq!(soon(taken).await.unwrap(), 1);
     whole.server.stop().await;
 }
 

@@ -448,3 +448,52 @@ async fn a_connection_that_brought_a_lie_is_never_used_again() {
     assert!(visitor.read_head().await.starts_with("HTTP/1.1 502 "));
     assert_eq!(liar.read_to_end().await, "", "it is closed at once");
 }
+
+#[tokio::test]
+async fn early_answers_to_an_attempt_that_failed_do_not_count_for_the_next() {
+    let script = Script::bind().await;
+    let running = Running::start(Forward::to(&[&script.url()]), Setup::default());
+    let hints = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(20);
+    let mut visitor = Browser::clear(running.address, "shop.example");
+    let upstream = async {
+        // A kept connection that breaks off is tried again on another.
+        let mut first = script.accept().await;
+        first.read_head().await;
+        first.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        first.read_head().await;
+        first.write(&hints).await;
+        drop(first);
+        let mut second = script.accept().await;
+        second.read_head().await;
+        second.write(format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")).await;
+        second
+    };
+    let visits = async {
+        visitor.get("/").await;
+        visitor.get("/").await
+    };
+    let (answer, _second) = tokio::join!(visits, upstream);
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "hello"));
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_coming_is_cut_off_and_its_connection_closed() {
+    const HEADS: [&str; 2] = ["Content-Length: 12", "Transfer-Encoding: chunked\r\nContent-Type: text/html"];
+    let script = Script::bind().await;
+    let site = site(&script.url(), "");
+    let main = "listen: [{ address: 127.0.0.1:0 }]\ntimeouts: { upstream_body: 1s }\n";
+    let whole = Whole::start_with(main, &site).await;
+    for (number, head) in HEADS.into_iter().enumerate() {
+        let visit = get(whole.visitor());
+        let upstream = async {
+            let mut wire = script.accept().await;
+            wire.read_head().await;
+            wire.write(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n6\r\n<p>hel\r\n")).await;
+            wire.read_to_end().await
+        };
+        assert_eq!(tokio::join!(visit, upstream), (CutOff, String::new()), "{head}");
+        let metrics = whole.server.metrics().render();
+        let counted = format!("consentry_broken_off_total{{reason=\"upstream-stalled\"}} {}", number + 1);
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
+}

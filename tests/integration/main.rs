@@ -28,6 +28,7 @@ mod fragments;
 mod gates;
 mod held;
 mod hsts;
+mod identity;
 mod kit;
 mod layouts;
 mod ledger;

@@ -359,3 +359,54 @@ fn check_tells_people_and_programs_and_its_exit_code_says_whether_it_would_run()
     assert_eq!(problem["help"], "did you mean `banner`?", "{report}");
     assert!(problem["line"].as_u64().is_some() && problem["column"].as_u64() == Some(1), "{report}");
 }
+#[tokio::test]
+async fn nobody_waits_for_whoever_does_not_read_the_log() {
+    const PATH: usize = 30_000;
+    let upstream = Upstream::page("text/plain", "hello").await;
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), "mode: off"));
+    let mut child = command(&folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut unread = BufReader::new(child.stderr.take().unwrap());
+    let mut next = |message: &str| loop {
+        let mut line = String::new();
+        assert!(unread.read_line(&mut line).unwrap() > 0, "it ended");
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if said["message"] == message {
+            return said;
+        }
+    };
+    let address = next("listening")["address"].as_str().unwrap().parse().unwrap();
+    let admin = next("health and metrics")["address"].as_str().unwrap().parse().unwrap();
+    next("started");
+    // Each leaves a line of this length; the pipe and the room before it hold fewer.
+    let mut visitor = Browser::clear(address, HOST);
+    for _ in 0..200 {
+        assert_eq!(visitor.get(&format!("/{}", "x".repeat(PATH))).await.status.as_u16(), 200);
+    }
+    let metrics = Browser::clear(admin, "localhost").get("/metrics").await.text();
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("consentry_log_lines_lost_total "));
+    let lost: u64 = lost.unwrap().parse().unwrap();
+    assert!(lost > 0, "{metrics}");
+    let told = next("lines of the log were lost: nobody took them in time");
+    assert!(told["lost"].as_u64().unwrap() >= lost);
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[tokio::test]
+async fn what_is_cut_off_at_the_stop_is_counted_by_connections() {
+    let script = Script::bind().await;
+    let folder = folder("127.0.0.1:0", &site(&script.url(), "mode: off"));
+    let settings = std::fs::read_to_string(folder.path().join("config/consentry.yaml")).unwrap();
+    write(&folder, "config/consentry.yaml", &format!("{settings}timeouts: {{ drain: 0s }}\n"));
+    let mut run = Run::start(&folder);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut visitor = Wire::connect(run.address).await;
+        visitor.write(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+        let mut upstream = script.accept().await;
+        upstream.read_head().await;
+        open.push((visitor, upstream));
+    }
+    run.signal("-TERM");
+    assert_eq!(run.said("connections are cut off: they did not end in time")["connections"], 2);
+}

@@ -303,6 +303,25 @@ async fn a_tunnel_takes_a_connection_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_tunnel_gets_the_seat_of_a_shared_connection_that_nobody_uses() {
+    let upstream = Upstream::answering(saying("hello")).await;
+    let (running, upstreams) = limited(&upstream.h2c(), 1, Duration::from_secs(20));
+    assert_eq!(browser(&running).get("/").await.text(), "hello");
+    assert_eq!(upstreams.states()[0].connections, 1);
+    let mut tunnel = Wire::connect(running.address).await;
+    tunnel
+        .write(
+            "GET /chat HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await;
+    // The upstream knows no WebSocket; what matters is that it was asked, over HTTP/1.1.
+    assert!(tunnel.read_head().await.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(upstream.seen().last().unwrap().version, http::Version::HTTP_11);
+    assert_eq!(upstream.accepted(), 2);
+}
+
+#[tokio::test]
 async fn the_visitor_of_a_busy_upstream_is_asked_to_come_back() {
     let (upstream, mut open) = holding().await;
     let site = site(&format!("{{ url: \"{}\", connections: 1 }}", upstream.url()), "");

@@ -1,6 +1,14 @@
 //! WebSocket connections pass, and what comes before the switch stays HTTP.
 
+use consentry::filter::Body;
+use consentry::filter::body::full;
 use futures_util::{SinkExt, StreamExt};
+use http::{Request, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper::ext::Protocol;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -98,5 +106,136 @@ async fn a_switch_to_another_protocol_than_websocket_is_refused() {
             .await;
         assert!(visitor.read_head().await.starts_with("HTTP/1.1 502 "), "{switch}");
         assert_eq!(upstream.read_to_end().await, "", "bytes passed behind a switch that nobody agreed on");
+    }
+}
+
+/// The answer to the handshake in this head, as RFC 6455 wants it.
+fn switch(head: &str) -> String {
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("sec-websocket-key").then_some(value.trim())
+    });
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.unwrap().as_bytes());
+    SWITCH.replace("\r\n\r\n", &format!("\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"))
+}
+
+/// A client of HTTP/2 that knows what the server can do: it has had an answer.
+async fn http2_client(running: &Running, script: &Script) -> (http2::SendRequest<Body>, Wire) {
+    let socket = TokioIo::new(soon(TcpStream::connect(running.address)).await.unwrap());
+    let (mut sender, connection) = soon(http2::handshake(TokioExecutor::new(), socket)).await.unwrap();
+    tokio::spawn(connection);
+    let (answer, upstream) = tokio::join!(sender.send_request(get("/page")), async {
+        let mut upstream = script.accept().await;
+        upstream.read_head().await;
+        upstream.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+        upstream
+    });
+    soon(answer.unwrap().into_body().collect()).await.unwrap();
+    (sender, upstream)
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(format!("http://shop.example{path}")).body(full("")).unwrap()
+}
+
+/// The request of RFC 8441 section 5.1.
+fn connect(protocol: &'static str) -> Request<Body> {
+    Request::connect("http://shop.example/chat?room=1")
+        .version(Version::HTTP_2)
+        .extension(Protocol::from_static(protocol))
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-protocol", "chat")
+        .header("origin", "http://shop.example")
+        .body(full(""))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn over_http2_a_websocket_is_one_stream_of_many_and_http1_behind() {
+    let script = Script::bind().await;
+    let mut setup = Setup::default();
+    setup.timeouts.idle = std::time::Duration::from_millis(300);
+    let running = Running::start(Forward::to(&[&script.url()]), setup);
+    let (mut sender, mut upstream) = http2_client(&running, &script).await;
+    let (answer, head) = tokio::join!(sender.send_request(connect("websocket")), async {
+        let head = upstream.read_head().await;
+        upstream.write(format!("{}early", switch(&head))).await;
+        head.to_lowercase()
+    });
+    assert!(head.starts_with("get /chat?room=1 http/1.1\r\n"), "{head}");
+    for line in
+        ["upgrade: websocket", "connection: upgrade", "sec-websocket-protocol: chat", "host: shop.example"]
+    {
+        assert!(head.contains(&format!("\r\n{line}\r\n")), "{line} in {head}");
+    }
+    let mut answer = answer.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.headers().contains_key("sec-websocket-accept"), "{:?}", answer.headers());
+    let mut visitor = TokioIo::new(soon(hyper::upgrade::on(&mut answer)).await.unwrap());
+    let mut buffer = [0; 5];
+    soon(visitor.read_exact(&mut buffer)).await.unwrap();
+    assert_eq!(&buffer, b"early");
+    // Longer than a connection may be idle: this one is not.
+    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    soon(visitor.write_all(b"hello")).await.unwrap();
+    assert_eq!(upstream.read_until("hello").await, "hello");
+    // Others pass beside it.
+    let (answer, ()) = tokio::join!(sender.send_request(get("/beside")), async {
+        let mut beside = script.accept().await;
+        assert!(beside.read_head().await.starts_with("GET /beside "));
+        beside.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    });
+    assert_eq!(answer.unwrap().status(), 200);
+    soon(visitor.shutdown()).await.unwrap();
+    assert_eq!(upstream.read_to_end().await, "");
+}
+
+#[tokio::test]
+async fn over_http2_a_handshake_that_fails_is_an_answer_like_any_other() {
+    let script = Script::bind().await;
+    let running = Running::start(Forward::to(&[&script.url()]), Setup::default());
+    let (mut sender, mut upstream) = http2_client(&running, &script).await;
+    for (answered, status) in [("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403), (SWITCH, 502)] {
+        let (answer, ()) = tokio::join!(sender.send_request(connect("websocket")), async {
+            upstream.read_head().await;
+            upstream.write(answered).await;
+        });
+        assert_eq!(answer.unwrap().status(), status, "{answered}");
+    }
+    // Behind another protocol, requests would pass unseen.
+    let answer = soon(sender.send_request(connect("connect-udp"))).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(answer.headers()["x-failure"], "connect");
+}
+
+#[tokio::test]
+async fn a_websocket_ends_with_the_time_that_its_listener_has_to_drain() {
+    for speaks_http2 in [false, true] {
+        let script = Script::bind().await;
+        let mut setup = Setup::default();
+        setup.timeouts.drain = std::time::Duration::from_millis(200);
+        let running = Running::start(Forward::to(&[&script.url()]), setup);
+        let mut upstream = if speaks_http2 {
+            let (mut sender, mut upstream) = http2_client(&running, &script).await;
+            let (answer, ()) = tokio::join!(sender.send_request(connect("websocket")), async {
+                let head = upstream.read_head().await;
+                upstream.write(switch(&head)).await;
+            });
+            assert_eq!(answer.unwrap().status(), 200);
+            upstream
+        } else {
+            let mut visitor = Wire::connect(running.address).await;
+            visitor.write(ASK).await;
+            let mut upstream = script.accept().await;
+            upstream.read_head().await;
+            upstream.write(SWITCH).await;
+            visitor.read_head().await;
+            running.begin_to_stop();
+            assert_eq!(visitor.read_to_end().await, "");
+            upstream
+        };
+        // The process may go on: it is the listener that a reload has taken away.
+        running.stopped().await;
+        assert_eq!(upstream.read_to_end().await, "", "over HTTP/2: {speaks_http2}");
     }
 }

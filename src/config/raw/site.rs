@@ -46,6 +46,8 @@ pub(in crate::config) struct Site {
     pub(in crate::config) documents: Named<Document>,
     /// Which requests go to a document first, until it is acknowledged or accepted.
     pub(in crate::config) gates: Vec<Gate>,
+    /// How the application says who somebody is, so that what they accepted on one device counts on the others; without it, acceptances belong to a browser.
+    pub(in crate::config) identity: Option<Identity>,
     /// The question for agreement.
     pub(in crate::config) banner: Banner,
     /// How a category, or one service by its name, is treated; the service wins.
@@ -184,6 +186,16 @@ pub(in crate::config) struct Gate {
     /// Where who declines the document can log out, such as /logout; `except` must leave it open.
     #[schemars(regex(pattern = "^/"))]
     pub(in crate::config) logout: Option<String>,
+}
+
+/// How the application says who somebody is: one of the two. What it says is kept as a keyed hash alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Identity {
+    /// A cookie whose value is the same on every device of a person, and which nobody can guess; no session cookie.
+    pub(in crate::config) cookie: Option<CookieName>,
+    /// A header of the application's answers that names who is logged in, such as X-User; empty when nobody is. A page that is only read is asked for before a gate closes, and kept back unless the answer names somebody who has accepted.
+    pub(in crate::config) header: Option<Header>,
 }
 
 /// The question for agreement, and the pages that look like it.

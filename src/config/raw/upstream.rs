@@ -26,7 +26,8 @@ pub(in crate::config) struct Target {
     /// Its share of the work, in proportion to those of the others.
     #[schemars(range(min = 1), extend("default" = 1))]
     pub(in crate::config) weight: Option<u16>,
-    /// How many connections it may have at once; requests beyond wait. 0: no limit.
+    /// How many connections it may have at once; requests beyond wait. 0: no limit. Requests over HTTP/2 share one, and
+    /// each WebSocket has one of its own: beside them, 2 at least.
     #[schemars(extend("default" = 0))]
     pub(in crate::config) connections: Option<usize>,
     /// Whether its certificate is verified.

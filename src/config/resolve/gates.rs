@@ -1,14 +1,19 @@
 //! The gates of a site: who must have accepted which document, and which wordings count.
 
+use std::sync::Arc;
+
 use super::documents::Documents;
 use super::{Scope, at};
 use crate::clock::Timestamp;
 use crate::config::decode::suggest;
 use crate::config::raw::site::{Crawlers, Gate as Raw, Site};
+use crate::config::raw::words::CookieName;
 use crate::consent::cookie;
-use crate::documents::{Document, Kind};
-use crate::gate::{self, Gate, Relation, Rules, Valid};
+use crate::documents::{Document, Kind, Shelf};
+use crate::gate::{self, Gate, Names, Relation, Rules, Valid};
+use crate::visit::Naming;
 use crate::visit::path::{CanonicalPath, Clarity};
+use crate::web::Note;
 
 /// Resolves `gates`; a site whose privacy document is not filled in asks nobody for anything.
 pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, documents: &Documents) -> Rules {
@@ -28,7 +33,70 @@ pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, documents: &Documents) 
         let publishes = |document: &Document| document.id == gate.document && !document.texts.is_empty();
         documents.is_filled_in && documents.shelf.documents.iter().any(publishes)
     });
-    Rules { gates, crawlers: crawlers(raw) }
+    Rules { gates, crawlers: crawlers(raw), names: names(raw) }
+}
+
+/// How the application says who somebody is.
+pub(super) fn naming(scope: &mut Scope<'_>, raw: &Site) -> Option<Naming> {
+    let raw = raw.identity.as_ref()?;
+    match (&raw.cookie, &raw.header) {
+        (Some(cookie), None) => {
+            if !cookie.0.whole {
+                let help = "write one name in full";
+                scope.error(at!["identity", "cookie"], "this is not one cookie but many", help);
+            } else if is_own(cookie) {
+                let help = "name the cookie by which the application knows who somebody is";
+                scope.error(at!["identity", "cookie"], "this is a cookie of the proxy itself", help);
+            }
+            Some(Naming::Cookie(cookie.0.start.clone()))
+        }
+        (None, Some(header)) => Some(Naming::Header(header.0.clone())),
+        (cookie, _) => {
+            let is_lost = scope.tree.has_lost(at!["identity", "cookie"])
+                || scope.tree.has_lost(at!["identity", "header"]);
+            if cookie.is_some() || !is_lost {
+                let help = "write `identity: { header: X-User }` (safer: the application says it), or `{ cookie: NAME }`";
+                scope.error(
+                    at!["identity"],
+                    "exactly one of `cookie` and `header` says who somebody is",
+                    help,
+                );
+            }
+            None
+        }
+    }
+}
+
+/// The documents with a new version that is not asked for yet.
+pub(super) fn notes(rules: &Rules, shelf: &Shelf) -> Vec<Arc<Note>> {
+    let note = |gate: &Gate| {
+        let document = shelf.find(&gate.document)?;
+        let titles = document.texts.iter().map(|text| (text.language.clone(), text.title.clone()));
+        Some(Arc::new(Note {
+            document: gate.document.clone(),
+            path: gate.document_path.as_str().into(),
+            from: gate.lenient_until?,
+            titles: titles.collect(),
+        }))
+    };
+    let mut notes: Vec<Arc<Note>> = Vec::new();
+    for note in rules.gates.iter().filter_map(note) {
+        if notes.iter().all(|other| other.document != note.document) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+fn names(raw: &Site) -> Names {
+    match raw.identity.as_ref().and_then(|identity| identity.header.as_ref()) {
+        Some(_) => Names::WithTheAnswer,
+        None => Names::WithTheRequest,
+    }
+}
+
+fn is_own(name: &CookieName) -> bool {
+    [cookie::CHOICES, cookie::ACCEPTED, cookie::ONCE, cookie::SIGNAL].iter().any(|own| name.0.covers(own))
 }
 
 /// What `crawlers` means to gates and banner.
@@ -52,10 +120,7 @@ fn check(scope: &mut Scope<'_>, index: usize, raw: &Raw, before: &[Gate]) {
             "add `cookie: NAME` for sessions, or `paths: [\"/admin/*\"]`; `paths: [\"/*\"]` closes all";
         scope.error(at!["gates", index], "the gate says neither whom it stops nor where", help);
     }
-    let own = |name: &crate::config::raw::words::CookieName| {
-        [cookie::CHOICES, cookie::ACCEPTED, cookie::ONCE, cookie::SIGNAL].iter().any(|own| name.0.covers(own))
-    };
-    if raw.cookie.as_ref().is_some_and(own) {
+    if raw.cookie.as_ref().is_some_and(is_own) {
         let help = "name the cookie by which the application knows a session";
         scope.error(at!["gates", index, "cookie"], "this is a cookie of the proxy itself", help);
     }

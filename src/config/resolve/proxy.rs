@@ -183,6 +183,8 @@ fn upstream_timeouts(scope: &mut Scope<'_>, raw: &raw::Timeouts) -> upstream::Ti
     upstream::Timeouts {
         connect: timeout(scope, "upstream_connect", raw.upstream_connect, 5),
         response: timeout(scope, "upstream_response", raw.upstream_response, 60),
+        // A stream of events may have nothing to say for minutes.
+        body: timeout(scope, "upstream_body", raw.upstream_body, 600),
         idle: raw.idle.map_or(Duration::from_secs(60), |time| time.0),
     }
 }

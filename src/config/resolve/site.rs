@@ -58,7 +58,8 @@ pub(in crate::config) fn site(
     check_filled_in(scope, raw, &documents, &languages);
     let look = look::resolve(scope, raw, &languages, &controller.name, &own_path, &documents);
     let upstream = upstream::resolve(scope, raw, shared.listeners);
-    let filter = filter(scope, raw, name, shared, look, host_names, &documents, &upstream);
+    let gate = Arc::new(gates::resolve(scope, raw, &documents));
+    let filter = filter(scope, raw, name, shared, look, host_names, &documents, &upstream, &gate);
     let site = Site {
         name: name.into(),
         mode: mode(raw),
@@ -66,8 +67,9 @@ pub(in crate::config) fn site(
             site: name.into(),
             secrets: Arc::clone(shared.secrets),
             global_privacy_control: raw.banner.global_privacy_control,
+            naming: gates::naming(scope, raw),
         },
-        gate: gates::resolve(scope, raw, &documents),
+        gate,
         lifetime: look::lifetime(scope, raw),
         retention: super::ledger::retention(scope, raw),
         filter: Arc::new(filter),
@@ -264,6 +266,7 @@ fn filter(
     hosts: Vec<String>,
     documents: &Documents,
     upstream: &crate::upstream::Settings,
+    gate: &Arc<crate::gate::Rules>,
 ) -> filter::Settings {
     let services = services::resolve(scope, raw);
     let origins = upstream.targets.iter().filter_map(|weighted| weighted.target.origin().map(Into::into));
@@ -284,6 +287,8 @@ fn filter(
         html_token: shared.html_token,
         language_rules: language_rules(scope, raw),
         observed: Arc::clone(shared.observed),
+        gate: Arc::clone(gate),
+        notes: gates::notes(gate, &documents.shelf),
         epoch: epoch(scope.tree, documents, shared.html_token),
     }
 }

@@ -20,6 +20,9 @@ use crate::telemetry::{Metrics, Reason, count};
 /// A frame leaves when it has grown to this size, even while more of the page is at hand.
 const FRAME: usize = 16 * 1024;
 
+/// About what is put into a page, so that its first frame need not grow piece by piece.
+const INSERTED: usize = 20 * 1024;
+
 /// How many steps are taken before others get their turn: about 1 MiB of page.
 const TURN: usize = 32;
 
@@ -259,6 +262,7 @@ impl Filter {
     fn advance(&mut self, arrived: &[u8], report: &Report) -> Result<Step, CutOff> {
         let (step, decoded) = self.decoder.step(arrived)?;
         if !decoded.is_empty() {
+            self.rewritten.reserve(decoded.len());
             self.reader.read(decoded, &mut self.rewritten, report)?;
         }
         self.encode()?;
@@ -275,8 +279,7 @@ impl Filter {
 
     fn encode(&mut self) -> Result<(), CutOff> {
         if !self.rewritten.is_empty() {
-            self.encoder.write(&self.rewritten)?;
-            self.rewritten.clear();
+            self.encoder.write_out(&mut self.rewritten)?;
             self.is_dirty = true;
         }
         Ok(())
@@ -313,6 +316,7 @@ impl Reader {
         if let Reader::Waiting { mut beginning, waiting } = std::mem::replace(self, Reader::Passing) {
             if start == Start::Markup {
                 let Waiting { settings, page, charset } = *waiting;
+                out.reserve(beginning.len() + INSERTED);
                 let rewriter = html::Rewriter::new(&settings, page);
                 *self = match charset::opaque(&beginning, charset) {
                     None => Reader::Rewriting(Box::new(rewriter)),

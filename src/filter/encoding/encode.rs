@@ -47,6 +47,18 @@ impl Encoder {
         self.writer().write_all(bytes)
     }
 
+    /// The same, and empties `bytes`: what is not encoded changes hands.
+    pub fn write_out(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        match &mut self.0 {
+            Engine::Identity(out) if out.is_empty() => std::mem::swap(out, bytes),
+            _ => {
+                self.write(bytes)?;
+                bytes.clear();
+            }
+        }
+        Ok(())
+    }
+
     /// Makes all that was written so far readable for the client.
     pub fn flush(&mut self) -> io::Result<()> {
         self.writer().flush()

@@ -160,6 +160,20 @@ mod tests {
         assert!(rewritten(untouched, &rules, &[]).contains(untouched));
     }
 
+    // COMPLIANCE C29: measured without consent, Matomo keeps no cookie, and nothing else runs under the exemption.
+    #[test]
+    fn c29_who_measures_without_consent_is_told_to_keep_no_cookie_before_it_runs() {
+        let html = "<script>_paq.push(['trackPageView']);(function(){var g=document.createElement('script');\
+                    g.src='/piwik/matomo.js';document.head.appendChild(g)})()</script>";
+        let services = Arc::new(settings(set(Vec::new(), &[("matomo", Rule::ANONYMIZE)])));
+        let guard = Scope::of_granted(&services, &Granted::default()).guard.to_string();
+        let (told, _) = guard.split_once("document").unwrap();
+        assert!(told.contains("disableCookies"), "{told}");
+        assert!(guard.contains("_pk_id"), "and none is written by another of its scripts");
+        let page = rewritten(html, &[("matomo", Rule::ANONYMIZE)], &[]);
+        assert!(page.contains("_paq.push(['trackPageView'])") && !page.contains("text/plain"), "{page}");
+    }
+
     #[test]
     fn what_cannot_be_made_anonymous_is_held() {
         let html = "<script src=https://www.youtube.com/iframe_api></script>";

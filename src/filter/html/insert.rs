@@ -144,10 +144,15 @@ fn guard(page: &Page, out: &mut Vec<u8>) {
 }
 
 fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
-    let Inserts::Page { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
+    let Inserts::Page { banner, undecided, signal, language, return_to, note, .. } = &page.inserts else {
+        return;
+    };
     let language = embeds::language(&settings.look, own, language);
     let place = web::Place { origin, return_to };
     let mut shows = web::Shows::Now;
+    if let Some(note) = note {
+        out.extend_from_slice(settings.look.note(language, note, place).as_bytes());
+    }
     match banner {
         Banner::NothingToAsk => return,
         Banner::Shown if *undecided => {

@@ -71,6 +71,8 @@ pub enum Inserts {
         guard: Arc<str>,
         /// Whether the banner goes in.
         banner: super::Banner,
+        /// What the visitor will be asked for before long.
+        note: Option<Arc<crate::web::Note>>,
         /// Whether the visitor has yet to choose.
         undecided: bool,
         /// Whether the visitor's browser opted out for them.

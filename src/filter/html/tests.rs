@@ -411,6 +411,7 @@ fn inserted() -> Inserts {
         guard: "g".into(),
         banner: crate::filter::Banner::Shown,
         undecided: true,
+        note: None,
         signal: crate::consent::signal::Signal::Absent,
         language: Language::parse("sv").unwrap(),
         fixed: None,

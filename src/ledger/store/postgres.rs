@@ -16,7 +16,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
 
-use super::{Append, Batch, COLUMNS, Count, Erasure, Filter, Found, Mend, Place, Read, StoreFailure, judge};
+use super::{
+    Append, Batch, COLUMNS, Count, Erasure, Filter, Found, Mend, Place, Read, Sending, StoreFailure, judge,
+};
 use crate::clock::Timestamp;
 use crate::consent::Subject;
 use crate::ledger::chain;
@@ -259,6 +261,15 @@ impl Read for Access {
         self.soon(async |client| records(client, &sql, &[&subject.0, &site]).await)
     }
 
+    fn accepted_by(&self, site: &str, codes: &[Hash]) -> Result<Vec<Record>, StoreFailure> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM entries WHERE identity = ANY($1) AND site = $2 AND kind = 'acceptance' \
+             ORDER BY id DESC LIMIT 100"
+        );
+        let codes: Vec<&[u8]> = codes.iter().map(|code| &code[..]).collect();
+        self.soon(async |client| records(client, &sql, &[&codes, &site]).await)
+    }
+
     fn find(&self, id: Uuid) -> Result<Option<Record>, StoreFailure> {
         let sql = format!("SELECT {COLUMNS} FROM entries WHERE id = $1");
         Ok(self.soon(async |client| records(client, &sql, &[&id]).await)?.pop())
@@ -334,6 +345,34 @@ impl Read for Access {
 }
 
 impl Mend for Access {
+    fn begin_form(&self, form: &[u8; 16], until: i64, now: i64) -> Result<Sending, StoreFailure> {
+        self.soon(async |client| {
+            client.execute("DELETE FROM forms WHERE until < $1", &[&now]).await?;
+            let sql =
+                "INSERT INTO forms (id, has_arrived, until) VALUES ($1, false, $2) ON CONFLICT DO NOTHING";
+            if client.execute(sql, &[&&form[..], &until]).await? == 1 {
+                return Ok(Sending::Begins);
+            }
+            let row = client.query_opt("SELECT has_arrived FROM forms WHERE id = $1", &[&&form[..]]).await?;
+            let has_arrived = row.map(|row| row.try_get::<_, bool>(0)).transpose()?;
+            Ok(if has_arrived == Some(true) { Sending::Arrived } else { Sending::Begun })
+        })
+    }
+
+    fn end_form(&self, form: &[u8; 16]) -> Result<(), StoreFailure> {
+        self.soon(async |client| {
+            client.execute("UPDATE forms SET has_arrived = true WHERE id = $1", &[&&form[..]]).await?;
+            Ok(())
+        })
+    }
+
+    fn return_form(&self, form: &[u8; 16]) -> Result<(), StoreFailure> {
+        self.soon(async |client| {
+            client.execute("DELETE FROM forms WHERE id = $1", &[&&form[..]]).await?;
+            Ok(())
+        })
+    }
+
     fn erase(&self, erasures: &[Erasure]) -> Result<(), StoreFailure> {
         self.long(async |client| {
             let transaction = client.transaction().await?;

@@ -12,7 +12,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
-use super::{Append, Batch, COLUMNS, Count, Erasure, Filter, Found, Mend, Place, Read, StoreFailure, judge};
+use super::{
+    Append, Batch, COLUMNS, Count, Erasure, Filter, Found, Mend, Place, Read, Sending, StoreFailure, judge,
+};
 use crate::clock::Timestamp;
 use crate::consent::Subject;
 use crate::ledger::chain;
@@ -182,6 +184,17 @@ impl Read for Access {
         records(&self.connection(), &sql, params![subject.0.as_bytes(), site])
     }
 
+    fn accepted_by(&self, site: &str, codes: &[Hash]) -> Result<Vec<Record>, StoreFailure> {
+        let places = vec!["?"; codes.len()].join(",");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM entries WHERE identity IN ({places}) AND site = ? AND kind = 'acceptance' \
+             ORDER BY id DESC LIMIT 100"
+        );
+        let codes = codes.iter().map(|code| Value::from(code.to_vec()));
+        let values = codes.chain([Value::from(site.to_owned())]);
+        records(&self.connection(), &sql, params_from_iter(values))
+    }
+
     fn find(&self, id: Uuid) -> Result<Option<Record>, StoreFailure> {
         let sql = format!("SELECT {COLUMNS} FROM entries WHERE id = ?");
         Ok(records(&self.connection(), &sql, params![id.as_bytes()])?.pop())
@@ -252,6 +265,34 @@ impl Read for Access {
 }
 
 impl Mend for Access {
+    fn begin_form(&self, form: &[u8; 16], until: i64, now: i64) -> Result<Sending, StoreFailure> {
+        let mut connection = self.connection();
+        let transaction = immediate(&mut connection)?;
+        transaction.prepare_cached("DELETE FROM forms WHERE until < ?")?.execute([now])?;
+        let begins = transaction
+            .prepare_cached("INSERT OR IGNORE INTO forms (id, has_arrived, until) VALUES (?, 0, ?)")?
+            .execute(params![form, until])?;
+        let has_arrived: bool = transaction
+            .prepare_cached("SELECT has_arrived FROM forms WHERE id = ?")?
+            .query_row([form], |row| row.get(0))?;
+        transaction.commit()?;
+        Ok(match (begins, has_arrived) {
+            (1, _) => Sending::Begins,
+            (_, false) => Sending::Begun,
+            (_, true) => Sending::Arrived,
+        })
+    }
+
+    fn end_form(&self, form: &[u8; 16]) -> Result<(), StoreFailure> {
+        self.connection().execute("UPDATE forms SET has_arrived = 1 WHERE id = ?", [form])?;
+        Ok(())
+    }
+
+    fn return_form(&self, form: &[u8; 16]) -> Result<(), StoreFailure> {
+        self.connection().execute("DELETE FROM forms WHERE id = ?", [form])?;
+        Ok(())
+    }
+
     fn erase(&self, erasures: &[Erasure]) -> Result<(), StoreFailure> {
         let mut connection = self.connection();
         let transaction = immediate(&mut connection)?;

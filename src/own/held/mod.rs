@@ -2,7 +2,7 @@
 //!
 //! A held form is kept by the browser that sent it: sealed, in a field of the page that asks for the acceptance. So
 //! nothing personal lies on the server, nobody can fill its memory or disk, any instance can take the form back, and
-//! a restart loses none. What the server remembers is which forms it has sent on.
+//! a restart loses none. What the ledger remembers is which forms were sent on, by a number drawn at random.
 
 mod carrier;
 mod parcel;
@@ -25,12 +25,14 @@ use super::origin::{self, Sender};
 use super::{Call, Own, answer, documents, return_to};
 use crate::filter::{Body, body};
 use crate::gate::Gate;
+use crate::ledger;
 use crate::site::Site;
 use crate::visit::Visit;
 use crate::web::language::Language;
 use crate::web::page::{Link, Message, Opens};
 use parcel::Parcel;
 
+pub use crate::ledger::Sending;
 pub use carrier::{Carrier, Sorted};
 
 /// What forms are sealed for.
@@ -258,11 +260,44 @@ impl Own {
         ready.mark(page(&call, gate, &held))
     }
 
+    /// Notes that a form is sent on, and says how far it had come before; nothing where nobody can note it: then it must
+    /// not be sent.
+    pub async fn begin(&self, form: Id) -> Option<Sending> {
+        self.noted(self.ledger.begin_form(form, LIFETIME).await)
+    }
+
+    /// Notes that the application has answered a form.
+    pub async fn end(&self, form: Id) {
+        self.noted(self.ledger.end_form(form).await);
+    }
+
+    /// Notes that nothing of a form has left.
+    pub async fn give_back(&self, form: Id) {
+        self.noted(self.ledger.return_form(form).await);
+    }
+
+    fn noted<T>(&self, outcome: Result<T, ledger::Failure>) -> Option<T> {
+        let failed = |failure: &ledger::Failure| {
+            let error = failure as &dyn std::error::Error;
+            tracing::error!(error, "the ledger could not note how far a held form has come");
+        };
+        outcome.inspect_err(failed).ok()
+    }
+
+    /// Nobody knows whether the form has reached the application: nothing is sent a second time.
+    pub fn unsure(&self, site: &Site, ready: &Ready) -> Response<Body> {
+        self.told(site, ready, Message::FormUnsure)
+    }
+
     /// The form has reached the application before: nothing is sent a second time.
     pub fn sent_already(&self, site: &Site, ready: &Ready) -> Response<Body> {
+        self.told(site, ready, Message::FormSent)
+    }
+
+    fn told(&self, site: &Site, ready: &Ready, message: Message) -> Response<Body> {
         let call = self.call(site, &ready.visit, &ready.head, Some(ready.language.as_str()));
         let link = Link { href: &ready.form_was_at, text: "form_sent_link", opens: Opens::Here };
-        ready.mark(call.message_with_link(StatusCode::CONFLICT, Message::FormSent, Some(link)))
+        ready.mark(call.message_with_link(StatusCode::CONFLICT, message, Some(link)))
     }
 
     /// The application could not be reached: the form is still kept, and can be sent once more.

@@ -189,6 +189,7 @@ mod tests {
             site: "shop".into(),
             secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
             global_privacy_control: GlobalPrivacyControl::Respect,
+            naming: None,
         };
         let arrival = Arrival {
             host: "www.example.se".into(),

@@ -13,6 +13,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::{End, Line};
 use crate::filter::Body;
 use crate::filter::body::{self, CutOff};
+use crate::upstream::Stalled;
 
 /// The body of a request, whose bytes are counted.
 pub(super) struct Counted {
@@ -108,5 +109,10 @@ fn length(frame: Option<&Result<Frame<Bytes>, body::Error>>) -> u64 {
 
 /// Why a body failed. What passes as it comes can only fail with the upstream.
 fn reason(error: &body::Error) -> &'static str {
-    error.downcast_ref().map_or("upstream-broke-off", CutOff::reason)
+    let cause = match error.downcast_ref() {
+        Some(CutOff::Upstream(cause)) => cause,
+        Some(cut_off) => return cut_off.reason(),
+        None => error,
+    };
+    if cause.is::<Stalled>() { "upstream-stalled" } else { "upstream-broke-off" }
 }

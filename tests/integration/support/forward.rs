@@ -44,6 +44,7 @@ impl Forward {
 pub const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(5),
     response: Duration::from_secs(60),
+    body: Duration::from_secs(60),
     idle: Duration::from_secs(60),
 };
 
@@ -75,6 +76,7 @@ impl App for Forward {
             site: "test".into(),
             secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
             global_privacy_control: GlobalPrivacyControl::Ignore,
+            naming: None,
         };
         let arrival = Arrival {
             host: host.canonical,

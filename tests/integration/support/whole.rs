@@ -56,8 +56,20 @@ impl Whole {
         Self::start_in(folder, LISTEN, site).await
     }
 
+    /// Starts a proxy whose ledger others share: all of them have the same secrets.
+    pub async fn start_sharing(site: &str, database: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        write(folder.path(), "data/secrets", &"s".repeat(40));
+        let proxy = PROXY.replace("sqlite: ../data/ledger.sqlite", &format!("postgres: \"{database}\""));
+        Self::start_on(folder, &format!("{LISTEN}\n{proxy}"), site).await
+    }
+
     async fn start_in(folder: TempDir, listen: &str, site: &str) -> Self {
-        write(folder.path(), "config/consentry.yaml", &format!("{listen}\n{PROXY}"));
+        Self::start_on(folder, &format!("{listen}\n{PROXY}"), site).await
+    }
+
+    async fn start_on(folder: TempDir, settings: &str, site: &str) -> Self {
+        write(folder.path(), "config/consentry.yaml", settings);
         write(folder.path(), "config/sites/example.yaml", site);
         for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
             let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");

@@ -29,6 +29,10 @@ const TABLES: &str = "
         chain uuid NOT NULL, first bigint NOT NULL, last bigint NOT NULL, before bytea NOT NULL,
         after bytea NOT NULL, at bigint NOT NULL, seal bytea NOT NULL, PRIMARY KEY (chain, first));";
 
+/// Which held forms were sent on. No entry depends on it, and programs that do not know it get along.
+const FORMS: &str = "
+    CREATE TABLE consentry.forms (id bytea PRIMARY KEY, has_arrived boolean NOT NULL, until bigint NOT NULL);";
+
 /// What every connection begins with. A server whose commits do not wait for the disk is told to wait.
 pub(super) const SESSION: &str = "
     SET search_path = consentry;
@@ -47,6 +51,11 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreFailure> {
     }
     if !has_tables {
         transaction.batch_execute(&format!("SET search_path = consentry; {TABLES}")).await?;
+    }
+    // Only who may make tables in the schema may ask for one that exists already to be made.
+    let has_forms = "SELECT to_regclass('consentry.forms') IS NOT NULL";
+    if !transaction.query_one(has_forms, &[]).await?.try_get::<_, bool>(0)? {
+        transaction.batch_execute(FORMS).await?;
     }
     transaction.commit().await?;
     expect_current(client).await

@@ -31,13 +31,22 @@ const TABLES: &str = "
         after BLOB NOT NULL, at INTEGER NOT NULL, seal BLOB NOT NULL,
         PRIMARY KEY (chain, first)) WITHOUT ROWID;";
 
+/// Which held forms were sent on. No entry depends on it, and programs that do not know it get along.
+const FORMS: &str = "
+    CREATE TABLE IF NOT EXISTS forms (
+        id BLOB PRIMARY KEY, has_arrived INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;";
+
 /// Brings the tables up to date, or makes them.
 pub(super) fn migrate(connection: &mut Connection, keys: &Keys) -> Result<(), StoreFailure> {
     match version(connection)? {
-        SCHEMA => expect_current(connection),
+        SCHEMA => {
+            expect_current(connection)?;
+            Ok(connection.execute_batch(FORMS)?)
+        }
         0 => {
             let transaction = immediate(connection)?;
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(FORMS)?;
             stamp(transaction)
         }
         1 => from_1(connection, keys),
@@ -86,6 +95,7 @@ fn from_1(connection: &mut Connection, keys: &Keys) -> Result<(), StoreFailure> 
     let transaction = immediate(connection)?;
     transaction.execute_batch("DROP INDEX IF EXISTS of_subject; ALTER TABLE entries RENAME TO entries_1;")?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(FORMS)?;
     let mut head = chain::begin(Uuid::new_v4(), Timestamp::UNIX_EPOCH, keys);
     {
         let mut found = transaction.prepare("SELECT * FROM entries_1 ORDER BY sequence")?;
