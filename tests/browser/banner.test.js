@@ -36,7 +36,8 @@ const PAGES = {
   '/sv': page('sv', `${TEXT}${LONG}`),
   '/en': page('en', `${TEXT}${LONG}`),
   '/ar': page('ar', `<h1>عنوان</h1><p>نص.</p>`),
-  '/de': page('de', TEXT),
+  '/de': page('de', `<h1>Überschrift</h1><p>Text.</p>`),
+  '/pl': page('pl', TEXT),
   '/plain': `<!doctype html><title>x</title>${TEXT}`,
   '/english/part': page('sv', TEXT),
   '/speed': page('sv', `<h1 style="font-size:3rem">En rubrik som är sidans största</h1><p style="font-size:1.25rem">${'Sidans egen text, i ett stycke. '.repeat(12)}</p>`),
@@ -51,7 +52,7 @@ const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="32"><r
 let internet, browser, site, themed;
 before(async () => {
   internet = await openInternet();
-  site = await startSite(PAGES, { yaml: 'languages_by: [{ path: "/english/*", language: en }]' });
+  site = await startSite(PAGES, { languages: '[sv, en, de, ar]', yaml: 'languages_by: [{ path: "/english/*", language: en }]' });
   themed = await startSite(PAGES, {
     yaml: 'banner: { position: center, theme: { accent: "#7a1fa2", background: "#fffdf5", text: "#221a12", dark: { accent: "#e6b3ff", background: "#1c1420", text: "#f4ecf7" }, radius: 16px, font: "Georgia, serif", logo: logo.svg } }',
     files: { 'logo.svg': LOGO },
@@ -403,7 +404,7 @@ test('c25 a browser that sends Global Privacy Control is heard, and the banner a
 test('c32 c41 the banner speaks the language of its page, of its part of the site, then of its visitor', async () => {
   for (const [path, locale, language, direction] of [
     ['/sv', 'en-GB', 'sv', 'ltr'], ['/en', 'sv-SE', 'en', 'ltr'], ['/ar', 'sv-SE', 'ar', 'rtl'], ['/english/part', 'sv-SE', 'en', 'ltr'],
-    ['/plain', 'en-GB', 'en', 'ltr'], ['/plain', 'ar-EG', 'ar', 'rtl'], ['/plain', 'fi-FI', 'sv', 'ltr'], ['/de', 'en-GB', 'en', 'ltr'],
+    ['/plain', 'en-GB', 'en', 'ltr'], ['/plain', 'ar-EG', 'ar', 'rtl'], ['/plain', 'fi-FI', 'sv', 'ltr'], ['/pl', 'en-GB', 'en', 'ltr'],
   ]) {
     await asVisitor({ language: locale }, async (visitor, page) => {
       await visitor.visit(path);
@@ -475,7 +476,7 @@ const STATES = {
   document: async (visitor, path) => visitor.visit(`/privacy?lang=${path.slice(1)}`),
   missing: async (visitor, path) => visitor.visit(`/_consent/nothing?lang=${path.slice(1)}`),
 };
-for (const language of ['sv', 'en', 'ar']) {
+for (const language of ['sv', 'en', 'de', 'ar']) {
   for (const [width, height] of [[360, 740], [768, 1024], [1280, 800]]) {
     test(`c39 c42 axe finds nothing in any state (${language}, ${width} px)`, async () => {
       await mkdir(OUT, { recursive: true });

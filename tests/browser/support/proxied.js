@@ -1,4 +1,4 @@
-// `consentry run` in front of pages that a test writes itself, with documents in Swedish, English and Arabic.
+// `consentry run` in front of pages that a test writes itself, with documents in Swedish, English, German and Arabic.
 
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -11,6 +11,7 @@ import { freePort, listens, startProgram } from './program.js';
 const PRIVACY = {
   sv: '---\ntitle: Kakor och personuppgifter\nversion: 1\n---\nPersonuppgiftsansvarig är {{ controller.name }}.\n\n{{ services }}\n\n{{ cookies }}\n',
   en: '---\ntitle: Cookies and personal data\nversion: 1\n---\n{{ controller.name }} answers for your data.\n\n{{ services }}\n\n{{ cookies }}\n',
+  de: '---\ntitle: Cookies und personenbezogene Daten\nversion: 1\n---\nVerantwortlich ist {{ controller.name }}.\n\n{{ services }}\n\n{{ cookies }}\n',
   ar: '---\ntitle: ملفات تعريف الارتباط والبيانات الشخصية\nversion: 1\n---\n{{ controller.name }} هي المسؤولة عن بياناتك.\n\n{{ services }}\n\n{{ cookies }}\n',
 };
 
@@ -47,7 +48,7 @@ documents:
   privacy:
     kind: notice
     path: /privacy
-    files: { ${languages.slice(1, -1).split(',').map((tag) => `${tag.trim()}: ../documents/privacy.${tag.trim()}.md`).join(', ')} }
+    files: { ${languages.slice(1, -1).split(',').map((tag) => tag.trim()).filter((tag) => PRIVACY[tag]).map((tag) => `${tag}: ../documents/privacy.${tag}.md`).join(', ')} }
 services: { google-analytics: consent, matomo: consent, meta-pixel: consent }
 ${yaml}
 `);
