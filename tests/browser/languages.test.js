@@ -94,6 +94,19 @@ test(`the settings and the plain pages fit into ${WIDTH} px in all ${TAGS.length
   });
 });
 
+test('the tables of a document need no scrolling sideways in any language', async () => {
+  for (const width of [WIDTH, 640, 768, 801, 1280]) {
+    await asVisitor({ width }, async (visitor, page) => {
+      for (const tag of TAGS) {
+        await visitor.visit(`/privacy?lang=${tag}`);
+        assert.equal(await page.locator('.scroll table').count(), 2);
+        const found = await page.evaluate(() => [...document.querySelectorAll('.scroll')].map((part) => part.scrollWidth - part.clientWidth));
+        assert.deepEqual(found, [0, 0], `${tag}, ${width} px`);
+      }
+    });
+  }
+});
+
 test('who wishes for a form of a language gets the form that there is', async () => {
   for (const [path, lang, accept] of [['/no', 'nb', 'Godta alle'], ['/pt-BR', 'pt', 'Aceitar tudo']]) {
     await asVisitor({}, async (visitor) => {

@@ -32,7 +32,8 @@ export async function startSite(pages, { yaml = '', languages = '[sv, en, ar]', 
   await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
   const port = await freePort();
   for (const name of ['sites', 'documents']) mkdirSync(path.join(folder, name));
-  for (const [language, text] of Object.entries(PRIVACY)) writeFileSync(path.join(folder, 'documents', `privacy.${language}.md`), text);
+  const tags = languages.slice(1, -1).split(',').map((tag) => tag.trim());
+  for (const tag of tags) writeFileSync(path.join(folder, 'documents', `privacy.${tag}.md`), PRIVACY[tag] ?? PRIVACY.en);
   for (const [name, content] of Object.entries(files)) writeFileSync(path.join(folder, 'sites', name), content);
   writeFileSync(path.join(folder, 'consentry.yaml'), `
 listen: [{ address: "127.0.0.1:${port}" }]
@@ -48,7 +49,7 @@ documents:
   privacy:
     kind: notice
     path: /privacy
-    files: { ${languages.slice(1, -1).split(',').map((tag) => tag.trim()).filter((tag) => PRIVACY[tag]).map((tag) => `${tag}: ../documents/privacy.${tag}.md`).join(', ')} }
+    files: { ${tags.map((tag) => `${tag}: ../documents/privacy.${tag}.md`).join(', ')} }
 services: { google-analytics: consent, matomo: consent, meta-pixel: consent }
 ${yaml}
 `);
