@@ -83,7 +83,8 @@ mod tests {
         for (tag, parts) in [
             ("sv", ["Kakor &lt;b&gt;", "1 mars 2026", "lang=sv", "L&#228;s den nya"]),
             ("en", ["Cookies", "1 March 2026", "lang=en", "Read the new"]),
-            ("de", ["Kakor &lt;b&gt;", "2026", "lang=de", "Read the new"]),
+            ("de", ["Kakor &lt;b&gt;", "1. M&#228;rz 2026", "lang=de", "Die neue Version"]),
+            ("vo", ["Kakor &lt;b&gt;", "2026", "lang=vo", "Read the new"]),
         ] {
             let shown = look().note(&language(tag), &note(), place);
             assert!(shown.is_ascii() && !shown.contains("<script") && !shown.contains("<b>"), "{shown}");
