@@ -135,22 +135,17 @@ fn sources(settings: &Settings, granted: &Granted) -> Vec<String> {
         // `'self'` covers the page's own port and its WebSockets, not those of the site's other hosts.
         sources.extend(["", "ws://", "wss://"].map(|scheme| format!("{scheme}{host}:*")));
     }
-    let seen = settings.observed.snapshot();
-    let used: BTreeSet<&str> = seen
-        .services()
-        .map(|seen| seen.name)
-        .chain(settings.services.named().map(|service| &*service.id))
-        .collect();
+    let used = settings.used();
     let acting = settings.services.iter().filter(|service| {
         matches!(judge(&settings.services, service, granted), Judgement::Allow | Judgement::Anonymize)
     });
     let mut acting: Vec<&Service> = acting.collect();
     acting.sort_by_key(|service| {
-        (!used.contains(&*service.id), service.category != crate::consent::Category::Necessary)
+        (!used.contains(&service.id), service.category != crate::consent::Category::Necessary)
     });
     let mut length = 0;
     for service in acting {
-        let is_used = used.contains(&*service.id);
+        let is_used = used.contains(&service.id);
         let own: Vec<String> = service.urls.iter().flat_map(|url| source(url, is_used)).collect();
         length += own.iter().map(|source| source.len() + 1).sum::<usize>();
         if !is_used && length > BUDGET {

@@ -17,6 +17,7 @@ pub mod page;
 mod prelude;
 pub mod scope;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
@@ -79,6 +80,13 @@ impl Settings {
         };
         let asking = web::Asking { generation: self.observed.generation(), signal, services: &services };
         self.look.banner(language, &asking, place)
+    }
+
+    /// The ids of the services that the site has, as far as is known: it names them, or its traffic showed them.
+    fn used(&self) -> HashSet<Box<str>> {
+        let seen = self.observed.snapshot();
+        let named = self.services.named().map(|service| service.id.clone());
+        named.chain(seen.services().map(|service| service.name.into())).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows from a site's settings and what a visitor granted: policy, guard, and the hosts that a hint may
 //! connect to. Built once for each combination, kept by weight.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use super::judge::{Judgement, judge};
@@ -37,9 +37,11 @@ pub struct Scope {
     acting: Hosts,
     held: Hosts,
     unknown: Unknown,
-    /// What services that the site does not name are told before their first script, by their ids; those that it
-    /// names, and those without identifiers, are told by the guard.
+    /// What services that nobody knows the site to have are told before their first script, by their ids; those that
+    /// it names, those that its traffic showed, and those without identifiers, are told by the guard.
     pub signals: HashMap<Box<str>, Box<str>>,
+    /// The services whose globals the guard answers for from the first line on.
+    stubbed: HashSet<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +117,8 @@ impl Scope {
                 if is_held(judge(&settings.services, service, granted)) { &mut held } else { &mut acting };
             hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
         }
-        let guard: Arc<str> = guard_script(settings, granted, has_chosen, signal).into();
+        let used = settings.used();
+        let guard: Arc<str> = guard_script(settings, &used, granted, has_chosen, signal).into();
         Scope {
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
@@ -132,7 +135,8 @@ impl Scope {
             acting,
             held,
             unknown: if waits(settings, granted) { Unknown::Waits } else { Unknown::Connects },
-            signals: signals(settings, granted),
+            signals: signals(settings, &used, granted),
+            stubbed: COMMON.into_iter().map(Into::into).chain(used).collect(),
         }
     }
 
@@ -140,6 +144,11 @@ impl Scope {
     /// stops it.
     pub fn may_connect(&self, host: &str) -> bool {
         self.acting.cover(host) || !self.held.cover(host) && self.unknown == Unknown::Connects
+    }
+
+    /// Whether the guard has stubs for the globals of a service that is held.
+    pub fn has_stubs(&self, service: &Service) -> bool {
+        self.stubbed.contains(&service.id)
     }
 
     /// What `page` with these inserts holds of ours, and its policies must let in.
@@ -189,19 +198,24 @@ fn source(text: &str) -> String {
     format!("'{}'", web::integrity(text))
 }
 
-/// Whether the guard itself knows a service, its stubs among it; of the others it learns a moment later.
-pub(super) fn is_likely(services: &Set, service: &Service) -> bool {
+/// Whether the guard itself knows all of a service; of the others it learns a moment later.
+fn is_likely(services: &Set, service: &Service) -> bool {
     COMMON.contains(&&*service.id) || services.names(service)
 }
 
-fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool, signal: Signal) -> String {
+fn guard_script(
+    settings: &Settings,
+    used: &HashSet<Box<str>>,
+    granted: &Granted,
+    has_chosen: bool,
+    signal: Signal,
+) -> String {
     let judged: Vec<(&Service, Judgement)> = settings
         .services
         .iter()
         .map(|service| (service, judge(&settings.services, service, granted)))
         .collect();
     let likely = || judged.iter().filter(|(service, _)| is_likely(&settings.services, service));
-    let held = || likely().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
     // Who acts without identifiers keeps none.
     let nameless = || likely().filter(|(_, judgement)| *judgement != Judgement::Allow).map(|(one, _)| *one);
     let cookies: Vec<String> = nameless()
@@ -211,7 +225,13 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool, signal
         .collect();
     let storage: Vec<String> =
         nameless().flat_map(|service| &service.storage).map(NamePattern::to_string).collect();
-    let told = told(settings, granted, &judged);
+    // What a page calls and loads before the guard has learned the rest: it weighs little.
+    let of_page = || {
+        let held = judged.iter().filter(|(_, judgement)| is_held(*judgement)).map(|(service, _)| *service);
+        held.filter(|service| COMMON.contains(&&*service.id) || used.contains(&service.id))
+    };
+    let globals: BTreeSet<&str> = of_page().flat_map(guard::globals).collect();
+    let told = told(settings, used, granted, &judged);
     guard::script(&guard::Facts {
         own_path: &settings.look.own_path,
         choices: has_chosen.then(|| {
@@ -220,14 +240,14 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool, signal
         refused_cookies: cookies.iter().map(String::as_str).collect(),
         refused_storage: storage.iter().map(String::as_str).collect(),
         refused_addresses: guard::addresses(
-            held().flat_map(|service| &service.urls),
+            of_page().flat_map(|service| &service.urls),
             judged
                 .iter()
                 .filter(|(_, judgement)| !is_held(*judgement))
                 .flat_map(|(service, _)| &service.urls),
         ),
         hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
-        globals: held().flat_map(guard::globals).collect(),
+        globals: globals.into_iter().collect(),
         signal,
         acting: (!granted.is_all()).then(|| acting(&judged)),
         anonymize: told.iter().map(String::as_str).collect(),
@@ -235,11 +255,16 @@ fn guard_script(settings: &Settings, granted: &Granted, has_chosen: bool, signal
 }
 
 /// What the guard tells services before anything of theirs runs, each text once.
-fn told(settings: &Settings, granted: &Granted, judged: &[(&Service, Judgement)]) -> Vec<String> {
+fn told(
+    settings: &Settings,
+    used: &HashSet<Box<str>>,
+    granted: &Granted,
+    judged: &[(&Service, Judgement)],
+) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
-    let by_guard = judged.iter().filter(|(service, judgement)| {
-        *judgement == Judgement::Anonymize || settings.services.names(service)
-    });
+    let by_guard = judged
+        .iter()
+        .filter(|(service, judgement)| *judgement == Judgement::Anonymize || used.contains(&service.id));
     for text in by_guard.flat_map(|(service, _)| prelude::of(&settings.services, service, granted)) {
         if !told.contains(&text) {
             told.push(text);
@@ -263,11 +288,16 @@ fn acting<'a>(judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
     all
 }
 
-fn signals(settings: &Settings, granted: &Granted) -> HashMap<Box<str>, Box<str>> {
+/// What is told in the page itself. Who agreed to everything gets the page as its author wrote it: what services
+/// assume when they are told nothing is the same, and from the next page on the guard tells them.
+fn signals(settings: &Settings, used: &HashSet<Box<str>>, granted: &Granted) -> HashMap<Box<str>, Box<str>> {
+    if granted.is_all() {
+        return HashMap::new();
+    }
     let services = &settings.services;
-    let own = services
-        .iter()
-        .filter(|service| judge(services, service, granted) == Judgement::Allow && !services.names(service));
+    let own = services.iter().filter(|service| {
+        judge(services, service, granted) == Judgement::Allow && !used.contains(&service.id)
+    });
     let told =
         own.map(|service| (service.id.clone(), prelude::of(services, service, granted).concat().into()));
     told.filter(|(_, text): &(_, Box<str>)| !text.is_empty()).collect()
@@ -339,6 +369,7 @@ mod tests {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
         packer.write_all(guard.as_bytes()).unwrap();
         let size = packer.finish().unwrap().len();
+
         assert!(size <= 3 * 1024, "{size}");
     }
 

@@ -6,7 +6,7 @@
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
 (function (F) {
 var w = window, d = document, me = d.currentScript, no = function () {}, seen = [], sweep = [], waiting = F.w && [];
-var jar = w.Document && Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
+var jar = Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
 function attempt(act, x) { try { return act(x); } catch (e) {} }
 function later(f, x) {
   if (typeof f == 'function') setTimeout(function () { f(x); }, 0);
@@ -18,6 +18,7 @@ function covers(list) {
   };
 }
 var isCookie = covers(F.k), isKey = covers(F.s);
+function isAllowed(cookie) { return !isCookie(cookie); }
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
 var anchor = d.createElement('a'), LOADS = /^(img|image|input|link|script|iframe|source|video|audio)$/i;
@@ -31,41 +32,45 @@ function isRefused(url) {
   anchor.href = url;
   var host = anchor.hostname, path = anchor.pathname.split('/'), first = '/' + path[1], last = '/' + path.pop(), keys = [last, '/' + path.pop() + last, '=' + host, '=' + host + first];
   for (; host; host = host.replace(/^[^.]*\.?/, '')) keys.push(host, host + first);
-  return /^(http|ws)/.test(anchor.protocol) && keys.some(isKnown);
+  return anchor.host && keys.some(isKnown);
 }
 // Whether an attribute would load what may not be loaded.
 function stops(tag, name, value) {
   return LOADS.test(tag) && (
     /^(src|href|poster)$/i.test(name) ? isRefused(value) :
     /^(image)?srcset$/i.test(name) ? value.split(/[\s,]+/).some(isRefused) :
-    F.h && (/^rel$/i.test(name) ? /precon|prer|dns/i : /^type$/i.test(name) ? /specul/i : /^\b$/).test(value));
+    F.h && /^(rel|type)$/i.test(name) && /precon|prer|dns|specul/i.test(value));
+}
+// Whether it is an image of another host while it is not known yet who is held there.
+function waits(tag, name, value) {
+  anchor.href = value;
+  return waiting && /^img src$/i.test(tag + ' ' + name) && anchor.host && anchor.host != location.host;
 }
 function hold(element, name, value) {
-  if (waiting && element.nodeName == 'IMG' && /^src$/i.test(name)) {
-    anchor.href = value;
-    waiting = waiting.filter(function (one) { return one[0] != element; });
-    if (/^http/.test(anchor.protocol) && anchor.host != location.host) return waiting.push([element, value]);
-  }
-  if (!stops(element.nodeName, name, String(value))) return;
+  var isLate = waits(element.nodeName, name, value);
+  if (!isLate && !stops(element.nodeName, name, String(value))) return;
   element.setAttribute('data-consentry-' + name, value);
+  if (isLate) return waiting.push(element);
   // Rules that are no rules must not run as a script.
   if (/^type$/i.test(name)) element.type = 'text/plain';
   // Pages wait for their pixels before they go on.
   later(function () { element.dispatchEvent(new Event('error')); });
   return 1;
 }
-function cleaned(html) {
-  var text = String(html), clean = text.replace(/<(\w+)\b[^>]+/g, function (all, tag) {
+function cleaned(html, on) {
+  var wait, text = String(html), clean = text.replace(/<(\w+)\b[^>]+/g, function (all, tag) {
     return !LOADS.test(tag) ? all : all.replace(/([\s"'\/])(\w+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
-      return stops(tag, name, value.replace(/^["']|["']$/g, '').replace(/&amp;/g, '&')) ? before + 'data-consentry-' + name + is + value : all;
+      var url = value.replace(/^["']|["']$/g, '').replace(/&amp;/g, '&');
+      return stops(tag, name, url) || waits(tag, name, url) && (wait = 1) ? before + 'data-consentry-' + name + is + value : all;
     });
   });
+  if (wait && on) waiting.push(on.getRootNode());
   return clean == text ? html : clean;
 }
 
 // One window; those of the frames that it makes have prototypes of their own.
 function protect(w) {
-  if (!w || seen.indexOf(w) >= 0) return;
+  if (!w || ~seen.indexOf(w)) return;
   seen.push(w);
   function change(kind, name, write, read) {
     attempt(function (object) {
@@ -80,14 +85,8 @@ function protect(w) {
   function without(kind, name, test, instead) {
     change(kind, name, function (a, own, on) { return test(a[0]) ? instead : own.apply(on, a); });
   }
-  var settled = w.Promise && Promise.resolve(null);
   change('Document', 'cookie', function (v) { return isCookie(v) ? no : v; }, function (all) {
-    return all.split('; ').filter(function (pair) { return !isCookie(pair); }).join('; ');
-  });
-  without('CookieStore', 'set', isCookie, settled);
-  without('CookieStore', 'get', isCookie, settled);
-  change('CookieStore', 'getAll', function (a, own, on) {
-    return own.apply(on, a).then(function (all) { return all.filter(function (c) { return !isCookie(c); }); });
+    return all.split('; ').filter(isAllowed).join('; ');
   });
   without('Storage', 'setItem', isKey);
   ['local', 'session'].forEach(function (name) {
@@ -98,7 +97,7 @@ function protect(w) {
         set: function (t, k, v) { if (!isKey(k)) t[k] = v; return true; }
       });
       sweep.push(function () { Object.keys(store).forEach(function (k) { if (isKey(k)) store.removeItem(k); }); });
-      Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return proxy; } });
+      Object.defineProperty(w, name, { configurable: true, get: function () { return proxy; } });
     });
   });
   'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Input src|Media src|Video poster'.split('|').forEach(function (row) {
@@ -108,7 +107,7 @@ function protect(w) {
   });
   change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
   ['innerHTML', 'outerHTML'].forEach(function (name) { change('Element', name, cleaned); });
-  change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1])); });
+  change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1], on)); });
   ['write', 'writeln'].forEach(function (name) {
     change('Document', name, function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
   });
@@ -116,16 +115,24 @@ function protect(w) {
   change('HTMLIFrameElement', 'contentWindow', no, frame);
   change('HTMLIFrameElement', 'contentDocument', no, frame);
   change('HTMLIFrameElement', 'srcdoc', function (v) {
-    return '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + cleaned(v);
+    var known = d.querySelector('[data-consentry=known]');
+    // Who agreed to everything has none, and frames as they were written.
+    return (known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '') + cleaned(v);
   });
   without('Navigator', 'sendBeacon', isRefused, true);
   var own = w.fetch;
-  if (own) w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
+  w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
+  var nothing = Promise.resolve(null);
+  without('CookieStore', 'set', isCookie, nothing);
+  without('CookieStore', 'get', isCookie, nothing);
+  change('CookieStore', 'getAll', function (a, own, on) {
+    return own.apply(on, a).then(function (all) { return all.filter(isAllowed); });
+  });
 }
 attempt(protect, w);
 function clean() {
-  sweep.forEach(function (act) { attempt(act); });
-  jar && jar.get.call(d).split('; ').forEach(function (pair) {
+  sweep.forEach(attempt);
+  jar.get.call(d).split('; ').forEach(function (pair) {
     if (isCookie(pair)) jar.set.call(d, pair.split('=')[0] + '=; path=/; max-age=0');
   });
 }
@@ -173,9 +180,6 @@ root = w.Proxy ? new Proxy(stub, {
 }) : stub;
 function layer(list) {
   var own = list.push;
-  function end(hide) { if (hide) later(hide.end); }
-  end(list.hide);
-  Object.defineProperty(list, 'hide', { configurable: true, get: no, set: end });
   list.push = function () {
     push.apply(list, arguments);
     return own.apply(list, arguments);
@@ -185,7 +189,7 @@ function layer(list) {
 function define(name) {
   var isLayer = name == 'dataLayer', value = isLayer ? layer([]) : root;
   if (w[name] === void 0) attempt(function () {
-    Object.defineProperty(w, name, { configurable: true, enumerable: true, get: function () { return value; }, set: function (v) {
+    Object.defineProperty(w, name, { configurable: true, get: function () { return value; }, set: function (v) {
       // Pages set queues anew with their first values; anything else of that name is their own.
       if (v === value) return;
       if (Array.isArray(v)) push.apply(v, v);
@@ -194,12 +198,21 @@ function define(name) {
   });
 }
 F.g.forEach(define);
+// The page itself names what nobody had seen on it before.
+d.addEventListener('consentry:held', function (e) { e.detail.forEach(define); });
 
 // What else there is to know.
 function release() {
   var all = waiting || [];
   waiting = 0;
-  all.forEach(function (one) { one[0].src = one[1]; });
+  function show(element) {
+    if (element.src === '') element.src = element.getAttribute('data-consentry-src');
+  }
+  all.concat(d).forEach(function (one) {
+    show(one);
+    // What the server holds has a category.
+    [].forEach.call(one.querySelectorAll('[data-consentry-src]:not([data-consentry-category])'), show);
+  });
 }
 d.addEventListener('consentry:known', function (e) {
   attempt(function () {

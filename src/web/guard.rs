@@ -94,6 +94,14 @@ pub fn apart(snippet: &str) -> String {
     format!("try{{{}\n}}catch(e){{}}\n", ascii::javascript(snippet))
 }
 
+/// What makes the guard stand in for the globals of services that a page turns out to hold.
+pub fn held(globals: &[&str]) -> String {
+    format!(
+        "document.dispatchEvent(new CustomEvent('consentry:held',{{detail:{}}}));",
+        ascii::script(&globals.into())
+    )
+}
+
 /// A script with its facts in their place.
 fn with_facts(script: &str, facts: &Value) -> String {
     let (before, after) = script.rsplit_once("FACTS").unwrap_or((script, ""));
@@ -285,6 +293,7 @@ mod tests {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
         packer.write_all(guard(&facts()).as_bytes()).unwrap();
         let size = packer.finish().unwrap().len();
+
         assert!(size <= 3 * 1024, "{size}");
     }
 

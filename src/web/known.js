@@ -11,6 +11,7 @@ var unhide = setInterval(function () {
       if (/^_vis_opt_path|prehid|^at-body|mbox|kameleoon|abtasty|flicker/i.test(style.id)) style.textContent = '';
     });
     d.documentElement.classList.remove('async-hide');
+    w.dataLayer.hide.end();
   } catch (e) {}
 }, 50);
 w.addEventListener('load', function () { setTimeout(clearInterval, 2e3, unhide); });

@@ -5,7 +5,7 @@ use lol_html::html_content::ContentType;
 
 use super::elements::{Element, set};
 use super::places::Holds;
-use super::{Inserts, State, address, references};
+use super::{Inserts, State, address, references, scripts};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::{Service, Set};
 use crate::web::guard;
@@ -69,10 +69,7 @@ pub(super) fn script(state: &mut State, element: &mut Element<'_, '_>) {
         }
     }
     if let Some(text) = untold(state, service) {
-        let nonce =
-            state.page.nonce.as_deref().map(|nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-        let nonce = nonce.unwrap_or_default();
-        let tag = format!("<script data-consentry=\"signals\"{nonce}>{text}</script>");
+        let tag = scripts::own("signals", &text, state.page.nonce.as_deref());
         element.before(&tag, ContentType::Html);
     }
 }

@@ -11,9 +11,9 @@ use super::embeds::{self, Standing};
 use super::places::{self, Holds};
 use super::scripts::{self, Kept, Reading};
 use super::unjudged::Reason;
-use super::{State, address, anonymize, css, knows_host, locked, references, skim};
+use super::{State, address, anonymize, css, knows_host, locked, references, skim, stubs};
 use crate::filter::judge::{Judgement, judge};
-use crate::filter::{own_csp, scope};
+use crate::filter::own_csp;
 use crate::services::Service;
 
 /// An element as the rewriter hands it over.
@@ -85,18 +85,22 @@ fn policy(state: &State, element: &mut Element<'_, '_>) {
     }
 }
 
-/// Whether a link makes the browser connect to a host that nothing which may act lives on: no policy stops it.
+/// Whether a link makes the browser connect to strangers.
 fn is_hint_to_strangers(state: &State, element: &Element<'_, '_>) -> bool {
     let rel = attribute(element, "rel").unwrap_or_default().to_ascii_lowercase();
-    let Some(href) = element.get_attribute("href").filter(|_| places::hints(&rel)) else { return false };
+    let href = element.get_attribute("href").filter(|_| places::hints(&rel));
+    href.is_some_and(|href| stranger(state, &href).is_some())
+}
+
+/// The host that an address leads to, if nothing lives there which is known and may act. Browsers connect to it for
+/// a hint or a frame, and no policy stops that: Chromium asks the policy for a frame when the connection stands.
+fn stranger(state: &State, address: &str) -> Option<Box<str>> {
     let services = &state.settings.services;
-    address::candidates(&href, &state.bases).any(|url| {
-        let is_known = services.identify_url(&url).is_some();
-        !is_known
-            && url.host_str().is_some_and(|host| {
-                Some(host) != state.page.url.host_str() && !state.page.scope.may_connect(host)
-            })
-    })
+    let may_connect =
+        |host: &str| Some(host) == state.page.url.host_str() || state.page.scope.may_connect(host);
+    address::candidates(address, &state.bases)
+        .filter(|url| services.identify_url(url).is_none())
+        .find_map(|url| url.host_str().filter(|host| !may_connect(host)).map(Into::into))
 }
 
 /// Notes that an element is open, until its end tag comes.
@@ -125,7 +129,7 @@ fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
         Kept::Nothing(reason) => {
             element.remove_attribute("srcdoc");
             set(element, "data-consentry-srcdoc", &value);
-            mark_unknown(element, reason);
+            mark_unknown(element, reason.as_str());
         }
     }
     Ok(())
@@ -189,7 +193,14 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
         let settings = Arc::clone(&state.settings);
         let found = match worst(state, &settings.services, &value, holds) {
             Found::Nothing => match anonymize::change(state, &settings.services, &value, holds) {
-                Change::Nothing => continue,
+                Change::Nothing => {
+                    if let Some(host) = stranger(state, &value).filter(|_| places::is_frame(tag, holds)) {
+                        state.settings.observed.saw_host(&host);
+                        put_away(element, &name, &value, UNKNOWN_HOST);
+                        held = Held::Yes;
+                    }
+                    continue;
+                }
                 Change::To(changed) => {
                     set(element, &name, &changed);
                     continue;
@@ -197,9 +208,7 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
                 Change::Hold(service) => Fault { judgement: Judgement::Hold, service, instead: None },
             },
             Found::Unjudged(reason) => {
-                element.remove_attribute(&name);
-                set(element, &kept_name(&name), &value);
-                mark_unknown(element, reason);
+                put_away(element, &name, &value, reason.as_str());
                 held = Held::Yes;
                 continue;
             }
@@ -207,6 +216,9 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
         };
         let Fault { judgement, service, instead } = found;
         tracing::debug!(site = %settings.site, service = %service.id, tag, name, "held or stripped");
+        if tag == "script" {
+            stubs::before(state, element, service);
+        }
         state.held_for.get_or_insert_with(|| service.id.clone());
         let is_code = holds == Holds::Code || holds == Holds::Style;
         match judgement {
@@ -400,8 +412,8 @@ impl<'s> Catalogue for Lookup<'_, 's> {
     }
 
     fn globals(&self, (_, service): Self::Service) -> Vec<&str> {
-        // A call may run where a stub answers it from the first line on.
-        let has_stubs = scope::is_likely(self.services, service);
+        // A call may run where a stub answers it.
+        let has_stubs = stubs::are_there_for(&self.state.page, service);
         service.globals.iter().filter(|_| has_stubs).map(AsRef::as_ref).collect()
     }
 
@@ -423,9 +435,18 @@ fn kept_name(name: &str) -> String {
     format!("data-consentry-{}", name.replace(':', "-"))
 }
 
-/// Marks an element that is held because nobody can tell what it loads.
-fn mark_unknown(element: &mut Element<'_, '_>, reason: Reason) {
-    set(element, "data-consentry-reason", reason.as_str());
+/// The reason of what leads to a host that nobody knows.
+const UNKNOWN_HOST: &str = "unknown-host";
+
+/// Moves an address to where no browser looks, and marks the element: nobody can tell what it loads.
+fn put_away(element: &mut Element<'_, '_>, name: &str, value: &str, reason: &str) {
+    element.remove_attribute(name);
+    set(element, &kept_name(name), value);
+    mark_unknown(element, reason);
+}
+
+fn mark_unknown(element: &mut Element<'_, '_>, reason: &str) {
+    set(element, "data-consentry-reason", reason);
     set(element, "data-consentry-category", Reason::CATEGORY.as_str());
 }
 

@@ -15,6 +15,7 @@ mod places;
 mod references;
 mod scripts;
 mod skim;
+mod stubs;
 mod unjudged;
 
 use std::borrow::Cow;
@@ -175,6 +176,8 @@ struct State {
     depth: u8,
     /// What services have been told on this page.
     told: Vec<Box<str>>,
+    /// The globals that were given a stub on this page.
+    stubbed: Vec<Box<str>>,
     /// What could not be judged.
     unjudged: Unjudged,
     /// The first service that something was held for.
@@ -449,6 +452,7 @@ impl State {
             is_in_pieces: false,
             depth,
             told: Vec::new(),
+            stubbed: Vec::new(),
             unjudged: Unjudged::default(),
             held_for: None,
             is_host_known,

@@ -139,6 +139,12 @@ pub(super) fn is_nothing_but(tag: &str, holds: Holds) -> bool {
     loads && (goes || tag.contains('-'))
 }
 
+/// Whether an attribute that holds this makes the element a frame.
+pub(super) fn is_frame(tag: &str, holds: Holds) -> bool {
+    matches!(tag, "iframe" | "frame" | "object" | "embed" | "fencedframe" | "portal")
+        && matches!(holds, Holds::Document | Holds::Lazy)
+}
+
 /// Whether a link of these relations, in lower case, makes a browser load or connect.
 pub(super) fn loads(rel: &str) -> bool {
     const PASSIVE: [&str; 26] = [

@@ -6,10 +6,10 @@ use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use lol_html::html_content::{ContentType, TextChunk};
 
-use super::code::{self, Kind, Verdict, Why};
+use super::code::{self, Catalogue, Kind, Verdict, Why};
 use super::elements::Lookup;
 use super::unjudged::Reason;
-use super::{Embeds, Inserts, Page, Rewriter, State, anonymize, references};
+use super::{Embeds, Inserts, Page, Rewriter, State, anonymize, references, stubs};
 use crate::filter::judge::Judgement;
 use crate::services::{Service, Set};
 
@@ -128,13 +128,22 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
     } else {
         (None, kind)
     };
+    let read = decoded.as_deref().unwrap_or(&text);
+    let found = Lookup { state, services: &settings.services }.find(read);
+    if found.is_empty() {
+        return anonymize::inline(state, text);
+    }
+    let stubs = if state.is_in_pieces {
+        String::new()
+    } else {
+        stubs::of(state, found.into_iter().map(|(_, service)| service))
+    };
     let lookup = Lookup { state, services: &settings.services };
-    let (service, runs, held, why) =
-        match code::judge(decoded.as_deref().unwrap_or(&text), kind_read, &lookup) {
-            Verdict::Runs => return anonymize::inline(state, text),
-            Verdict::Held(found, why) => (found, String::new(), text, Some(why)),
-            Verdict::Parted { service, runs, held } => (service, runs, held, None),
-        };
+    let (service, runs, held, why) = match code::judge(read, kind_read, &lookup) {
+        Verdict::Runs => return stubs + &anonymize::inline(state, text),
+        Verdict::Held(found, why) => (found, stubs, text, Some(why)),
+        Verdict::Parted { service, runs, held } => (service, stubs + &runs, held, None),
+    };
     let (judgement, service) = service;
     tracing::debug!(site = %settings.site, service = %service.id, ?why, "an inline script is held");
     match why {
@@ -181,6 +190,12 @@ pub(super) fn marks(service: &Service) -> String {
         service.id.replace('"', "&quot;"),
         service.category
     )
+}
+
+/// A script element of ours; `text` must be fit to stand in one.
+pub(super) fn own(kind: &str, text: &str, nonce: Option<&str>) -> String {
+    let nonce = nonce.map(|nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
+    format!("<script data-consentry=\"{kind}\"{}>{text}</script>", nonce.unwrap_or_default())
 }
 
 /// Markup that stands inside of something else; nothing is inserted into it but placeholders, where `embeds` says so:

@@ -296,9 +296,10 @@ fn is_in_doubt(
         None => tag == b"meta" && name == b"http-equiv" && !is_plain_meta(value),
         // What it refreshes stands beside the word that says so.
         Some(Holds::Refresh) => false,
-        // A hint leads to hosts of nobody's, too.
+        // Hints and frames lead to hosts of nobody's, too.
         Some(Holds::Address) if tag == b"link" => !is_harmless(value) || !is_relative(value),
-        Some(Holds::Address | Holds::Document) => !is_harmless(value),
+        Some(Holds::Document) => !is_harmless(value) || !is_relative(value),
+        Some(Holds::Address) => !is_harmless(value),
         Some(Holds::List | Holds::Words) => !of_words(),
         Some(Holds::Lazy) => !of_words() || !css::is_harmless(value),
         Some(Holds::Style) => !css::is_harmless(value),

@@ -552,3 +552,81 @@ proptest! {
         prop_assert_eq!(rewrite_in(&[bytes], &Granted::all(), &Inserts::Nothing), bytes);
     }
 }
+
+fn guarded(html: &str, settings: &Arc<Settings>, granted: &Granted) -> String {
+    let page = page(settings, granted.clone(), Inserts::Guard("g()".into()));
+    let mut rewriter = Rewriter::new(settings, page);
+    let mut out = Vec::new();
+    rewriter.write(html.as_bytes(), &mut out).unwrap();
+    rewriter.end(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_frame_of_a_host_that_nobody_knows_waits_and_is_told_of() {
+    let settings = Arc::new(settings(set(Vec::new(), &[])));
+    for html in [
+        "<iframe src=https://nobody.example/a></iframe>",
+        "<iframe data-src='//nobody.example/a'></iframe>",
+        "<frameset><frame src=//nobody.example/a></frameset>",
+        "<object data=https://nobody.example/a></object>",
+        "<embed src=https://nobody.example/a>",
+    ] {
+        let out = guarded(html, &settings, &Granted::default());
+        assert!(out.contains("data-consentry-reason=\"unknown-host\""), "{out}");
+        assert!(!looked_at(&out).contains("nobody.example"), "{out}");
+        let untouched = guarded(html, &settings, &Granted::all());
+        assert!(untouched.ends_with(html), "{untouched}");
+    }
+    assert_eq!(
+        settings.observed.snapshot().hosts().map(|host| host.name).collect::<Vec<_>>(),
+        ["nobody.example"]
+    );
+    for html in [
+        "<iframe src=/a></iframe>",
+        "<iframe src=https://www.example.se/b></iframe>",
+        "<iframe src=about:blank></iframe>",
+        "<iframe src=https://js.stripe.com/v3/x></iframe>",
+        "<object data=https://www.example.se/a></object>",
+        // Whatever is no frame is for the policy.
+        "<script src=https://nobody.example/a></script>",
+        "<img src=https://nobody.example/a>",
+    ] {
+        let out = guarded(html, &settings, &Granted::default());
+        assert!(out.contains(html), "{out}");
+    }
+}
+
+#[test]
+fn a_frame_of_a_host_that_nobody_knows_loads_where_the_site_lets_it() {
+    let mut site = settings(set(Vec::new(), &[]));
+    site.unknown_third_parties = crate::filter::UnknownThirdParties::Allow;
+    let html = "<iframe src=https://nobody.example/a></iframe>";
+    let out = guarded(html, &Arc::new(site), &Granted::default());
+    assert!(out.contains(html), "{out}");
+}
+
+#[test]
+fn pages_that_call_a_held_service_for_the_first_time_get_its_stub_before_they_do() {
+    const STUB: &str = "new CustomEvent('consentry:held',{detail:[\"pintrk\"]})";
+    let settings = Arc::new(settings(set(Vec::new(), &[])));
+    for html in [
+        "<script>pintrk('load','1');</script><script>pintrk('page')</script>",
+        "<script src=https://s.pinimg.com/ct/core.js></script><script>pintrk('page')</script>",
+    ] {
+        let settings = Arc::new(crate::filter::tests::settings(set(Vec::new(), &[])));
+        let out = guarded(html, &settings, &Granted::default());
+        assert_eq!(out.matches(STUB).count(), 1, "{out}");
+        assert!(out.find(STUB) < out.rfind("pintrk('page')"), "{out}");
+        assert!(out.contains("pintrk('page')</script>"), "{out}");
+        // From the next page on the guard has it.
+        let again = guarded(html, &settings, &Granted::default());
+        assert!(!again.contains("consentry:held"), "{again}");
+        assert!(Scope::of_granted(&settings, &Granted::default()).guard.contains("\"pintrk\""));
+        // Who agreed has the real one.
+        assert!(guarded(html, &settings, &Granted::all()).ends_with(html));
+    }
+    // What the guard always has needs no word of the page's.
+    let html = "<script>fbq('init','1')</script>";
+    assert!(!guarded(html, &settings, &Granted::default()).contains("consentry:held"));
+}

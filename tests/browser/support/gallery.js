@@ -81,7 +81,7 @@ class Viewer {
   async choose(choice, categories = []) {
     const form = new URLSearchParams([['choice', choice], ...categories.map((name) => ['category', name]), ['return', '/']]);
     if (!this.page.url().startsWith(this.from)) await this.page.goto('/nothing');
-    const status = await this.page.evaluate(async (body) => (await fetch('/_consent/choices', {
+    const status = await this.page.evaluate(async (body) => (await fetch(new URL('/_consent/choices', location.href), {
       method: 'POST', body, headers: { 'Content-Type': 'application/x-www-form-urlencoded', Accept: 'application/json' },
     })).status, form.toString());
     if (status !== 200) throw new Error(`${choice} was answered with ${status}`);

@@ -14,6 +14,9 @@ import { answerFor } from './vendors.js';
 
 const TLS_HANDSHAKE = 0x16;
 
+/** Where hosts live that everybody may call: Chromium opens spare connections to them, and says nothing there. */
+export const NEUTRAL = '127.0.0.2';
+
 /** Opens the internet; with `keepsCookies` every tracker's answer sets one for its own host. */
 export async function openInternet({ keepsCookies = false } = {}) {
   const bell = new EventEmitter().setMaxListeners(0);
@@ -43,7 +46,7 @@ export async function openInternet({ keepsCookies = false } = {}) {
   const front = net.createServer((socket) => {
     sockets.add(socket);
     const silent = { host: '(a connection without a word)', path: null };
-    note(silent);
+    if (socket.localAddress !== NEUTRAL) note(silent);
     socket.on('error', () => {});
     socket.once('close', () => sockets.delete(socket));
     socket.once('data', (first) => {
@@ -55,7 +58,7 @@ export async function openInternet({ keepsCookies = false } = {}) {
       process.nextTick(() => socket.resume());
     });
   });
-  await new Promise((resolve) => front.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => front.listen(0, '0.0.0.0', resolve));
 
   return {
     port: front.address().port,

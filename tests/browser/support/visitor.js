@@ -2,6 +2,8 @@
 
 import { chromium } from 'playwright-core';
 
+import { NEUTRAL } from './internet.js';
+
 const FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--ignore-certificate-errors',
@@ -18,6 +20,7 @@ const OF_CHROMIUM = ['*.googleapis.com', 'accounts.google.com', 'clients*.google
 export async function openBrowser(internet) {
   const rules = [
     ...OF_PAGES.map((host) => `MAP ${host} 127.0.0.1:${internet.port}`),
+    `MAP canary.example ${NEUTRAL}:${internet.port}`,
     ...OF_CHROMIUM.map((host) => `MAP ${host} ~NOTFOUND`),
     `MAP * 127.0.0.1:${internet.port}`,
     'EXCLUDE 127.0.0.1',
