@@ -60,19 +60,7 @@ static PAGES: LazyLock<Cache<Key, Arc<str>>> = LazyLock::new(|| {
 
 static SANITIZER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     let mut sanitizer = ammonia::Builder::default();
-    sanitizer.add_tag_attributes("td", ["data-label"]);
-    sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
-    // Narrow windows show tables as lists; the roles keep them tables for those who listen.
-    for (tag, roles) in [
-        ("table", &["table"][..]),
-        ("thead", &["rowgroup"]),
-        ("tbody", &["rowgroup"]),
-        ("tr", &["row"]),
-        ("th", &["columnheader", "rowheader"]),
-        ("td", &["cell"]),
-    ] {
-        sanitizer.add_tag_attribute_values(tag, "role", roles);
-    }
+    crate::web::shown::allow_tables(&mut sanitizer);
     sanitizer
 });
 

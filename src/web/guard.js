@@ -121,7 +121,7 @@ function protect(w) {
   });
   without('Navigator', 'sendBeacon', isRefused, true);
   var own = w.fetch;
-  w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
+  if (own) w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
   var nothing = Promise.resolve(null);
   without('CookieStore', 'set', isCookie, nothing);
   without('CookieStore', 'get', isCookie, nothing);
@@ -206,7 +206,7 @@ function release() {
   var all = waiting || [];
   waiting = 0;
   function show(element) {
-    if (element.src === '') element.src = element.getAttribute('data-consentry-src');
+    if (element.src == '') element.src = element.getAttribute('data-consentry-src');
   }
   all.concat(d).forEach(function (one) {
     show(one);

@@ -11,13 +11,21 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut sanitizer = Builder::default();
     sanitizer.add_tags(ELEMENTS);
     sanitizer.add_generic_attributes(["dir"]);
-    sanitizer.add_tag_attributes("td", ["data-label"]);
     sanitizer.add_tag_attributes("details", ["open"]);
     sanitizer.add_tag_attribute_values("input", "type", ["checkbox", "hidden"]);
     sanitizer.set_tag_attribute_value("input", "disabled", "");
     sanitizer.set_tag_attribute_value("button", "disabled", "");
     // What could be opened is: nobody should have to look for what they were shown.
     sanitizer.set_tag_attribute_value("details", "open", "");
+    allow_tables(&mut sanitizer);
+    sanitizer
+});
+
+/// Lets through what the tables of documents are made of. Narrow windows show them as lists; the roles keep them tables
+/// for those who listen.
+pub fn allow_tables(sanitizer: &mut Builder<'_>) {
+    sanitizer.add_tag_attributes("td", ["data-label"]);
+    sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
     for (tag, roles) in [
         ("table", &["table"][..]),
         ("thead", &["rowgroup"]),
@@ -28,9 +36,7 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     ] {
         sanitizer.add_tag_attribute_values(tag, "role", roles);
     }
-    sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
-    sanitizer
-});
+}
 
 /// The text of a banner, a placeholder, a form or a document, as markup without scripts, styles and forms: its
 /// buttons and boxes are there and cannot be used.

@@ -74,18 +74,6 @@ async fn refuse(browser: &mut Browser) {
     assert!(browser.cookie("consentry").is_some());
 }
 
-async fn accept(browser: &mut Browser) -> String {
-    let page = browser.navigate(NOTICE).await.text();
-    let value = |name: &str| {
-        let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let fields = ["document", "version", "token"].map(|name| (name, value(name)));
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-    let answer = browser.post_form("/_consent/acceptances", &fields).await;
-    answer.header("consentry-receipt").unwrap().to_owned()
-}
-
 /// A site with a gate, so that its notice can be acknowledged.
 fn shop(upstream: &Upstream) -> String {
     site(&upstream.url(), crate::support::whole::CUSTOMERS)
@@ -111,7 +99,7 @@ async fn an_export_is_what_was_asked_for_and_no_more() {
     let run = Run::start(&folder);
     let (mut one, mut two) = (visitor(&run), visitor(&run));
     let choice = agree(&mut one).await.unwrap();
-    let acceptance = accept(&mut one).await;
+    let acceptance = one.acknowledge(NOTICE).await;
     agree(&mut two).await.unwrap();
     refuse(&mut two).await;
     let all = exported(&folder, &[]);

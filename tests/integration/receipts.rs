@@ -20,25 +20,12 @@ async fn agree(browser: &mut Browser) -> String {
     answer.header("consentry-receipt").unwrap().to_owned()
 }
 
-/// Confirms to have read the notice, and gives back the receipt.
-async fn acknowledge(browser: &mut Browser) -> String {
-    let page = browser.navigate(NOTICE).await.text();
-    let value = |name: &str| {
-        let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let fields = ["document", "version", "token"].map(|name| (name, value(name)));
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-    let answer = browser.post_form("/_consent/acceptances", &fields).await;
-    answer.header("consentry-receipt").unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn a_receipt_can_be_read_with_the_very_text_that_was_shown() {
     let (whole, _upstream) = shop().await;
     let mut visitor = whole.visitor();
     let choice = agree(&mut visitor).await;
-    let acceptance = acknowledge(&mut visitor).await;
+    let acceptance = visitor.acknowledge(NOTICE).await;
     let settings = visitor.navigate("/_consent/settings?lang=en").await.text();
     for id in [&choice, &acceptance] {
         assert!(settings.contains(&format!("{RECEIPTS}?id={id}&amp;lang=en")), "{settings}");
@@ -90,7 +77,7 @@ async fn a_visitor_erases_their_receipts_and_what_they_chose_still_holds() {
     let (whole, _upstream) = shop().await;
     let (mut visitor, mut other) = (whole.visitor(), whole.visitor());
     let choice = agree(&mut visitor).await;
-    acknowledge(&mut visitor).await;
+    visitor.acknowledge(NOTICE).await;
     agree(&mut other).await;
     let settings = visitor.navigate("/_consent/settings?lang=en").await.text();
     assert!(settings.contains("Erase my receipts") && settings.contains("required"), "{settings}");

@@ -140,6 +140,19 @@ impl Browser {
         self.send(request).await
     }
 
+    /// A person confirms to have read the notice at `path`; the number of the receipt.
+    pub async fn acknowledge(&mut self, path: &str) -> String {
+        let page = self.navigate(path).await.text();
+        let value = |name: &str| {
+            let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let fields = ["document", "version", "token"].map(|name| (name, value(name)));
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+        let answer = self.post_form("/_consent/acceptances", &fields).await;
+        answer.header("consentry-receipt").unwrap().to_owned()
+    }
+
     /// Sends a request, with the cookies, and reads the answer to its end.
     pub async fn send(&mut self, request: Request<Body>) -> Answer {
         let is_head = request.method() == Method::HEAD;
