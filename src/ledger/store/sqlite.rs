@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Appender {
     connection: Connection,
     /// Held while the store is open, so that two processes cannot fork the chain.
-    _lock: File,
+    _lock: Lock,
     head: Head,
 }
 
@@ -542,7 +542,7 @@ fn connect_to_write(path: &Path) -> Result<Connection, StoreFailure> {
 }
 
 /// Takes the right to add to a ledger.
-fn lock(path: &Path) -> Result<File, StoreFailure> {
+fn lock(path: &Path) -> Result<Lock, StoreFailure> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -553,7 +553,20 @@ fn lock(path: &Path) -> Result<File, StoreFailure> {
         std::fs::TryLockError::WouldBlock => StoreFailure::InUse,
         std::fs::TryLockError::Error(error) => StoreFailure::Io(error),
     })?;
-    Ok(lock)
+    Ok(Lock(lock))
+}
+
+/// The right to add to a ledger. Closing the file would not give it back for sure: a program that is just being
+/// started has a copy of it until it runs.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of the ledger could not be given back");
+        }
+    }
 }
 
 /// Opens a file, and makes it readable by its owner alone where there is none.

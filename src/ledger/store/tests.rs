@@ -14,6 +14,7 @@ use cluster_of_tests::Cluster;
 #[expect(unreachable_pub, reason = "the integration tests use it, too")]
 #[path = "../../../tests/integration/support/postgres.rs"]
 mod cluster_of_tests;
+mod properties;
 
 /// A new store, and a way to tamper with it.
 trait Laboratory {
@@ -27,15 +28,19 @@ impl File {
     fn new() -> Self {
         File(TempDir::new().unwrap())
     }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.0.path().join("ledger.sqlite")
+    }
 }
 
 impl Laboratory for File {
     fn place(&self) -> Kept {
-        Kept::Sqlite(self.0.path().join("ledger.sqlite"))
+        Kept::Sqlite(self.file())
     }
 
     fn sql(&self, statement: &str) {
-        let connection = rusqlite::Connection::open(self.0.path().join("ledger.sqlite")).unwrap();
+        let connection = rusqlite::Connection::open(self.file()).unwrap();
         connection.execute_batch(&format!("PRAGMA foreign_keys = off; {statement}")).unwrap();
     }
 }
@@ -456,13 +461,12 @@ fn each_writer_of_one_database_has_a_chain_of_its_own_and_takes_up_one_that_is_f
     let free = one.head().chain;
     drop(one);
     // The server notices that its connection is gone.
-    let again = loop {
-        let again = append(&lab);
-        if again.head().chain == free {
-            break again;
-        }
-    };
-    assert_eq!(again.head().sequence, 4);
+    let locks = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database \
+                 WHERE locktype = 'advisory' AND datname = current_database()";
+    let (_, name) = lab.0.rsplit_once('=').unwrap();
+    while cluster().sql(name, locks).trim() != "1" {}
+    let again = append(&lab);
+    assert_eq!((again.head().chain, again.head().sequence), (free, 4));
     assert_intact(&lab, 6);
 }
 
@@ -497,7 +501,7 @@ fn looking_up_a_visitor_uses_the_index_in_postgres() {
 fn looking_up_a_visitor_uses_the_index_in_sqlite() {
     let lab = File::new();
     write(&mut *append(&lab), 1..=100);
-    let connection = rusqlite::Connection::open(lab.0.path().join("ledger.sqlite")).unwrap();
+    let connection = rusqlite::Connection::open(lab.file()).unwrap();
     for sql in [
         "SELECT * FROM entries WHERE subject = ? AND site = ? ORDER BY id DESC LIMIT 100",
         "SELECT * FROM entries WHERE subject = ? AND site = ? AND (chain, sequence) > (?, ?) ORDER BY chain, sequence LIMIT ?",
