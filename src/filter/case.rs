@@ -12,7 +12,7 @@ use super::headers::{self, Hint};
 use super::judge::{Judgement, judge};
 use super::own_csp;
 use super::scope::{self, Scope};
-use super::{Settings, cookies, html, page};
+use super::{Settings, cookies, expire, html, page};
 use crate::consent::Granted;
 use crate::visit::Visit;
 
@@ -74,6 +74,7 @@ impl<'a> Case<'a> {
         headers::rewritten(headers, to);
         caching::rewritten(headers, &self.epoch(), to);
         let nonce = self.enforce(headers);
+        expire::on_page(self.settings, self.visit, headers);
         html::Page {
             url: self.address().clone(),
             granted: self.visit.granted.clone(),
@@ -100,6 +101,7 @@ impl<'a> Case<'a> {
     pub(super) fn confirm(&self, headers: &mut HeaderMap, revalidated: &[Revalidated]) {
         caching::confirmed(headers, &self.epoch(), revalidated);
         self.enforce(headers);
+        expire::on_page(self.settings, self.visit, headers);
     }
 
     /// The epoch of a page rewritten for this visit: whatever shapes it, other than the upstream's own bytes.

@@ -7,6 +7,7 @@ mod charset;
 pub mod cookies;
 pub mod csp;
 pub mod encoding;
+pub mod expire;
 pub mod frame;
 pub mod headers;
 pub mod html;

@@ -12,9 +12,9 @@ use http_body_util::BodyExt;
 
 use super::encoding::Coding;
 use super::*;
-use crate::consent::cookie::Secrets;
+use crate::consent::cookie::{self, Secrets};
 use crate::consent::signal::GlobalPrivacyControl;
-use crate::consent::{Category, Granted};
+use crate::consent::{Categories, Category, Choices, Granted, Subject};
 use crate::services::{CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
 use crate::visit::{self, Arrival, Scheme};
 use crate::web::language::Language;
@@ -332,6 +332,38 @@ async fn filtering_headers_twice_equals_once() {
         apply(&shop.settings, &visit, plan, again.body(Script::of(&[b"<p>"])).unwrap(), &shop.metrics);
     assert_eq!(once.headers(), twice.headers());
     assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
+}
+
+// COMPLIANCE C4.
+#[tokio::test]
+async fn c4_a_refused_cookie_of_one_folder_ends_with_the_next_page_of_that_folder() {
+    let shop = shop();
+    let refused = Choices {
+        subject: Subject(uuid::Uuid::nil()),
+        categories: Categories::NONE,
+        services: Default::default(),
+        made_at: "2026-11-24T11:00:00Z".parse().unwrap(),
+        receipt: None,
+        under_signal: false,
+    };
+    let secrets = Secrets::parse(&"s".repeat(32)).unwrap();
+    let expires = "2026-11-25T12:00:00Z".parse().unwrap();
+    let choices = secrets.sign(cookie::CHOICES, "example", expires, &refused.to_payload());
+    let sent = format!("consentry={choices}; _acme_id=1; PHPSESSID=2");
+    for (cookies, content_type, expected) in [
+        (&*sent, "text/html", 12),
+        // Nobody has refused anything yet; and what is no page may be kept by caches that many share.
+        ("_acme_id=1; PHPSESSID=2", "text/html", 0),
+        (&*sent, "text/css", 0),
+    ] {
+        let visit = visit("/shop/bild?id=6", &[("cookie", cookies)]);
+        let (_, plan) = shop.prepared(&visit, &[]);
+        let answer = shop.answer(&visit, plan, &[("content-type", content_type)], b"<p>");
+        let lines: Vec<_> =
+            answer.headers().get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap()).collect();
+        assert!(lines.iter().all(|line| line.starts_with("_acme_id=; Path=/")), "{lines:?}");
+        assert_eq!(lines.len(), expected, "{content_type} {lines:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::form::Form;
 use super::origin::{self, Sender};
-use super::{Call, answer, expire, once, settings};
+use super::{Call, answer, once, settings};
 use crate::clock::Timestamp;
 use crate::consent::signal::{self, Signal};
 use crate::consent::{Categories, Category, Choices, Granted, cookie};
-use crate::filter::Body;
+use crate::filter::{Body, expire};
 use crate::ledger::entry::Action;
 use crate::ledger::{Decision, Method, Recorded, Shown};
 use crate::services::Set;
@@ -164,14 +164,20 @@ pub(super) async fn make(call: &Call<'_>, body: Body) -> Response<Body> {
         return call.not_recorded(Message::NotRecorded);
     };
     let granted = signal::granted(Some(&choices), call.visit.signal);
+    let return_to = call.return_to(form.one("return"));
     let mut reply = if answer::wants_json(&call.head.headers) {
         let told = guard::choices(Some(&choices), &granted, call.visit.signal, Some(expires));
         answer::json(StatusCode::OK, &told)
     } else {
-        answer::see_other(&call.return_to(form.one("return")))
+        answer::see_other(&return_to)
     };
     let cookie = signed(call, &choices, expires);
-    finish(call, &mut reply, &choices, &granted, change, cookie);
+    reply.headers_mut().append(SET_COOKIE, cookie);
+    let host = &call.visit.arrival.host;
+    for line in expire::lines(&call.site.filter, &granted, host, &return_to, &call.visit.cookies) {
+        reply.headers_mut().append(SET_COOKIE, line);
+    }
+    finish(&mut reply, &choices, change);
     if form.one("choice") != Some("add") {
         // Who chooses anew has chosen for what was loaded once, too.
         once::end(call, &mut reply);
@@ -264,21 +270,9 @@ pub(super) fn signed(call: &Call<'_>, choices: &Choices, expires: Timestamp) -> 
     answer::cookie(cookie::CHOICES, &value, arrival.now, expires, arrival.scheme)
 }
 
-/// Adds what every answer to a choice carries: the cookie, the receipt, and the end of what may not stay.
-fn finish(
-    call: &Call<'_>,
-    reply: &mut Response<Body>,
-    choices: &Choices,
-    granted: &Granted,
-    change: Change,
-    cookie: HeaderValue,
-) {
+/// Adds the receipt, and what ends pages from before a withdrawal.
+fn finish(reply: &mut Response<Body>, choices: &Choices, change: Change) {
     let headers = reply.headers_mut();
-    headers.append(SET_COOKIE, cookie);
-    let host = &call.visit.arrival.host;
-    for line in expire::lines(&call.site.filter, granted, host, &call.visit.cookies) {
-        headers.append(SET_COOKIE, line);
-    }
     if let Some(id) = choices.receipt {
         headers.insert(answer::RECEIPT, answer::receipt(id));
     }

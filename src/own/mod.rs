@@ -10,7 +10,6 @@ mod choices;
 mod declined;
 mod documents;
 mod embed;
-mod expire;
 mod form;
 pub mod held;
 mod history;
