@@ -276,8 +276,8 @@ async fn server_sent_events_pass_at_the_moment_they_come() {
             .unwrap()
     })
     .await;
-    let proxy = Whole::start(&site(&upstream.url(), "")).await;
-    for speaks in VISITORS {
+    for (url, speaks) in [upstream.url(), upstream.h2c()].iter().flat_map(|url| VISITORS.map(|speaks| (url, speaks))) {
+        let proxy = Whole::start(&site(url, "")).await;
         let (events, body) = piecewise();
         *proxied.lock().unwrap() = Some(body);
         let mut visitor = proxy.visitor().speaking(speaks).always("accept", "text/event-stream");

@@ -1,16 +1,18 @@
-//! Clients that take their time, many at once: Debian's `slowhttptest` against the program itself, and a visitor who
-//! is served at once all the while.
+//! Clients that take their time. Many at once: Debian's `slowhttptest` against the program itself, and a visitor who is
+//! served at once all the while. One in good faith, who gets everything.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use consentry::filter::body::full;
-use http::Response;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 
 use crate::process::{Run, folder, write};
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, Speaks};
+use crate::support::soon;
 use crate::support::upstream::Upstream;
-use crate::support::whole::{HOST, site};
+use crate::support::whole::{HOST, Whole, site};
 
 /// `slowhttptest` for fifteen seconds at most, all connections within the first.
 fn attack(target: &str, attackers: usize, words: &[&str]) -> Child {
@@ -82,4 +84,37 @@ async fn slow_bodies_starve_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_readers_starve_nobody() {
     survive(20, &["-X", "-w", "10", "-y", "20", "-n", "2", "-z", "5"], "/large").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_pauses_is_not_taken_for_an_upstream_that_stalls() {
+    // More than all buffers on the way hold together.
+    const SIZE: usize = 32 << 20;
+    const PAUSE: Duration = Duration::from_millis(1_500);
+    let large = bytes::Bytes::from(vec![b'x'; SIZE]);
+    let upstream = Upstream::answering(move |_| Response::new(full(large.clone()))).await;
+    let mut visits = tokio::task::JoinSet::new();
+    for url in [upstream.url(), upstream.h2c()] {
+        let listen = "listen: [{ address: 127.0.0.1:0 }]\ntimeouts: { upstream_body: 1s }";
+        let proxy = std::sync::Arc::new(Whole::start_with(listen, &site(&url, "")).await);
+        for speaks in [Speaks::Http1, Speaks::Http2] {
+            let proxy = std::sync::Arc::clone(&proxy);
+            visits.spawn(async move {
+                let mut visitor = proxy.visitor().speaking(speaks);
+                let (answer, _) = visitor.open(Request::get("/").body(full("")).unwrap()).await;
+                let (mut body, mut read, mut pauses) = (answer.into_body(), 0, 0);
+                while let Some(frame) = soon(body.frame()).await {
+                    read += frame.expect("it is cut off").into_data().unwrap().len();
+                    if read >= pauses * SIZE / 2 {
+                        pauses += 1;
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+                assert_eq!((read, pauses), (SIZE, 3), "{speaks:?}");
+            });
+        }
+    }
+    while let Some(visit) = visits.join_next().await {
+        visit.unwrap();
+    }
 }

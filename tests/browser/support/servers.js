@@ -152,6 +152,11 @@ cookies: { necessary: [PHPSESSID] }
   const program = await startProgram(BINARY, ['run', '--config', settings], isReady);
   return {
     ...program, port, tlsPort, settings, url: `http://127.0.0.1:${port}`,
+    /** How often it has read its settings again, and found all of them good. */
+    reloads: async () => {
+      const metrics = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+      return Number(/^consentry_reloads_total\{reason="applied"\} (\d+)$/m.exec(metrics)?.[1]);
+    },
     command: (...words) => execFileSync(BINARY, [...words, '--config', settings], { encoding: 'utf8' }),
   };
 }
