@@ -119,7 +119,7 @@ pub struct Metrics {
     pub reports: Family<Reported, Counter>,
     /// Reports that were not read, by reason.
     pub reports_refused: Reasons,
-    /// Requests refused before any site saw them, by reason.
+    /// Requests and connections refused before any site saw them, by reason.
     pub refused: Reasons,
     /// What gates said: `admitted`, `shown`, `held`, `refused`.
     pub gates: Reasons,
@@ -230,7 +230,7 @@ impl Metrics {
                 &self.unjudged,
             ),
             ("reports_refused", "Reports of browsers that were not read", &self.reports_refused),
-            ("refused", "Requests refused before any site saw them", &self.refused),
+            ("refused", "Requests and connections refused before any site saw them", &self.refused),
             ("gates", "Verdicts of the gates", &self.gates),
             ("upstream_failures", "Upstreams that gave no answer", &self.upstream_failures),
             ("decisions", "Decisions recorded in the ledger, and erasures of receipts", &self.decisions),

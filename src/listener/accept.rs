@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -14,8 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use super::certificates::{CertificateFailure, Certificates};
 use super::connection::{Attendant, Greeting};
-use super::redirect::RedirectToHttps;
-use super::{App, Conditions, ProxyProtocol, Settings, Transport, tls};
+use super::{App, Conditions, Peer, ProxyProtocol, Settings, Transport, tls};
+use crate::filter::Body;
 
 /// Why a listener cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +140,16 @@ impl Bound {
                 accept(listener, greeting(None), RedirectToHttps(app), conditions, shutdown).await;
             }
         }
+    }
+}
+
+/// An app that only leads to HTTPS.
+#[derive(Clone)]
+struct RedirectToHttps<A>(A);
+
+impl<A: App> App for RedirectToHttps<A> {
+    async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        self.0.lead_to_https(request, &peer)
     }
 }
 

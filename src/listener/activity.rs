@@ -109,6 +109,12 @@ impl Activity {
         self.is_ending.load(Ordering::Relaxed)
     }
 
+    /// Whether a request has begun and its head has not ended.
+    pub(super) fn waits_for_rest_of_head(&self) -> bool {
+        let state = self.state();
+        state.under_way.is_empty() && matches!(state.waiting, Waiting::ForRestOfHead(_))
+    }
+
     pub(super) fn speaks_http2(&self) -> bool {
         self.state().speaks == Speaks::Http2
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -102,8 +102,10 @@ impl<A: App> Attendant<A> {
 
     async fn admit(&self, mut socket: TcpStream, address: IpAddr, room: Room, token: TaskTrackerToken) {
         let Some(address) = self.caller(&mut socket, address).await else { return };
-        // Too many from this address: the socket is closed, and those that stand go on.
-        let Some(ticket) = self.census().admit(room, address) else { return };
+        let Some(ticket) = self.census().admit(room, address) else {
+            // The socket is closed, and those that stand go on.
+            return self.refuse("connections-per-address", &"its address has as many as it may");
+        };
         self.greet(socket, address.to_canonical(), Seat { _ticket: ticket, _token: token }).await;
     }
 
@@ -118,14 +120,18 @@ impl<A: App> Attendant<A> {
             () = self.too_late() => return None,
             read = in_time => read,
         };
-        let reason = match read {
+        match read {
             Ok(Ok(named)) => return Some(named.unwrap_or(address)),
-            Ok(Err(failure)) => failure.reason()?,
-            Err(_) => proxy_protocol::LATE,
-        };
-        count(&self.conditions.metrics.refused, reason);
-        tracing::info!(reason, "a connection is refused: no balancer says who is calling");
+            Ok(Err(failure)) => self.refuse(failure.reason()?, &failure),
+            Err(late) => self.refuse(proxy_protocol::LATE, &late),
+        }
         None
+    }
+
+    /// Counts and tells why a connection ends without another request.
+    fn refuse(&self, reason: &'static str, error: &dyn std::fmt::Display) {
+        count(&self.conditions.metrics.refused, reason);
+        tracing::info!(reason, %error, "a connection is refused");
     }
 
     /// Ends a moment after the stop: nobody who has asked for nothing yet holds it up for longer.
@@ -144,7 +150,8 @@ impl<A: App> Attendant<A> {
             () = self.too_late() => {}
             shaken = handshake => match shaken {
                 Ok((socket, name)) => self.serve(socket, peer(Scheme::Https, name), seat).await,
-                Err(error) => tracing::debug!(%error, "no TLS handshake"),
+                Err(error) if tls::is_gone(&error) => tracing::debug!(%error, "no TLS handshake"),
+                Err(error) => self.refuse("tls-handshake", &error),
             },
         }
     }
@@ -197,6 +204,9 @@ impl<A: App> Attendant<A> {
                 }
             }
             () = activity.expired() => {
+                if activity.waits_for_rest_of_head() {
+                    self.refuse("slow-head", &"the head of a request did not come in time");
+                }
                 if activity.speaks_http2() {
                     // GOAWAY tells the client that a request it sends just now was not taken.
                     connection.as_mut().graceful_shutdown();
@@ -207,10 +217,7 @@ impl<A: App> Attendant<A> {
         };
         if let Err(error) = ended {
             match malformed(error.as_ref()) {
-                Some(reason) => {
-                    count(&self.conditions.metrics.refused, reason);
-                    tracing::info!(reason, "what came is no request");
-                }
+                Some(reason) => self.refuse(reason, &error),
                 None => tracing::debug!(error, "the connection broke off"),
             }
         }
@@ -249,8 +256,9 @@ async fn answer<A: App>(
     let answering = std::pin::pin!(async { app.answer(request, peer).await });
     let response = body::survive(answering, &metrics).await;
     let response = response.unwrap_or_else(|| {
-        let mut response = Response::new(filter::body::full(""));
+        let mut response = Response::new(filter::body::full("This request ended in an error of the proxy.\n"));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
     });
     let response = match handshake {

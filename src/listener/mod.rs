@@ -10,7 +10,6 @@ mod connection;
 mod inherited;
 mod parcel;
 mod proxy_protocol;
-mod redirect;
 mod tie;
 mod tls;
 mod websocket;
@@ -21,9 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 
-use crate::filter::Body;
+use crate::filter::{Body, body::full};
 use crate::telemetry::Metrics;
 use crate::visit::Scheme;
 use census::Census;
@@ -61,7 +60,7 @@ pub enum Transport {
     Clear,
     /// HTTP over TLS; the first certificate is for clients that name no server.
     Tls(Vec<CertificateFiles>),
-    /// Every request is sent to the same address over HTTPS.
+    /// Every request for a host that is known is sent to the same address over HTTPS.
     RedirectToHttps,
 }
 
@@ -155,8 +154,11 @@ pub trait App: Clone + Send + Sync + 'static {
     /// upgrade needs (`hyper::upgrade::OnUpgrade`, and a [`Tie`] to keep for as long as it lasts). A panic is caught, counted, and answered with 500.
     fn answer(&self, request: Request<Body>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
 
-    /// Notes an answer that the listener has given in the app's place: that of `redirect_to_https`.
-    fn note(&self, _request: &Request<Body>, _peer: &Peer, answer: Response<Body>) -> Response<Body> {
+    /// Leads one request to the same address over HTTPS, on a listener that does nothing else
+    /// ([`Transport::RedirectToHttps`]); an app that knows no hosts leads nobody.
+    fn lead_to_https(&self, _request: Request<Body>, _peer: &Peer) -> Response<Body> {
+        let mut answer = Response::new(full(""));
+        *answer.status_mut() = StatusCode::MISDIRECTED_REQUEST;
         answer
     }
 }

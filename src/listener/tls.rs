@@ -39,3 +39,9 @@ where
     let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
     Ok((stream, server_name))
 }
+
+/// Whether a handshake ended because the client went away, as health checks and scanners do.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}

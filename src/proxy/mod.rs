@@ -3,6 +3,7 @@
 mod access_log;
 mod frames;
 mod held;
+mod redirect;
 pub mod refuse;
 mod reply;
 
@@ -52,11 +53,12 @@ impl listener::App for Proxy {
         line.answered(answer)
     }
 
-    fn note(&self, request: &Request<Body>, peer: &Peer, answer: Response<Body>) -> Response<Body> {
+    fn lead_to_https(&self, request: Request<Body>, peer: &Peer) -> Response<Body> {
         let settings = self.settings.load();
         let caller = client_address::identify(peer, request.headers(), &settings.trusted_proxies);
-        let mut line = self.line(&settings, request, caller);
-        line.hand_to(By::Redirect);
+        let mut line = self.line(&settings, &request, caller);
+        let (parts, _) = request.into_parts();
+        let answer = redirect::answer(&settings.sites, &parts, peer, &mut line);
         line.answered(answer)
     }
 }

@@ -91,6 +91,7 @@ pub(super) fn upstream_failed(
         Failure::Request { .. } => (StatusCode::BAD_REQUEST, Message::BadRequest, "request"),
         Failure::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, Message::Unreachable, "busy"),
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Message::TooLarge, "too-large"),
+        Failure::SlowBody => (StatusCode::REQUEST_TIMEOUT, Message::BadRequest, "slow-body"),
     };
     line.failed(reason);
     tracing::warn!(site = %site.name, reason, error = %causes(failure), "no answer from the upstream");

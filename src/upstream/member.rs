@@ -227,10 +227,11 @@ enum Fate {
 impl Fate {
     fn of(mut error: TrySendError<Request<Upload>>, upload: &Upload) -> Self {
         match upload.take_broken() {
-            Some(broken) if broken.downcast_ref() == Some(&Broken::TooLarge) => {
-                Fate::Broken(Failure::TooLarge)
-            }
-            Some(source) => Fate::Broken(Failure::Request { source }),
+            Some(source) => Fate::Broken(match source.downcast_ref() {
+                Some(Broken::TooLarge) => Failure::TooLarge,
+                Some(Broken::TimedOut) => Failure::SlowBody,
+                None => Failure::Request { source },
+            }),
             None if error.take_message().is_some() => Fate::Unsent(error.into_error().into()),
             None => Fate::Lost(error.into_error().into()),
         }

@@ -132,6 +132,9 @@ pub enum Failure {
     /// The request's body is larger than `limits.request_body`.
     #[error("the request's body is too large")]
     TooLarge,
+    /// The next piece of the request's body did not come within `timeouts.request_body`.
+    #[error("the request's body did not come in time")]
+    SlowBody,
 }
 
 /// Which address has answered: stands in the extensions of every answer.

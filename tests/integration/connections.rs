@@ -245,15 +245,6 @@ async fn an_address_with_too_many_connections_gets_no_more() {
 }
 
 #[tokio::test]
-async fn a_clear_listener_may_lead_to_https() {
-    let setup = Setup { transport: Transport::RedirectToHttps, ..Setup::default() };
-    let running = Running::start(Mirror, setup);
-    let answer = Browser::clear(running.address, "shop.example:8080").get("/a?b=c").await;
-    assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT);
-    assert_eq!(answer.header("location"), Some("https://shop.example/a?b=c"));
-}
-
-#[tokio::test]
 async fn a_stop_lets_the_request_under_way_end_and_takes_no_other() {
     let (app, mut arrived) = held();
     let go = std::sync::Arc::clone(&app.go);

@@ -42,6 +42,7 @@ mod pages;
 mod process;
 mod proxy_protocol;
 mod receipts;
+mod refusals;
 mod reload;
 mod replacement;
 mod reports;

@@ -98,6 +98,7 @@ impl App for Forward {
             Err(Failure::TimedOut { .. }) => failed(StatusCode::GATEWAY_TIMEOUT, "timed-out"),
             Err(Failure::Request { .. }) => failed(StatusCode::BAD_REQUEST, "request"),
             Err(Failure::Busy { .. }) => failed(StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Err(Failure::SlowBody) => failed(StatusCode::REQUEST_TIMEOUT, "slow-body"),
             Err(Failure::TooLarge) => failed(StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
         }
     }
