@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
-use crate::listener::{self, Conditions, Giver, Inherited};
+use crate::listener::{self, Conditions, Giver, Inherited, Legacy};
 use crate::own::held::Desk;
 use crate::own::{Own, Persons, ShownTexts};
 use crate::proxy::Proxy;
@@ -85,11 +85,12 @@ impl Server {
         let ledger = tokio::task::spawn_blocking(move || open(&kept, keys, its_clock, its_metrics)).await??;
         let wanted: Vec<_> =
             settings.listeners.iter().map(|listener| listener.address).chain(settings.admin).collect();
+        let tickets = inherited.tickets(&clock);
         let mut handed = inherited.claim(&wanted).into_iter();
         let bound: Vec<_> = settings
             .listeners
             .iter()
-            .map(|listener| listener::bind(listener, handed.next().flatten()))
+            .map(|listener| listener::bind(listener, &tickets, handed.next().flatten()))
             .collect::<Result<_, _>>()?;
         let admin = match settings.admin {
             Some(address) => Some(
@@ -130,7 +131,7 @@ impl Server {
         );
         let shutdown = CancellationToken::new();
         let health = Health::new(Arc::clone(&metrics), shutdown.clone(), look_at(&upstreams));
-        let listeners = Listeners::new(proxy, conditions.clone(), shutdown);
+        let listeners = Listeners::new(proxy, conditions.clone(), tickets, shutdown);
         listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
         let admin_address = admin.as_ref().and_then(|admin| admin.local_address());
@@ -168,11 +169,11 @@ impl Server {
         self.admin_address
     }
 
-    /// Its listening sockets, the admin listener's last: for a process that is to replace this one.
-    pub fn sockets(&self) -> std::io::Result<Vec<OwnedFd>> {
+    /// What a process that is to replace this one needs; the admin listener's socket is the last.
+    pub fn legacy(&self) -> std::io::Result<Legacy> {
         let mut sockets = self.listeners.sockets()?;
         sockets.extend(self.admin_socket.as_ref().map(OwnedFd::try_clone).transpose()?);
-        Ok(sockets)
+        Ok(Legacy { sockets, tickets: self.listeners.tickets() })
     }
 
     /// The counters.

@@ -129,7 +129,7 @@ fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {
         tracing::warn!("a new process is being started already");
         return;
     }
-    match server.sockets().context("the sockets cannot be kept").and_then(Successor::start) {
+    match server.legacy().context("the sockets cannot be kept").and_then(Successor::start) {
         Ok(started) => {
             tracing::info!("a new process is being started on the same sockets");
             *successor = Some(started);

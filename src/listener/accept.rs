@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::certificates::{CertificateFailure, Certificates};
 use super::connection::{Attendant, Greeting};
+use super::tickets::Tickets;
 use super::{App, Conditions, Peer, ProxyProtocol, Settings, Transport, tls};
 use crate::filter::Body;
 
@@ -68,7 +69,11 @@ enum Speaks {
 
 /// Binds a listener, or takes the socket that was handed over for it, and reads its certificates. Must be called
 /// inside a Tokio runtime.
-pub fn bind(settings: &Settings, handed: Option<StdListener>) -> Result<Bound, BindFailure> {
+pub fn bind(
+    settings: &Settings,
+    tickets: &Tickets,
+    handed: Option<StdListener>,
+) -> Result<Bound, BindFailure> {
     let address = settings.address;
     let speaks = match &settings.transport {
         Transport::Clear => Speaks::Clear,
@@ -76,8 +81,8 @@ pub fn bind(settings: &Settings, handed: Option<StdListener>) -> Result<Bound, B
         Transport::Tls(files) => {
             let certificates = Certificates::load(files)
                 .map_err(|source| BindFailure::Certificate { address, source: source.into() })?;
-            let acceptor =
-                tls::acceptor(certificates.clone()).map_err(|source| BindFailure::Tls { address, source })?;
+            let acceptor = tls::acceptor(certificates.clone(), tickets)
+                .map_err(|source| BindFailure::Tls { address, source })?;
             Speaks::Tls(acceptor, certificates)
         }
     };

@@ -256,7 +256,8 @@ async fn answer<A: App>(
     let answering = std::pin::pin!(async { app.answer(request, peer).await });
     let response = body::survive(answering, &metrics).await;
     let response = response.unwrap_or_else(|| {
-        let mut response = Response::new(filter::body::full("This request ended in an error of the proxy.\n"));
+        let mut response =
+            Response::new(filter::body::full("This request ended in an error of the proxy.\n"));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response

@@ -1,13 +1,47 @@
-//! Sockets that were opened for this process before it began: by a service manager (`LISTEN_FDS`, sd_listen_fds(3)),
-//! or by the process that this one replaces. Which of them belongs to which address.
+//! What was there for this process before it began: sockets that a service manager (`LISTEN_FDS`, sd_listen_fds(3)) or
+//! the process that this one replaces has opened, and which of them belongs to which address; the keys of its tickets.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
 
+use super::tickets::Tickets;
+use crate::clock::Clock;
+
 /// The variable by which a process tells the one that replaces it who it is: its process id.
-pub const PREDECESSOR: &str = "CONSENTRY_PREDECESSOR";
+const PREDECESSOR: &str = "CONSENTRY_PREDECESSOR";
+
+/// Set where that process writes the keys of its TLS tickets to this one's standard input.
+const TICKETS: &str = "CONSENTRY_TICKETS";
+
+/// What a process leaves to the one that replaces it.
+#[derive(Debug)]
+pub struct Legacy {
+    /// Its listening sockets.
+    pub sockets: Vec<OwnedFd>,
+    /// The keys of its TLS tickets.
+    pub tickets: Tickets,
+}
+
+impl Legacy {
+    /// What the environment of the other process says of it; the sockets begin at file descriptor 3. The
+    /// [keys](Tickets::written) go to its standard input, which is closed behind them.
+    pub fn announce(&self, other: &mut Command) {
+        // Those are about this process, or about the sockets that it was given itself.
+        for name in ["LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
+            other.env_remove(name);
+        }
+        other
+            .env(PREDECESSOR, std::process::id().to_string())
+            .env(TICKETS, "stdin")
+            .env("LISTEN_FDS", self.sockets.len().to_string())
+            .stdin(Stdio::piped());
+    }
+}
 
 /// Who opened the sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +60,8 @@ pub struct Inherited {
     sockets: Vec<Handed>,
     /// What else was given, for the log.
     unusable: Vec<String>,
+    /// The keys of tickets, as they were written.
+    tickets: String,
 }
 
 #[derive(Debug)]
@@ -49,6 +85,9 @@ impl Inherited {
         let mut names = names.split(':');
         let mut given = ListenFd::from_env();
         let mut inherited = Inherited { giver: giver(), ..Inherited::default() };
+        if inherited.giver == Giver::Predecessor && std::env::var_os(TICKETS).is_some() {
+            inherited.tickets = read_keys(std::io::stdin().lock());
+        }
         for index in 0..given.len() {
             let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown").to_owned();
             let socket = given.take_tcp_listener(index).ok().flatten().filter(is_listening);
@@ -63,6 +102,11 @@ impl Inherited {
     /// Who opened them.
     pub fn giver(&self) -> Giver {
         self.giver
+    }
+
+    /// The keys of the process before, where there was one; else none yet.
+    pub fn tickets(&self, clock: &Clock) -> Tickets {
+        Tickets::read(clock.clone(), &self.tickets)
     }
 
     /// Gives each of `addresses` its socket, if there is one. Port 0 takes any that is left on its address. What
@@ -98,6 +142,16 @@ fn giver() -> Giver {
         Giver::Predecessor
     } else {
         Giver::ServiceManager
+    }
+}
+
+/// Whatever can be read to the end: without keys, browsers shake hands anew, and nothing else is lost.
+fn read_keys(from: impl Read) -> String {
+    const MOST: u64 = 4096;
+    let mut keys = String::new();
+    match from.take(MOST).read_to_string(&mut keys) {
+        Ok(_) => keys,
+        Err(_) => String::new(),
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 mod inherited;
 mod parcel;
 mod proxy_protocol;
+pub mod tickets;
 mod tie;
 mod tls;
 mod websocket;
@@ -28,7 +29,7 @@ use crate::visit::Scheme;
 use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
-pub use inherited::{Giver, Inherited, PREDECESSOR};
+pub use inherited::{Giver, Inherited, Legacy};
 pub use tie::Tie;
 
 /// One address to listen on.

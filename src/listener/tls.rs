@@ -11,9 +11,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::Certificates;
+use super::tickets::Tickets;
 
 /// What takes TLS connections in.
-pub(super) fn acceptor(certificates: Certificates) -> Result<TlsAcceptor, rustls::Error> {
+pub(super) fn acceptor(certificates: Certificates, tickets: &Tickets) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -21,7 +22,7 @@ pub(super) fn acceptor(certificates: Certificates) -> Result<TlsAcceptor, rustls
         .with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Tickets that the client keeps: no session of a visitor takes memory here.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.ticketer = Arc::new(tickets.clone());
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

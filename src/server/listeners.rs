@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Timestamp;
-use crate::listener::{self, Bound, Conditions, Settings, Transport, certificates::Certificates};
+use crate::listener::certificates::Certificates;
+use crate::listener::tickets::Tickets;
+use crate::listener::{self, Bound, Conditions, Settings, Transport};
 use crate::proxy::Proxy;
 
 /// How soon an address that could not be had is tried again.
@@ -23,6 +25,7 @@ pub(super) struct Listeners {
     tasks: TaskTracker,
     proxy: Proxy,
     conditions: Conditions,
+    tickets: Tickets,
     shutdown: CancellationToken,
 }
 
@@ -38,8 +41,20 @@ struct Running {
 
 impl Listeners {
     /// None yet; all of them end with `shutdown`.
-    pub(super) fn new(proxy: Proxy, conditions: Conditions, shutdown: CancellationToken) -> Self {
-        Listeners { running: Mutex::default(), tasks: TaskTracker::new(), proxy, conditions, shutdown }
+    pub(super) fn new(
+        proxy: Proxy,
+        conditions: Conditions,
+        tickets: Tickets,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Listeners {
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+            proxy,
+            conditions,
+            tickets,
+            shutdown,
+        }
     }
 
     /// Serves these, which are bound already.
@@ -59,6 +74,11 @@ impl Listeners {
     /// Their sockets.
     pub(super) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
         self.running().iter().map(|running| running.socket.try_clone()).collect()
+    }
+
+    /// The keys of their tickets.
+    pub(super) fn tickets(&self) -> Tickets {
+        self.tickets.clone()
     }
 
     /// When each of their certificates ends.
@@ -163,7 +183,7 @@ impl Listeners {
     }
 
     fn bind(&self, settings: &Settings, socket: Option<TcpListener>) -> anyhow::Result<Running> {
-        let bound = listener::bind(settings, socket)?;
+        let bound = listener::bind(settings, &self.tickets, socket)?;
         Ok(self.begin(settings.clone(), bound)?)
     }
 

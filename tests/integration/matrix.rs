@@ -276,7 +276,9 @@ async fn server_sent_events_pass_at_the_moment_they_come() {
             .unwrap()
     })
     .await;
-    for (url, speaks) in [upstream.url(), upstream.h2c()].iter().flat_map(|url| VISITORS.map(|speaks| (url, speaks))) {
+    for (url, speaks) in
+        [upstream.url(), upstream.h2c()].iter().flat_map(|url| VISITORS.map(|speaks| (url, speaks)))
+    {
         let proxy = Whole::start(&site(url, "")).await;
         let (events, body) = piecewise();
         *proxied.lock().unwrap() = Some(body);

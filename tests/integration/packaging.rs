@@ -119,9 +119,15 @@ fn the_unit_is_as_closed_as_readme_and_guide_say() {
     let (_, rating) = told.split_once("Overall exposure level for consentry.service: ").expect(&told);
     let figure = rating.split(' ').next().unwrap();
     assert!(figure.parse::<f32>().unwrap() <= 2.0, "{told}");
-    assert!(text("README.md").contains(&format!("`systemd-analyze security` rates\nat {figure},")), "{figure}");
+    assert!(
+        text("README.md").contains(&format!("`systemd-analyze security` rates\nat {figure},")),
+        "{figure}"
+    );
     let guide = text("docs/operators-guide.md");
-    assert!(guide.contains(&format!("`systemd-analyze security consentry` rates the unit {figure} ")), "{figure}");
+    assert!(
+        guide.contains(&format!("`systemd-analyze security consentry` rates the unit {figure} ")),
+        "{figure}"
+    );
 }
 
 #[test]

@@ -117,7 +117,10 @@ async fn a_host_that_the_handshake_did_not_name_is_told_and_counted() {
     let mut run = Run::start(&folder);
     let mut visitor = Browser::tls(run.address, "other.example", &authority, Speaks::Http1);
     let answer = visitor.send(Request::get("/x").header("host", HOST).body(full("")).unwrap()).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (421, Some("text/plain; charset=utf-8")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (421, Some("text/plain; charset=utf-8"))
+    );
     let told = run.said("request");
     assert_eq!((&told["status"], &told["reason"]), (&421.into(), &"server-name-disagrees".into()), "{told}");
     assert_eq!(counted(&run, "refused").await["server-name-disagrees"], 1);
@@ -224,5 +227,8 @@ async fn a_listener_that_leads_to_https_leads_nobody_to_a_host_that_no_site_has(
         assert_eq!(counted(&run, "refused").await[reason], 1, "{reason}");
     }
     let answer = Browser::clear(run.address, "WWW.Example.se:8080").get("/a?b=c").await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (308, Some("https://www.example.se/a?b=c")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("location")),
+        (308, Some("https://www.example.se/a?b=c"))
+    );
 }

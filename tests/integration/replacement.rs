@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
+use rustls::HandshakeKind;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -14,10 +15,12 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::process::{Run, folder, write};
 use crate::support::browser::Browser;
+use crate::support::certificates::Authority;
 use crate::support::soon;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, site};
 use crate::support::wire::Wire;
+use crate::tls::ask;
 
 const KEPT: &str = "GET / HTTP/1.1\r\nHost: www.example.se\r\n\r\n";
 
@@ -263,5 +266,34 @@ async fn a_websocket_stays_with_the_old_program_until_it_ends() {
     assert_eq!(soon(new.next()).await.unwrap().unwrap(), Message::text("still here"));
     other.signal("-TERM");
     drop(new);
+    while run.log.next().is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_tls_session_goes_on_with_the_new_program() {
+    let upstream = Upstream::page("text/plain", "hello").await;
+    let listen = "127.0.0.1:0, tls: { certificates: [{ certificate: tls/a.pem, key: tls/a.key }] }";
+    let folder = folder(listen, &site(&upstream.url(), ""));
+    let authority = Authority::new();
+    std::fs::create_dir(folder.path().join("config/tls")).unwrap();
+    authority.sign_into(&folder.path().join("config/tls"), "a", &[HOST]);
+    let clients = [&rustls::version::TLS12, &rustls::version::TLS13]
+        .map(|version| Arc::new(authority.client_of(&[version], &[b"http/1.1"])));
+    let mut run = start(&folder);
+    for client in &clients {
+        assert_ne!(ask(run.address, HOST, client).await.1, HandshakeKind::Resumed);
+    }
+    let second = replace(&mut run);
+    assert!(ended(&mut run).await.success());
+    for client in &clients {
+        assert_eq!(ask(run.address, HOST, client).await.1, HandshakeKind::Resumed);
+    }
+    // What the first has made opens with the third as well.
+    second.signal("-USR2");
+    let third = Other(run.said("replaced")["successor"].as_u64().unwrap());
+    for client in &clients {
+        assert_eq!(ask(run.address, HOST, client).await.1, HandshakeKind::Resumed);
+    }
+    third.signal("-TERM");
     while run.log.next().is_some() {}
 }

@@ -31,11 +31,15 @@ impl App for Hello {
 }
 
 /// Asks for a page with these settings, and says how the handshake went.
-async fn ask(to: SocketAddr, client: &Arc<ClientConfig>) -> (ProtocolVersion, HandshakeKind) {
+pub async fn ask(
+    to: SocketAddr,
+    host: &'static str,
+    client: &Arc<ClientConfig>,
+) -> (ProtocolVersion, HandshakeKind) {
     let socket = soon(TcpStream::connect(to)).await.unwrap();
-    let name = ServerName::try_from("shop.example").unwrap();
+    let name = ServerName::try_from(host).unwrap();
     let mut socket = soon(TlsConnector::from(Arc::clone(client)).connect(name, socket)).await.unwrap();
-    let request = "GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     soon(socket.write_all(request.as_bytes())).await.unwrap();
     let mut answer = String::new();
     soon(socket.read_to_string(&mut answer)).await.unwrap();
@@ -54,10 +58,10 @@ async fn both_versions_are_spoken_and_their_sessions_go_on() {
         (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
     ] {
         let client = Arc::new(authority.client_of(&[version], &[b"http/1.1"]));
-        let (first_version, first) = ask(running.address, &client).await;
+        let (first_version, first) = ask(running.address, "shop.example", &client).await;
         assert_eq!(first_version, spoken);
         assert_ne!(first, HandshakeKind::Resumed);
-        assert_eq!(ask(running.address, &client).await, (spoken, HandshakeKind::Resumed));
+        assert_eq!(ask(running.address, "shop.example", &client).await, (spoken, HandshakeKind::Resumed));
     }
     running.stopped().await;
 }

@@ -1,9 +1,9 @@
 //! The process that replaces this one (SIGUSR2): the program as it now lies on the disk, with the same arguments
-//! and the same listening sockets. It says on its standard output when it is ready.
+//! and the same listening sockets. It reads the keys of TLS tickets from its standard input, and says on its standard
+//! output when it is ready.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -11,7 +11,8 @@ use command_fds::{CommandFdExt, FdMapping};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::listener::{Giver, PREDECESSOR};
+use crate::listener::tickets::Tickets;
+use crate::listener::{Giver, Legacy};
 
 /// What a successor says when it serves.
 const READY: &str = "ready";
@@ -35,8 +36,8 @@ enum State {
 }
 
 impl Successor {
-    /// Starts it on these sockets.
-    pub(super) fn start(sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+    /// Starts it on the sockets of this process.
+    pub(super) fn start(legacy: Legacy) -> anyhow::Result<Self> {
         // The first process of a container takes all others with it when it ends.
         if std::process::id() == 1 {
             bail!("the first process of a container cannot be replaced: start a new container");
@@ -45,12 +46,9 @@ impl Successor {
         // As it was called, and not where that led at the time: a link may lead to a newer program by now.
         let program = arguments.next().context("the program does not know its own name")?;
         let mut command = Command::new(&program);
-        command.args(arguments).stdout(Stdio::piped()).env(PREDECESSOR, std::process::id().to_string());
-        // Those are about this process, or about the sockets that it was given itself.
-        for name in ["LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
-            command.env_remove(name);
-        }
-        command.env("LISTEN_FDS", sockets.len().to_string());
+        command.args(arguments).stdout(Stdio::piped());
+        legacy.announce(&mut command);
+        let Legacy { sockets, tickets } = legacy;
         let numbered = sockets.into_iter().zip(3..);
         let mappings = numbered.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
         command.fd_mappings(mappings).context("the sockets cannot be handed over")?;
@@ -59,6 +57,9 @@ impl Successor {
         // From here on, whatever fails ends the child, too.
         let mut successor =
             Successor { child, says, deadline: Instant::now() + PATIENCE, state: State::Starting };
+        if let Some(input) = successor.child.stdin.take() {
+            hand_over(&tickets, input);
+        }
         if let Some(output) = successor.child.stdout.take() {
             std::thread::Builder::new().name("successor".into()).spawn(move || listen(output, sender))?;
         }
@@ -85,6 +86,13 @@ impl Drop for Successor {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+/// Gives it the keys of the tickets, which fit into the pipe, and closes the pipe.
+fn hand_over(tickets: &Tickets, mut input: ChildStdin) {
+    if let Err(error) = input.write_all(tickets.written().as_bytes()) {
+        tracing::debug!(%error, "the successor takes no keys of tickets: browsers shake hands anew");
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consentry::clock::Clock;
 use consentry::listener::certificates::Certificates;
+use consentry::listener::tickets::Tickets;
 use consentry::listener::{App, Conditions, Limits, ProxyProtocol, Settings, Timeouts, Transport, bind};
 use consentry::telemetry::Metrics;
 use tokio::task::JoinHandle;
@@ -57,7 +59,8 @@ impl Running {
     pub fn start(app: impl App, setup: Setup) -> Self {
         let address = "127.0.0.1:0".parse().unwrap();
         let (transport, proxy_protocol) = (setup.transport, setup.proxy_protocol);
-        let bound = bind(&Settings { address, transport, proxy_protocol }, None).unwrap();
+        let tickets = Tickets::new(Clock::system());
+        let bound = bind(&Settings { address, transport, proxy_protocol }, &tickets, None).unwrap();
         let (address, certificates) = (bound.local_address(), bound.certificates());
         let metrics = Arc::<Metrics>::default();
         let conditions = Conditions::new(setup.timeouts, setup.limits, Arc::clone(&metrics));
