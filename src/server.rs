@@ -19,8 +19,7 @@ use crate::config;
 use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
 use crate::listener::{self, Conditions, Giver, Inherited, Legacy};
-use crate::own::held::Desk;
-use crate::own::{Own, Persons, ShownTexts};
+use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::site::Mode;
 use crate::telemetry::{LogFormat, Metrics, UpstreamState};
@@ -104,15 +103,7 @@ impl Server {
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
-        let own = Own {
-            ledger: ledger.clone(),
-            clock: clock.clone(),
-            metrics: Arc::clone(&metrics),
-            desk: Desk::default(),
-            persons: Persons::default(),
-            shown: ShownTexts::default(),
-            reports: Default::default(),
-        };
+        let own = Own::new(ledger.clone(), clock.clone(), Arc::clone(&metrics));
         let last = Last::of(&settings);
         let at_start = AtStart {
             ledger: settings.ledger.clone(),

@@ -11,6 +11,7 @@ mod output;
 mod preview;
 mod run;
 mod schema;
+mod scratch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

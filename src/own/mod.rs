@@ -153,6 +153,19 @@ struct Call<'a> {
 }
 
 impl Own {
+    /// Endpoints that remember nothing yet.
+    pub fn new(ledger: Ledger, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Own {
+            ledger,
+            clock,
+            metrics,
+            desk: held::Desk::default(),
+            persons: Persons::default(),
+            shown: ShownTexts::default(),
+            reports: Default::default(),
+        }
+    }
+
     /// Answers a request to one of the proxy's own addresses.
     pub async fn answer(
         &self,

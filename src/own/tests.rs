@@ -163,6 +163,16 @@ pub(super) fn site() -> Site {
     }
 }
 
+/// Endpoints with a new ledger in a folder.
+pub(super) fn own(folder: &std::path::Path) -> Own {
+    let metrics = Arc::new(Metrics::default());
+    let place = ledger::Place::Sqlite(folder.join("ledger.sqlite"));
+    let keys = ledger::seal::Keys::new(&Secrets::parse(&"s".repeat(32)).unwrap());
+    let settings = ledger::Settings { place, checkpoints: None };
+    let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
+    Own::new(ledger, Clock::fixed(NOW), metrics)
+}
+
 struct Browser {
     site: Site,
     own: Own,
@@ -189,25 +199,9 @@ impl Browser {
     /// A browser before a site whose ledger is closed.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let metrics = Arc::new(Metrics::default());
-        let place = ledger::Place::Sqlite(folder.path().join("ledger.sqlite"));
-        let keys = ledger::seal::Keys::new(&Secrets::parse(&"s".repeat(32)).unwrap());
-        let settings = ledger::Settings { place, checkpoints: None };
-        let ledger = Ledger::open(&settings, keys, Clock::fixed(NOW), Arc::clone(&metrics)).unwrap();
-        ledger.close().await;
-        Browser {
-            site: site(),
-            own: Own {
-                ledger,
-                clock: Clock::fixed(NOW),
-                metrics,
-                desk: held::Desk::default(),
-                persons: Persons::default(),
-                shown: ShownTexts::default(),
-                reports: Default::default(),
-            },
-            cookie: None,
-        }
+        let own = own(folder.path());
+        own.ledger.close().await;
+        Browser { site: site(), own, cookie: None }
     }
 
     async fn send(&self, request: http::request::Builder, body: &str) -> Answer {

@@ -2,11 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
-
+use super::super::scratch::Scratch;
 use super::template;
 
 /// What is written, by its place in the folder.
@@ -23,46 +21,33 @@ const FILES: [(&str, &str); 5] = [
 
 /// A temporary folder with the demo's settings, removed when dropped.
 #[derive(Debug)]
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder(Scratch);
 
 impl Folder {
     /// Writes settings that listen on `listen` and stand in front of `shop`.
     pub(super) fn write(listen: SocketAddr, shop: SocketAddr) -> io::Result<Self> {
-        let folder = Folder(std::env::temp_dir().join(format!("consentry-demo-{}", Uuid::now_v7().simple())));
-        make_private(&folder.0)?;
+        let folder = Folder(Scratch::of("demo")?);
         let (listen, shop) = (listen.to_string(), shop.to_string());
         for (place, text) in FILES {
-            let file = folder.0.join(place);
+            let file = folder.root().join(place);
             if let Some(parent) = file.parent() {
                 std::fs::create_dir_all(parent)?;
             }
             std::fs::write(file, template::fill(text, &[("listen", &listen), ("shop", &shop)]))?;
         }
-        std::fs::create_dir(folder.0.join("data"))?;
+        std::fs::create_dir(folder.root().join("data"))?;
         Ok(folder)
     }
 
     /// The folder itself.
     pub(super) fn root(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// The file that `--config` takes.
     pub(super) fn settings(&self) -> PathBuf {
-        self.0.join("config/consentry.yaml")
+        self.root().join("config/consentry.yaml")
     }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // There is nobody left to tell, and the system clears its temporary folder in time.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Makes a folder that only its owner can enter: secrets and the ledger lie in it.
-fn make_private(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
 #[cfg(test)]
@@ -88,13 +73,6 @@ mod tests {
         for (place, text) in FILES {
             assert!(!text.contains("[FILL IN"), "{place}");
         }
-    }
-
-    #[test]
-    fn others_on_the_machine_cannot_enter() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = written();
-        assert_eq!(std::fs::metadata(folder.root()).unwrap().permissions().mode() & 0o077, 0);
     }
 
     #[test]
