@@ -15,6 +15,38 @@ const PRIVACY = {
   ar: '---\ntitle: ملفات تعريف الارتباط والبيانات الشخصية\nversion: 1\n---\n{{ controller.name }} هي المسؤولة عن بياناتك.\n\n{{ services }}\n\n{{ cookies }}\n',
 };
 
+/** Writes the settings of one site into a folder, with its documents, and gives the file that `--config` takes. */
+export function writeSettings(folder, { listen = 8080, upstream = 3000, languages, documents = '', yaml = '', files = {} }) {
+  for (const name of ['sites', 'documents']) mkdirSync(path.join(folder, name));
+  const tags = languages.slice(1, -1).split(',').map((tag) => tag.trim());
+  for (const tag of tags) writeFileSync(path.join(folder, 'documents', `privacy.${tag}.md`), PRIVACY[tag] ?? PRIVACY.en);
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(path.dirname(path.join(folder, 'sites', name)), { recursive: true });
+    writeFileSync(path.join(folder, 'sites', name), content);
+  }
+  const settings = path.join(folder, 'consentry.yaml');
+  writeFileSync(settings, `
+listen: [{ address: "127.0.0.1:${listen}" }]
+secrets: file:data/secrets
+ledger: { sqlite: data/ledger.sqlite }
+`);
+  writeFileSync(path.join(folder, 'sites', 'site.yaml'), `
+hosts: ["*"]
+upstream: http://127.0.0.1:${upstream}
+languages: ${languages}
+controller: { name: Exempelbyrån AB, email: dataskydd@example.se }
+documents:
+  privacy:
+    kind: notice
+    path: /privacy
+    files: { ${tags.map((tag) => `${tag}: ../documents/privacy.${tag}.md`).join(', ')} }
+${documents}
+services: { google-analytics: consent, matomo: consent, meta-pixel: consent }
+${yaml}
+`);
+  return settings;
+}
+
 /**
  * Starts a site whose upstream answers from `pages`: a path leads to HTML, to `{ status, headers, html }`, or to what
  * makes one of them of a request.
@@ -31,29 +63,8 @@ export async function startSite(pages, { yaml = '', languages = '[sv, en, ar]', 
   });
   await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
   const port = await freePort();
-  for (const name of ['sites', 'documents']) mkdirSync(path.join(folder, name));
-  const tags = languages.slice(1, -1).split(',').map((tag) => tag.trim());
-  for (const tag of tags) writeFileSync(path.join(folder, 'documents', `privacy.${tag}.md`), PRIVACY[tag] ?? PRIVACY.en);
-  for (const [name, content] of Object.entries(files)) writeFileSync(path.join(folder, 'sites', name), content);
-  writeFileSync(path.join(folder, 'consentry.yaml'), `
-listen: [{ address: "127.0.0.1:${port}" }]
-secrets: file:data/secrets
-ledger: { sqlite: data/ledger.sqlite }
-`);
-  writeFileSync(path.join(folder, 'sites', 'site.yaml'), `
-hosts: ["*"]
-upstream: http://127.0.0.1:${upstream.address().port}
-languages: ${languages}
-controller: { name: Exempelbyrån AB, email: dataskydd@example.se }
-documents:
-  privacy:
-    kind: notice
-    path: /privacy
-    files: { ${tags.map((tag) => `${tag}: ../documents/privacy.${tag}.md`).join(', ')} }
-services: { google-analytics: consent, matomo: consent, meta-pixel: consent }
-${yaml}
-`);
-  const program = await startProgram(BINARY, ['run', '--config', path.join(folder, 'consentry.yaml')], () => listens(port));
+  const settings = writeSettings(folder, { listen: port, upstream: upstream.address().port, languages, yaml, files });
+  const program = await startProgram(BINARY, ['run', '--config', settings], () => listens(port));
   return {
     url: `http://127.0.0.1:${port}`,
     stop: async () => {
