@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::consent::{Category, cookie};
 use crate::observed::{Seen, Snapshot};
-use crate::services::{NamePattern, Rule, Service, Set};
+use crate::services::{NamePattern, Rule, Service, Set, catalogue_text};
 use crate::web::templates;
 use crate::web::texts::Texts;
 
@@ -29,7 +29,19 @@ pub(super) struct Facts<'a> {
 
 struct Row {
     name: String,
-    cells: Vec<String>,
+    cells: Vec<Cell>,
+}
+
+/// What stands in a cell, and its language where that is not the table's.
+struct Cell {
+    text: String,
+    lang: Option<&'static str>,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Cell { text: text.into(), lang: None }
+    }
 }
 
 /// The services that the site uses: those that it names, then those that its traffic showed, without those that it
@@ -63,12 +75,6 @@ pub fn undescribed<'a>(
 /// A name that fits the pattern under which a cookie was seen.
 fn example(seen: &str) -> &str {
     seen.strip_suffix('*').unwrap_or(seen)
-}
-
-/// A catalogue's text in the language of the page.
-pub(crate) fn in_language<'a>(text: &'a crate::services::Texts, texts: &Texts<'_>) -> &'a str {
-    let is_swedish = texts.language() == "sv" || texts.language().starts_with("sv-");
-    if is_swedish && !text.sv.is_empty() { &text.sv } else { &text.en }
 }
 
 impl Facts<'_> {
@@ -105,9 +111,9 @@ impl Facts<'_> {
                 cells: vec![
                     self.texts.get("kind_cookie").into(),
                     self.texts.get(service.category.as_str()).into(),
-                    in_language(&cookie.purpose, &self.texts).into(),
-                    format!("{} ({})", service.name, service.provider),
-                    self.texts.lifetime(&cookie.lifetime),
+                    self.purpose(&cookie.purpose),
+                    self.by(service).into(),
+                    self.texts.lifetime(&cookie.lifetime).into(),
                 ],
             });
             // What it is for is known of the service alone.
@@ -116,8 +122,8 @@ impl Facts<'_> {
                 cells: vec![
                     self.texts.get("kind_storage").into(),
                     self.texts.get(service.category.as_str()).into(),
-                    in_language(&service.purpose, &self.texts).into(),
-                    format!("{} ({})", service.name, service.provider),
+                    self.purpose(&service.purpose),
+                    self.by(service).into(),
                     self.texts.get("lifetime_storage").into(),
                 ],
             });
@@ -145,11 +151,23 @@ impl Facts<'_> {
             name: service.name.as_ref().into(),
             cells: vec![
                 self.texts.get(service.category.as_str()).into(),
-                in_language(&service.purpose, &self.texts).into(),
-                service.provider.as_ref().into(),
-                self.texts.country(&service.country),
+                self.purpose(&service.purpose),
+                self.texts.provider(service, self.controller).into(),
+                self.texts.country(&service.country).into(),
             ],
         }
+    }
+
+    fn by(&self, service: &Service) -> String {
+        match self.texts.provider(service, self.controller) {
+            "" => service.name.to_string(),
+            provider => format!("{} ({provider})", service.name),
+        }
+    }
+
+    fn purpose(&self, written: &crate::services::Texts) -> Cell {
+        let (text, lang) = catalogue_text(written, self.texts.language());
+        Cell { text: text.to_owned(), lang }
     }
 
     /// A cookie of the site's own that nobody has described yet.
@@ -165,7 +183,7 @@ impl Facts<'_> {
                 self.texts.get("category_unknown").into(),
                 self.texts.get("undescribed_purpose").into(),
                 self.controller.into(),
-                lifetime,
+                lifetime.into(),
             ],
         }
     }
@@ -187,7 +205,7 @@ impl Facts<'_> {
     fn necessary_row(&self, name: String, purpose: &str, lifetime: String) -> Row {
         let category = self.texts.get(Category::Necessary.as_str()).into();
         let (kind, purpose) = (self.texts.get("kind_cookie").into(), self.texts.get(purpose).into());
-        let cells = vec![kind, category, purpose, self.controller.into(), lifetime];
+        let cells = vec![kind, category, purpose, self.controller.into(), lifetime.into()];
         Row { name, cells }
     }
 
@@ -196,7 +214,9 @@ impl Facts<'_> {
         let labels = columns.get(1..).unwrap_or_default();
         let row = |row: &Row| {
             let cells = labels.iter().zip(&row.cells);
-            let cells: Vec<_> = cells.map(|(label, text)| json!({ "label": label, "text": text })).collect();
+            let cells: Vec<_> = cells
+                .map(|(label, cell)| json!({ "label": label, "text": cell.text, "lang": cell.lang }))
+                .collect();
             json!({ "name": row.name, "cells": cells })
         };
         let rows: Vec<_> = rows.iter().map(row).collect();
@@ -267,6 +287,30 @@ pub(super) mod tests {
             );
             assert!(!tables.contains("\n\n"));
         }
+    }
+
+    // COMPLIANCE C36: who gets the data, and in which country they are; C41: what is in another language says so.
+    #[test]
+    fn c36_c41_each_recipient_is_named_with_its_country_and_a_foreign_purpose_is_marked() {
+        for (tag, country, purpose) in [
+            ("sv", "USA", ">Räknar besök</td>"),
+            ("de", "USA", "><span lang=\"en\" dir=\"ltr\">Counts visits</span></td>"),
+            ("ar", "الولايات المتحدة", "><span lang=\"en\" dir=\"ltr\">Counts visits</span></td>"),
+        ] {
+            let [services, cookies] = tables(&services(Rule::CONSENT), tag);
+            let row = row(&services, "Acme &lt;Stats&gt;").unwrap();
+            assert!(row.contains("Acme Inc.") && row.contains(country) && row.contains(purpose), "{row}");
+            assert!(cookies.contains(purpose), "{tag}: the purpose of what is stored: {cookies}");
+        }
+    }
+
+    #[test]
+    fn a_provider_without_a_name_is_told_in_the_language_of_the_page() {
+        let rules = ["matomo", "prebid"].map(|id| (id.into(), Rule::CONSENT));
+        let set = Set::new(Vec::new(), HashMap::new(), HashMap::from(rules));
+        let [services, _] = tables(&set, "de");
+        assert!(row(&services, "Matomo").unwrap().contains("Der Betreiber des Messservers"), "{services}");
+        assert!(row(&services, "Prebid").unwrap().contains("Byrån AB"), "{services}");
     }
 
     #[test]

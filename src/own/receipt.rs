@@ -33,7 +33,8 @@ pub(super) fn sentence(entry: &Entry, site: &Site, texts: &Texts<'_>, language: 
                 | Method::Document
                 | Method::Program => "receipt_choice",
             };
-            texts.fill(key, &[("title", &names.join(", "))])
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            texts.fill(key, &[("title", &texts.list(&names))])
         }
         Action::Acceptance { document, verb, version, .. } => {
             let key = match verb {
@@ -123,7 +124,7 @@ mod tests {
         let language = Language::parse("en").unwrap();
         let texts = site.filter.look.texts(&language);
         for (action, expected) in [
-            (choice(0b10, &["acme-stats"]), "You agreed to: Statistics, Acme Stats"),
+            (choice(0b10, &["acme-stats"]), "You agreed to: Statistics and Acme Stats"),
             (choice(0, &[]), "You rejected everything that is not necessary"),
             (
                 acceptance(Verb::Acknowledged),

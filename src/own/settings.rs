@@ -59,7 +59,7 @@ pub(super) fn categories(site: &Site, texts: &Texts<'_>, granted: &Granted) -> V
             json!({
                 "id": service.id,
                 "name": service.name,
-                "provider": service.provider,
+                "provider": texts.provider(service, &site.controller.name),
                 "country": texts.country(&service.country),
                 "purpose": purpose.trim_end_matches('.'),
                 "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),

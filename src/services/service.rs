@@ -272,6 +272,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// How the catalogue writes that a service runs where the site does.
+    pub const PROVIDED_BY_SITE: &str = "The site itself";
+
+    /// How the catalogue writes that a service runs wherever somebody has set it up.
+    pub const PROVIDED_BY_SERVER: &str = "The operator of the collecting server";
+
     /// A service of which nothing is known but its id and why it is there.
     pub fn new(id: &str, category: Category) -> Self {
         Service {

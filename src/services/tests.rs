@@ -11,6 +11,17 @@ fn services() -> Vec<&'static Service> {
 }
 
 #[test]
+fn a_provider_in_the_catalogue_is_a_name_or_one_of_the_two_that_are_said_in_words() {
+    for service in Catalogue::builtin().iter().filter(|service| service.provider.starts_with("The ")) {
+        let is_name = service.provider.contains(['.'])
+            || service.provider.ends_with("Ltd")
+            || service.provider.ends_with("LLC");
+        let is_said = [Service::PROVIDED_BY_SITE, Service::PROVIDED_BY_SERVER].contains(&&*service.provider);
+        assert!(is_name || is_said, "{}: {}", service.id, service.provider);
+    }
+}
+
+#[test]
 fn the_catalogue_knows_more_than_three_hundred_services() {
     let services = services();
     assert!(services.len() >= 300, "{}", services.len());

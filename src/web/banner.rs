@@ -187,7 +187,7 @@ impl Look {
                     "name": texts.get(category.as_str()),
                     "purpose": texts.get(&format!("{category}_purpose")),
                     "summary": texts.fill("services_of", &[("services", &texts.list(&names))]),
-                    "services": of.iter().map(|service| about(service, &texts, detail)).collect::<Vec<_>>(),
+                    "services": of.iter().map(|service| self.about(service, &texts, detail)).collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -210,6 +210,19 @@ impl Look {
         });
         ascii::markup(&templates::render("banner.html", &values))
     }
+
+    fn about(&self, service: &Service, texts: &Texts<'_>, detail: Detail) -> Value {
+        let (purpose, lang) = catalogue_text(&service.purpose, texts.language());
+        json!({
+            "id": service.id,
+            "name": service.name,
+            "provider": texts.provider(service, &self.controller),
+            "country": texts.country(&service.country),
+            "purpose": purpose.trim_end_matches('.'),
+            "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),
+            "cookies": if detail == Detail::Whole { texts.cookies(service) } else { String::new() },
+        })
+    }
 }
 
 /// How much the banner tells of each service.
@@ -221,19 +234,6 @@ enum Detail {
     Named,
     /// Nothing: the categories alone.
     Categories,
-}
-
-fn about(service: &Service, texts: &Texts<'_>, detail: Detail) -> Value {
-    let (purpose, lang) = catalogue_text(&service.purpose, texts.language());
-    json!({
-        "id": service.id,
-        "name": service.name,
-        "provider": service.provider,
-        "country": texts.country(&service.country),
-        "purpose": purpose.trim_end_matches('.'),
-        "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),
-        "cookies": if detail == Detail::Whole { texts.cookies(service) } else { String::new() },
-    })
 }
 
 fn packed(markup: &str) -> usize {

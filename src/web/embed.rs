@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::language::Language;
 use super::texts::Texts;
 use super::{Look, ascii, pack, templates, texts};
-use crate::services::{EmbedKind, Service};
+use crate::services::{EmbedKind, Service, catalogue_text};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("embed.css"), ""));
 
@@ -152,11 +152,9 @@ impl Look {
     fn words(&self, service: &Service, language: &Language, embed: Embed<'_>) -> Value {
         let texts = self.texts(language);
         let named = [("service", &*service.name)];
-        let purpose = match texts.language().split('-').next() {
-            Some("sv") if !service.purpose.sv.is_empty() => &service.purpose.sv,
-            _ => &service.purpose.en,
-        };
-        let purposes = [("purpose", &**purpose), ("category", texts.get(service.category.as_str()))];
+        let (purpose, lang) = catalogue_text(&service.purpose, texts.language());
+        let around = texts.fill("embed_purpose", &[("category", texts.get(service.category.as_str()))]);
+        let (before, after) = around.split_once("{purpose}").unwrap_or((&around, ""));
         let (asks, is_single) = match embed.offer {
             Offer::None => (false, true),
             Offer::Form { embed, .. } => (true, embed.is_some()),
@@ -172,7 +170,12 @@ impl Look {
             "category": service.category.as_str(),
             "what": texts.fill("embed_from", &[("kind", texts.get(kind(service))), ("service", &service.name)]),
             "why": texts.fill(why, &[("provider", &provider)]),
-            "purpose": texts.fill("embed_purpose", &purposes),
+            "purpose": {
+                "before": before,
+                "text": purpose,
+                "lang": lang.map(|lang| format!(" lang=\"{lang}\" dir=\"ltr\"")).unwrap_or_default(),
+                "after": after,
+            },
             "asks": asks,
             "has_link": embed.link.is_some(),
             "once": texts.get(if is_single { "embed_once" } else { "embed_page_once" }),
@@ -202,4 +205,24 @@ fn receiver(service: &Service, texts: &Texts<'_>) -> String {
         return provider.to_string();
     }
     format!("{provider} ({})", texts.country(&service.country))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::look;
+    use super::*;
+    use crate::services::Set;
+
+    // COMPLIANCE C41.
+    #[test]
+    fn c41_a_purpose_that_is_not_told_in_the_language_of_the_page_is_marked() {
+        let set = Set::default();
+        let youtube = set.find("youtube").unwrap();
+        for (tag, is_marked) in [("sv", false), ("en", false), ("vo", false), ("de", true), ("ar", true)] {
+            let language = Language::parse(tag).unwrap();
+            let words = look().embed_words(youtube, &language);
+            assert_eq!(words.contains("<span lang=\"en\" dir=\"ltr\">"), is_marked, "{tag}: {words}");
+            assert!(!words.contains("{purpose}") && words.contains("<span"), "{tag}: {words}");
+        }
+    }
 }

@@ -71,7 +71,9 @@ pub(super) fn day(language: &Language, day: jiff::civil::Date) -> String {
 
 /// The day and the time of a moment, in UTC.
 pub(super) fn moment(language: &Language, at: Timestamp) -> String {
-    format!("{}, {}", date(language, at), at.strftime("%H:%M UTC"))
+    // CLDR joins day and hour by more than a comma, in most languages with a word that asks for a case.
+    let comma = if direction(language.as_str()) == "rtl" { "\u{60c}" } else { "," };
+    format!("{}{comma} {}", date(language, at), at.strftime("%H:%M UTC"))
 }
 
 /// `rtl` for the scripts that run from right to left, else `ltr`.
@@ -136,7 +138,7 @@ mod tests {
             ("en", "5 November 2026, 23:30 UTC"),
             ("de", "5. November 2026, 23:30 UTC"),
             ("pl", "5 listopada 2026, 23:30 UTC"),
-            ("ar", "5 نوفمبر 2026, 23:30 UTC"),
+            ("ar", "5 نوفمبر 2026، 23:30 UTC"),
         ] {
             assert_eq!(moment(&language(tag), at), expected);
         }

@@ -25,6 +25,7 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
 /// for those who listen.
 pub fn allow_tables(sanitizer: &mut Builder<'_>) {
     sanitizer.add_tag_attributes("td", ["data-label"]);
+    sanitizer.add_tag_attributes("span", ["dir"]);
     sanitizer.add_allowed_classes("div", &["scroll", "stack"]);
     for (tag, roles) in [
         ("table", &["table"][..]),

@@ -201,6 +201,15 @@ impl<'a> Texts<'a> {
         self.fill("service_cookies", &[("cookies", &self.list(&each))])
     }
 
+    /// Who provides a service, for a site of `controller`: a name, which is the same everywhere, or in words.
+    pub fn provider<'s>(&'s self, service: &'s Service, controller: &'s str) -> &'s str {
+        match &*service.provider {
+            Service::PROVIDED_BY_SITE => controller,
+            Service::PROVIDED_BY_SERVER => self.get("provider_of_server"),
+            name => name,
+        }
+    }
+
     /// The name of a country, by its ISO 3166-1 code.
     pub fn country(&self, code: &str) -> String {
         let name = self.find(&format!("country_{}", code.to_ascii_lowercase()));
