@@ -7,7 +7,8 @@
 # Paths in the settings are relative to their files, so `../data/` is the volume. Stop it with more patience than
 # `timeouts.drain` (30s): `docker run --stop-timeout 45`. Reload: `docker kill --signal HUP NAME`.
 
-FROM rust:1-slim AS build
+# Both stages are of one Debian: the program is linked to its C library.
+FROM rust:1-slim-trixie AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -15,7 +16,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --profile dist --bin consentry \
     && install -D target/dist/consentry /out/consentry
 
-FROM debian:stable-slim
+FROM debian:trixie-slim
 # Authorities with which upstreams over HTTPS are verified.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \

@@ -1,24 +1,25 @@
 //! curl as a visitor: uploads with and without an upstream that wants them, downloads in both versions of HTTP.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use consentry::filter::body::full;
 use http::Response;
 use tempfile::TempDir;
 
-use crate::support::soon;
+use crate::process::{Run, folder};
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, Whole, site};
 use crate::support::wire::Script;
 
 /// What curl says on its standard output.
-async fn curl(proxy: &Whole, words: &[&str], target: &str) -> String {
+async fn curl(proxy: SocketAddr, words: &[&str]) -> String {
     let mut curl = Command::new("curl");
-    curl.args(["-sS", "--noproxy", "*", "--max-time", "15", "-H", &format!("Host: {HOST}")])
+    curl.args(["-sS", "--noproxy", "*", "--max-time", "300", "-H", &format!("Host: {HOST}")])
         .args(words)
-        .arg(format!("http://{}{target}", proxy.address()))
+        .arg(format!("http://{proxy}/"))
         .stdin(Stdio::null());
-    let output = soon(tokio::task::spawn_blocking(move || curl.output())).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || curl.output()).await.unwrap();
     let output = output.expect("curl; `tests/run install` brings it");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -45,7 +46,7 @@ async fn an_upload_that_the_upstream_refuses_at_once_is_not_sent_at_all() {
     };
     let words =
         ["-T", &path, "--expect100-timeout", "10", "-w", "%{http_code} %{size_upload}", "-o", "/dev/null"];
-    let (said, ()) = tokio::join!(curl(&proxy, &words, "/"), upstream);
+    let (said, ()) = tokio::join!(curl(proxy.address(), &words), upstream);
     assert_eq!(said, "401 0");
 }
 
@@ -60,9 +61,38 @@ async fn a_file_goes_up_and_comes_down_byte_for_byte_in_both_versions() {
     let sink = down.to_str().unwrap().to_owned();
     for version in ["--http1.1", "--http2-prior-knowledge"] {
         let words = [version, "-T", &path, "-o", &sink, "-w", "%{http_code} %{http_version}"];
-        let said = curl(&proxy, &words, "/").await;
+        let said = curl(proxy.address(), &words).await;
         assert!(said.starts_with("200 "), "{said}");
         assert!(std::fs::read(&down).unwrap() == bytes, "{version}: the file differs");
     }
     assert!(upstream.seen().iter().all(|seen| seen.body.len() == SIZE));
+}
+
+/// The most memory that a program has had so far, in bytes.
+fn most_memory(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_megabytes_go_up_and_come_down_in_constant_memory() {
+    const SIZE: usize = 200 << 20;
+    const MORE: usize = 24 << 20;
+    let upstream = Upstream::answering(|seen| Response::new(full(seen.body.clone()))).await;
+    let settings = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let run = Run::start(&settings);
+    let files = TempDir::new().unwrap();
+    let (path, bytes) = file(&files, "upload", SIZE);
+    let down = files.path().join("download");
+    let sink = down.to_str().unwrap().to_owned();
+    curl(run.address, &["-o", "/dev/null"]).await;
+    let before = most_memory(run.child.id());
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let words = [version, "-T", &path, "-o", &sink, "-w", "%{http_code}"];
+        assert_eq!(curl(run.address, &words).await, "200", "{version}");
+        assert!(std::fs::read(&down).unwrap() == bytes, "{version}: the file differs");
+        let more = most_memory(run.child.id()) - before;
+        assert!(more < MORE, "{version}: {more} bytes more");
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-use consentry::telemetry::{Metrics, UpstreamState};
+use consentry::telemetry::{Exposition, Metrics, UpstreamState};
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -78,4 +80,35 @@ fn every_panel_names_metrics_that_exist_and_the_dashboard_leaves_out_nothing_tha
     }
     let ids: Vec<_> = all(&dashboard, "id").into_iter().map(Value::to_string).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "each panel has an id of its own");
+}
+
+/// What Prometheus's own tool says of this text, where it is installed.
+fn promtool(words: &[&str], text: &str) -> Option<Output> {
+    let mut command = Command::new("promtool");
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = command.spawn().ok()?;
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    Some(promtool.wait_with_output().unwrap())
+}
+
+#[test]
+fn prometheus_takes_alerts_expressions_of_panels_and_metrics() {
+    let dashboard: Value = serde_json::from_str(&read("grafana/dashboard.json")).unwrap();
+    // The tool reads rules alone: each panel stands for one.
+    let rules = all(&dashboard, "expr").into_iter().map(|expression| {
+        let expression = expression.as_str().unwrap();
+        let expression = expression.replace("$__rate_interval", "5m").replace("$instance", ".*");
+        serde_json::json!({ "record": "panel", "expr": expression })
+    });
+    let panels = serde_json::json!({ "groups": [{ "name": "panels", "rules": rules.collect::<Vec<_>>() }] });
+    let metrics = Metrics::default().render_as(Exposition::Classic);
+    for (words, text) in [
+        (&["check", "rules", "/dev/stdin"][..], read("prometheus/alerts.yml")),
+        (&["check", "rules", "--lint=none", "/dev/stdin"], panels.to_string()),
+        (&["check", "metrics"], metrics),
+    ] {
+        let Some(output) = promtool(words, &text) else { return };
+        let told = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&told));
+    }
 }

@@ -5,6 +5,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::process::Run;
+use crate::support::browser::Browser;
+use crate::support::upstream::Upstream;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -26,18 +30,29 @@ fn files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// /etc/consentry after the first steps of the operator's guide, with what the proxy writes beside it.
-fn installed() -> TempDir {
+/// /etc/consentry as the package leaves it, with what the proxy writes beside it.
+fn unpacked() -> TempDir {
     let folder = TempDir::new().unwrap();
+    let etc = folder.path().join("etc");
+    for place in ["sites", "documents"] {
+        std::fs::create_dir_all(etc.join(place)).unwrap();
+        std::fs::write(etc.join(place).join("README"), text(&format!("deploy/deb/{place}.README"))).unwrap();
+    }
+    let state = folder.path().join("state");
+    let settings = text("deploy/deb/consentry.yaml").replace("/var/lib/consentry", state.to_str().unwrap());
+    std::fs::write(etc.join("consentry.yaml"), settings).unwrap();
+    folder
+}
+
+/// The same with the examples of the package.
+fn installed() -> TempDir {
+    let folder = unpacked();
     let etc = folder.path().join("etc");
     for file in files("config/sites").into_iter().chain(files("config/documents")) {
         let target = etc.join(file.strip_prefix(root().join("config")).unwrap());
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
         std::fs::copy(file, target).unwrap();
     }
-    let state = folder.path().join("state");
-    let settings = text("deploy/deb/consentry.yaml").replace("/var/lib/consentry", state.to_str().unwrap());
-    std::fs::write(etc.join("consentry.yaml"), settings).unwrap();
     folder
 }
 
@@ -181,5 +196,107 @@ fn the_defaults_of_the_guide_are_those_of_the_schema() {
             };
             assert!(guide.contains(&format!("| `{key}` | {default} |")), "{kind}.{key} is {default}");
         }
+    }
+}
+
+/// The commands of a section of the guide, each on a line of its own.
+fn commands_of(section: &str) -> Vec<String> {
+    let guide = text("docs/operators-guide.md");
+    let (_, rest) = guide.split_once(&format!("\n## {section}\n")).unwrap();
+    let (_, rest) = rest.split_once("```sh\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    let lines = block.replace("\\\n", " ");
+    lines.lines().map(|line| line.split(" #").next().unwrap().trim().to_owned()).collect()
+}
+
+/// What an operator does in an editor: writes something in each place that waits for it.
+fn fill_in(documents: &Path) {
+    for entry in std::fs::read_dir(documents).unwrap() {
+        let path = entry.unwrap().path();
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        while let Some(start) = text.find("[FILL IN: ") {
+            let end = start + text[start..].find(']').unwrap();
+            text.replace_range(start..=end, "Something.");
+        }
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+/// A line of the guide as a shell reads it, in /etc/consentry.
+fn shell(etc: &Path, line: &str) -> String {
+    let programs = Path::new(env!("CARGO_BIN_EXE_consentry")).parent().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(etc)
+        .env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()))
+        .env("CONSENTRY_CONFIG", etc.join("consentry.yaml"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{line}: {told}");
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_site_of_the_guide_comes_up_is_watched_and_reloads() {
+    let upstream = Upstream::page("text/html", "<!doctype html><html><body><p>Hello</p></body></html>").await;
+    let folder = unpacked();
+    let etc = folder.path().join("etc");
+    let settings = std::fs::read_to_string(etc.join("consentry.yaml")).unwrap();
+    let settings = settings.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:9090", "127.0.0.1:0");
+    std::fs::write(etc.join("consentry.yaml"), settings.replace("format: text", "format: json")).unwrap();
+    let mut service = None;
+    for line in commands_of("The first site") {
+        let line = line.replace("http://127.0.0.1:3000", &upstream.url());
+        match (line.as_str(), &service) {
+            ("cd /etc/consentry", _) => {}
+            ("editor sites/shop.yaml documents/shop/*", _) => fill_in(&etc.join("documents/shop")),
+            ("consentry check", _) => {
+                let told = shell(&etc, &line);
+                assert!(told.contains("1 site ready, no warnings"), "{told}");
+            }
+            ("systemctl enable --now consentry", _) => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_consentry"));
+                command.arg("run").current_dir("/").env("CONSENTRY_CONFIG", etc.join("consentry.yaml"));
+                service = Some(Run::of(command));
+            }
+            // The test's ports are the system's choice; the settings of the package name one.
+            ("consentry healthcheck", Some(run)) => {
+                _ = shell(&etc, &format!("{line} --url http://{}/healthz", run.admin));
+            }
+            (line, _) => _ = shell(&etc, line),
+        }
+    }
+    let mut run = service.expect("the guide starts the service");
+    let page = Browser::clear(run.address, "www.example.se").navigate("/").await.text();
+    assert!(page.contains("<consentry-banner") && page.contains("<p>Hello</p>"), "{page}");
+    assert!(run.metrics().await.contains("consentry_pages_total{reason=\"rewritten\"} 1"));
+
+    let site = std::fs::read_to_string(etc.join("sites/shop.yaml")).unwrap();
+    std::fs::write(etc.join("sites/shop.yaml"), format!("{site}\nmode: off\n")).unwrap();
+    run.said("the settings have been read again");
+    let page = Browser::clear(run.address, "www.example.se").navigate("/").await.text();
+    assert!(!page.contains("consentry"), "{page}");
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+#[test]
+fn the_image_needs_neither_root_nor_a_shell_and_runs_on_the_system_it_was_built_on() {
+    let image = text("Dockerfile");
+    let words = |start: &str| {
+        let lines = image.lines().map(str::trim).filter_map(|line| line.strip_prefix(start));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let systems = words("FROM ");
+    // A program that is linked to a newer C library than there is does not start.
+    assert!(systems.len() == 2 && systems.iter().all(|system| system.contains("trixie")), "{systems:?}");
+    assert!(words("USER ").iter().all(|user| user.starts_with(|digit: char| matches!(digit, '1'..='9'))));
+    assert_eq!(words("ENTRYPOINT "), ["[\"consentry\"]"]);
+    assert_eq!(image.matches("CMD [\"consentry\", \"healthcheck\"]").count(), 1);
+    assert_eq!(words("CMD "), ["[\"run\"]"]);
+    let left_out = text(".dockerignore");
+    for needed in ["src", "benches", "Cargo.toml", "Cargo.lock"] {
+        assert!(!left_out.lines().any(|line| line.trim_matches('/') == needed), "{needed}");
     }
 }

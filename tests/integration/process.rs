@@ -247,6 +247,27 @@ async fn a_changed_file_is_read_by_itself_and_each_problem_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_restart_is_named_at_the_reload() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut run = Run::start(&folder);
+    let settings = std::fs::read_to_string(folder.path().join("config/consentry.yaml")).unwrap();
+    let changed = settings
+        .replace("admin: { address: 127.0.0.1:0 }", "admin: { address: 127.0.0.2:0 }")
+        .replace("data/ledger.sqlite", "data/other.sqlite")
+        .replace("format: json", "format: text");
+    write(&folder, "config/consentry.yaml", &changed);
+    let lines = run.lines_until("the settings have been read again");
+    for key in ["ledger", "admin", "log.format"] {
+        let named = format!("\"key\":\"{key}\"");
+        let told = |line: &&String| line.contains("waits for a restart") && line.contains(&named);
+        assert_eq!(lines.iter().filter(told).count(), 1, "{key}: {lines:?}");
+    }
+    assert!(run.metrics().await.contains("consentry_sites 1"), "health and metrics stay where they were");
+    run.signal("-TERM");
+    assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_certificate_is_shown_by_itself_and_one_that_cannot_be_used_is_told() {
     let upstream = Upstream::page("text/plain", "one").await;
     let listen = "127.0.0.1:0, tls: { certificates: [{ certificate: tls/a.pem, key: tls/a.key }] }";

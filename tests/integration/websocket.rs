@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::forward::Forward;
 use crate::support::running::{Running, Setup};
 use crate::support::soon;
+use crate::support::whole::{HOST, Whole, site};
 use crate::support::wire::{Script, Wire};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
@@ -238,4 +239,25 @@ async fn a_websocket_ends_with_the_time_that_its_listener_has_to_drain() {
         running.stopped().await;
         assert_eq!(upstream.read_to_end().await, "", "over HTTP/2: {speaks_http2}");
     }
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_silent_on_both_sides_ends() {
+    let script = Script::bind().await;
+    let listen = "listen: [{ address: 127.0.0.1:0 }]\ntimeouts: { idle: 1s }";
+    let proxy = Whole::start_with(listen, &site(&script.url(), "")).await;
+    let mut visitor = Wire::connect(proxy.address()).await;
+    visitor.write(ASK.replace("shop.example", HOST)).await;
+    let mut upstream = script.accept().await;
+    upstream.read_head().await;
+    upstream.write(SWITCH).await;
+    visitor.read_head().await;
+    // Together longer than either may be silent.
+    for _ in 0..8 {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        visitor.write("a word").await;
+        upstream.read_until("a word").await;
+    }
+    assert_eq!(visitor.read_to_end().await, "");
+    assert_eq!(upstream.read_to_end().await, "");
 }
