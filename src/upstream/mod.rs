@@ -55,8 +55,19 @@ pub struct Settings {
     pub check: Option<Check>,
     /// What it learns of the visitor's address.
     pub client_address: ClientAddress,
+    /// Whether the proxy says that it is there.
+    pub via: Via,
     /// What runs for it, once it is in use.
     running: OnceLock<Arc<Running>>,
+}
+
+/// Whether the proxy names itself in `Via`, in requests and in answers (RFC 9110 section 7.6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// It does not: who looks at answers learns nothing of it.
+    Omitted,
+    /// It does.
+    Written,
 }
 
 /// An address, and how much of the work it takes.
@@ -245,6 +256,9 @@ impl Upstreams {
         let tie = parts.extensions.remove();
         let expectation = Expectation::of(&parts, &body);
         outgoing::rewrite(&mut parts.headers, &visit.arrival, to.client_address);
+        if to.via == Via::Written {
+            outgoing::sign(&mut parts.headers, parts.version);
+        }
         if visitor.is_some() {
             upgrade::announce(&mut parts.headers);
         }
@@ -255,6 +269,10 @@ impl Upstreams {
         let mut answer = self.running(to).ask(&parts, &upload).await?;
         answer.body_mut().note_unwanted(upload.answered());
         outgoing::strip_hop_by_hop(answer.headers_mut());
+        if to.via == Via::Written {
+            let version = answer.version();
+            outgoing::sign(answer.headers_mut(), version);
+        }
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {
             upgrade::announce(answer.headers_mut());
             let upstream = hyper::upgrade::on(&mut answer);
@@ -299,7 +317,7 @@ impl Upstreams {
 impl Settings {
     /// An application at these addresses.
     pub fn new(targets: Vec<Weighted>, check: Option<Check>, client_address: ClientAddress) -> Self {
-        Settings { targets, check, client_address, running: OnceLock::new() }
+        Settings { targets, check, client_address, via: Via::Omitted, running: OnceLock::new() }
     }
 }
 

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 
@@ -30,6 +32,16 @@ pub(super) fn rewrite(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientA
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     introduce(headers, arrival, shown);
+}
+
+/// Adds the proxy to those that a message has passed through; it came to here in this version.
+pub(super) fn sign(headers: &mut HeaderMap, version: Version) {
+    let entry = match version {
+        Version::HTTP_10 => "1.0 consentry",
+        Version::HTTP_2 => "2 consentry",
+        _ => "1.1 consentry",
+    };
+    headers.append(VIA, HeaderValue::from_static(entry));
 }
 
 /// Removes what belongs to one connection only: the names that `Connection` lists and those it ought to list

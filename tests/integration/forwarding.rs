@@ -12,6 +12,7 @@ use crate::support::certificates::Authority;
 use crate::support::forward::Forward;
 use crate::support::running::{Running, Setup};
 use crate::support::upstream::Upstream;
+use crate::support::whole::{Whole, site};
 use crate::support::wire::Wire;
 
 #[tokio::test]
@@ -157,4 +158,20 @@ async fn a_host_that_the_handshake_did_not_name_is_misdirected() {
     let request = Request::get("/").header("host", "b.example").body(full("")).unwrap();
     assert_eq!(browser.send(request).await.status, 421);
     assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_proxy_names_itself_in_via_where_the_site_wants_it_and_nowhere_else() {
+    let upstream =
+        Upstream::answering(|_| Response::builder().header("via", "1.1 cache").body(full("")).unwrap()).await;
+    for (url, more, speaks, asked, answered) in [
+        (upstream.url(), "", Speaks::Http1, "1.1 cdn", "1.1 cache"),
+        (upstream.url(), "via: true", Speaks::Http1, "1.1 cdn, 1.1 consentry", "1.1 cache, 1.1 consentry"),
+        (upstream.h2c(), "via: true", Speaks::Http2, "1.1 cdn, 2 consentry", "1.1 cache, 2 consentry"),
+    ] {
+        let proxy = Whole::start(&site(&url, more)).await;
+        let answer = proxy.visitor().speaking(speaks).always("via", "1.1 cdn").get("/").await;
+        assert_eq!(answer.all("via").join(", "), answered);
+        assert_eq!(upstream.seen().last().unwrap().header("via").as_deref(), Some(asked));
+    }
 }

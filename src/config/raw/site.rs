@@ -64,6 +64,8 @@ pub(in crate::config) struct Site {
     /// What the application learns of visitors' addresses.
     #[schemars(extend("default" = "full"))]
     pub(in crate::config) client_address: ClientAddress,
+    /// Whether the proxy names itself in `Via`, to the application and to visitors.
+    pub(in crate::config) via: bool,
     /// The folder of the proxy's own pages.
     #[schemars(extend("default" = "/_consent/"))]
     pub(in crate::config) own_path: Option<String>,

@@ -11,7 +11,7 @@ use crate::config::raw::site::Site;
 use crate::config::raw::upstream::{Health, Identity as RawIdentity, Target as RawTarget};
 use crate::config::tree::Step;
 use crate::upstream::{
-    self, Check, Endpoint, Identity, Malformed, Protocol, Target, Thresholds, Tls, Trust, Weighted,
+    self, Check, Endpoint, Identity, Malformed, Protocol, Target, Thresholds, Tls, Trust, Via, Weighted,
 };
 
 /// What `sun_path` holds beside its end (unix(7)).
@@ -42,7 +42,11 @@ pub(super) fn resolve(scope: &mut Scope<'_>, raw: &Site, listeners: &[SocketAddr
         }
     }
     let check = raw.health.as_ref().and_then(|health| check(scope, health));
-    upstream::Settings::new(targets, check, raw.client_address)
+    let mut settings = upstream::Settings::new(targets, check, raw.client_address);
+    if raw.via {
+        settings.via = Via::Written;
+    }
+    settings
 }
 
 fn resolve_target(
