@@ -1,17 +1,16 @@
 //! Whatever HTTP can do, it does through the proxy as without it: each exchange is made with the upstream itself
 //! and through the proxy, and both sides of both are compared. What may differ is listed here, and nowhere else.
+//! WebSockets have their part of the matrix in `websocket`.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use consentry::filter::Body;
 use consentry::filter::body::{full, stream};
-use futures_util::{SinkExt, StreamExt};
 use http::request::Builder;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::browser::{Answer, Browser, Speaks};
 use crate::support::frames::{self, Frames};
@@ -293,33 +292,6 @@ async fn server_sent_events_pass_at_the_moment_they_come() {
         drop(events);
         assert!(soon(body.collect()).await.unwrap().to_bytes().is_empty());
     }
-}
-
-#[tokio::test]
-async fn a_web_socket_passes_through_every_filter() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let echo = tokio::spawn(async move {
-        let (socket, _) = listener.accept().await.unwrap();
-        let mut messages = tokio_tungstenite::accept_async(socket).await.unwrap();
-        while let Some(Ok(message)) = messages.next().await {
-            if message.is_text() || message.is_binary() {
-                messages.send(message).await.unwrap();
-            }
-        }
-    });
-    let proxy = Whole::start(&site(&url, "")).await;
-    let socket = tokio::net::TcpStream::connect(proxy.address()).await.unwrap();
-    let (mut messages, answer) =
-        soon(tokio_tungstenite::client_async(format!("ws://{HOST}/chat"), socket)).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
-    for message in [Message::text("hello"), Message::binary(large().slice(..1 << 20))] {
-        messages.send(message.clone()).await.unwrap();
-        assert_eq!(soon(messages.next()).await.unwrap().unwrap(), message);
-    }
-    messages.close(None).await.unwrap();
-    while soon(messages.next()).await.is_some() {}
-    soon(echo).await.unwrap();
 }
 
 const FORM: &str =

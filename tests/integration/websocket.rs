@@ -1,5 +1,8 @@
 //! WebSocket connections pass, and what comes before the switch stays HTTP.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use consentry::filter::Body;
 use consentry::filter::body::full;
 use futures_util::{SinkExt, StreamExt};
@@ -8,10 +11,14 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http2;
 use hyper::ext::Protocol;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
+use crate::support::certificates::Authority;
 use crate::support::forward::Forward;
 use crate::support::running::{Running, Setup};
 use crate::support::soon;
@@ -260,4 +267,70 @@ async fn a_websocket_that_is_silent_on_both_sides_ends() {
     }
     assert_eq!(visitor.read_to_end().await, "");
     assert_eq!(upstream.read_to_end().await, "");
+}
+
+/// An upstream whose WebSockets send each message back; over TLS it speaks HTTP/2 to whoever wants that.
+async fn echo(tls: Option<TlsAcceptor>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            match &tls {
+                None => _ = tokio::spawn(send_back(socket)),
+                Some(tls) => _ = tokio::spawn(send_back(tls.accept(socket).await.unwrap())),
+            }
+        }
+    });
+    address
+}
+
+async fn send_back<S: AsyncRead + AsyncWrite + Unpin>(socket: S) {
+    let mut messages = tokio_tungstenite::accept_async(socket).await.unwrap();
+    while let Some(Ok(message)) = messages.next().await {
+        if message.is_text() || message.is_binary() {
+            messages.send(message).await.unwrap();
+        }
+    }
+}
+
+/// Says something small and something large, and closes.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut messages: WebSocketStream<S>) {
+    for message in [Message::text("hello"), Message::binary(vec![7; 1 << 20])] {
+        messages.send(message.clone()).await.unwrap();
+        assert_eq!(soon(messages.next()).await.unwrap().unwrap(), message);
+    }
+    messages.close(None).await.unwrap();
+    while soon(messages.next()).await.is_some() {}
+}
+
+#[tokio::test]
+async fn it_passes_through_every_filter_whatever_both_sides_speak() {
+    let authority = Authority::new();
+    let mut tls = authority.server(&["127.0.0.1"]);
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let (clear, both) = (echo(None).await, echo(Some(TlsAcceptor::from(Arc::new(tls)))).await);
+    let trusted = format!("{{ url: https://{both}, ca: {} }}", authority.file().display());
+    for upstream in [format!("http://{clear}"), trusted] {
+        let proxy = Whole::start(&site(&upstream, "")).await;
+        let url = format!("ws://{HOST}/chat");
+        let socket = TcpStream::connect(proxy.address()).await.unwrap();
+        let (messages, answer) = soon(tokio_tungstenite::client_async(&url, socket)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+        converse(messages).await;
+
+        let socket = TokioIo::new(TcpStream::connect(proxy.address()).await.unwrap());
+        let (mut sender, connection) = soon(http2::handshake(TokioExecutor::new(), socket)).await.unwrap();
+        tokio::spawn(connection);
+        // The first answer tells the client that the server knows RFC 8441.
+        let first = Request::get(format!("http://{HOST}/_consent/choices")).body(full("")).unwrap();
+        assert_eq!(soon(sender.send_request(first)).await.unwrap().status(), StatusCode::OK);
+        let mut request = connect("websocket");
+        *request.uri_mut() = format!("http://{HOST}/chat").parse().unwrap();
+        request.headers_mut().remove("sec-websocket-protocol");
+        let mut answer = soon(sender.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let socket = TokioIo::new(soon(hyper::upgrade::on(&mut answer)).await.unwrap());
+        converse(WebSocketStream::from_raw_socket(socket, Role::Client, None).await).await;
+    }
 }
