@@ -4,47 +4,48 @@
 // browsers keep (`known_script`), for which foreign images wait (w): of its services those are held whose category is
 // not among a, or those that are, for x.
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
+// What short functions are given is called v everywhere: a script packs the better the more it repeats itself.
 (function (F) {
 var w = window, d = document, me = d.currentScript, no = function () {}, seen = [], sweep = [], waiting = F.w && [];
 var jar = Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
 function attempt(act, x) { try { return act(x); } catch (e) {} }
-function later(f, x) {
-  if (typeof f == 'function') setTimeout(function () { f(x); }, 0);
+function later(v, x) {
+  if (typeof v == 'function') setTimeout(function () { v(x); }, 0);
 }
 function covers(list) {
   return function (name) {
     name = String(name && name.name || name).split(/[;=]/)[0].trim();
-    return list.some(function (k) { return k.slice(-1) == '*' ? !name.lastIndexOf(k.slice(0, -1), 0) : name == k; });
+    return list.some(function (v) { return v.slice(-1) == '*' ? !name.lastIndexOf(v.slice(0, -1), 0) : name == v; });
   };
 }
 var isCookie = covers(F.k), isKey = covers(F.s);
-function isAllowed(cookie) { return !isCookie(cookie); }
+function isAllowed(v) { return !isCookie(v); }
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
 var anchor = d.createElement('a'), LOADS = /^(img|image|input|link|script|iframe|source|video|audio)$/i;
-function isKnown(text) {
-  for (var hash = 5381, key = '', i = 0; i < text.length; i++) hash = (hash * 33 ^ text.charCodeAt(i)) >>> 0;
+function isKnown(v) {
+  for (var hash = 5381, key = '', i = 0; i < v.length; i++) hash = (hash * 33 ^ v.charCodeAt(i)) >>> 0;
   for (i = 0; i < 24; i += 6) key += String.fromCharCode(63 + (hash >> i & 63));
   for (i = F.u.indexOf(key); i > 0 && i % 4;) i = F.u.indexOf(key, i + 1);
   return i >= 0;
 }
-function isRefused(url) {
-  anchor.href = url;
-  var host = anchor.hostname, path = anchor.pathname.split('/'), first = '/' + path[1], last = '/' + path.pop(), keys = [last, '/' + path.pop() + last, '=' + host, '=' + host + first];
+function isRefused(v) {
+  anchor.href = v;
+  var host = anchor.hostname.replace(/\.$/, ''), path = anchor.pathname.split('/'), first = '/' + path[1], last = '/' + path.pop(), keys = [last, '/' + path.pop() + last, '=' + host, '=' + host + first];
   for (; host; host = host.replace(/^[^.]*\.?/, '')) keys.push(host, host + first);
   return anchor.host && keys.some(isKnown);
 }
 // Whether an attribute would load what may not be loaded.
 function stops(tag, name, value) {
   return LOADS.test(tag) && (
-    /^(src|href|poster)$/i.test(name) ? isRefused(value) :
+    /^(src|poster|(xlink:)?href)$/i.test(name) ? isRefused(value) :
     /^(image)?srcset$/i.test(name) ? value.split(/[\s,]+/).some(isRefused) :
     F.h && /^(rel|type)$/i.test(name) && /precon|prer|dns|specul/i.test(value));
 }
-// Whether it is an image of another host while it is not known yet who is held there.
+// Whether it is an image, a frame or a style sheet of another host while it is not known yet who is held there.
 function waits(tag, name, value) {
   anchor.href = value;
-  return waiting && /^img src$/i.test(tag + ' ' + name) && anchor.host && anchor.host != location.host;
+  return waiting && /^((img|iframe) src|link href)$/i.test(tag + ' ' + name) && anchor.host && anchor.host != location.host;
 }
 function hold(element, name, value) {
   var isLate = waits(element.nodeName, name, value);
@@ -72,48 +73,48 @@ function cleaned(html, on) {
 function protect(w) {
   if (!w || ~seen.indexOf(w)) return;
   seen.push(w);
-  function change(kind, name, write, read) {
-    attempt(function (object) {
-      var own = Object.getOwnPropertyDescriptor(object, name);
-      if (own.value) object[name] = function () { return write(arguments, own.value, this); };
-      else Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable,
-        get: function () { var v = own.get.call(this); return read ? read(v) : v; },
-        set: own.set && function (v) { v = write(v, this); if (v !== no) own.set.call(this, v); }
+  function change(kind, names, write, read) {
+    names.split(' ').forEach(function (name) {
+      attempt(function () {
+        var object = w[kind].prototype, own = Object.getOwnPropertyDescriptor(object, name);
+        own.value ? object[name] = function () { return write(arguments, own.value, this); } : Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable,
+          get: function () { var v = own.get.call(this); return read ? read(v) : v; },
+          set: own.set && function (v) { v = write(v, this, name); if (v !== no) own.set.call(this, v); }
+        });
       });
-    }, w[kind] && w[kind].prototype);
+    });
   }
   function without(kind, name, test, instead) {
     change(kind, name, function (a, own, on) { return test(a[0]) ? instead : own.apply(on, a); });
   }
-  change('Document', 'cookie', function (v) { return isCookie(v) ? no : v; }, function (all) {
-    return all.split('; ').filter(isAllowed).join('; ');
+  change('Document', 'cookie', function (v) { return isCookie(v) ? no : v; }, function (v) {
+    return v.split('; ').filter(isAllowed).join('; ');
   });
   without('Storage', 'setItem', isKey);
-  ['local', 'session'].forEach(function (name) {
-    name += 'Storage';
+  ['localStorage', 'sessionStorage'].forEach(function (name) {
     attempt(function () {
       var store = w[name], proxy = new Proxy(store, {
         get: function (t, k) { var v = t[k]; return typeof v == 'function' ? v.bind(t) : v; },
         set: function (t, k, v) { if (!isKey(k)) t[k] = v; return true; }
       });
-      sweep.push(function () { Object.keys(store).forEach(function (k) { if (isKey(k)) store.removeItem(k); }); });
+      sweep.push(function () { Object.keys(store).forEach(function (v) { if (isKey(v)) store.removeItem(v); }); });
       Object.defineProperty(w, name, { configurable: true, get: function () { return proxy; } });
     });
   });
-  'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Input src|Media src|Video poster'.split('|').forEach(function (row) {
-    row.split(' ').forEach(function (name, i, names) {
-      if (i) change('HTML' + names[0] + 'Element', name, function (v, element) { return hold(element, name, v) ? no : v; });
-    });
+  'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Input src|Media src|Video poster'.split('|').forEach(function (v) {
+    v = v.split(/ (.+)/);
+    change('HTML' + v[0] + 'Element', v[1], function (v, on, name) { return hold(on, name, v) ? no : v; });
   });
-  change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
-  ['innerHTML', 'outerHTML'].forEach(function (name) { change('Element', name, cleaned); });
+  // A name and a value at the end, or a node that has both.
+  change('Element', 'setAttribute setAttributeNS setAttributeNode', function (a, own, on) {
+    var v = a[0] || 0, at = a.length - 2;
+    return hold(on, v.name || a[at], v.value || a[at + 1]) ? null : own.apply(on, a);
+  });
+  change('Element', 'innerHTML outerHTML', cleaned);
   change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1], on)); });
-  ['write', 'writeln'].forEach(function (name) {
-    change('Document', name, function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
-  });
-  function frame(x) { attempt(protect, x && x.defaultView || x); return x; }
-  change('HTMLIFrameElement', 'contentWindow', no, frame);
-  change('HTMLIFrameElement', 'contentDocument', no, frame);
+  change('Document', 'write writeln', function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
+  function frame(v) { attempt(protect, v && v.defaultView || v); return v; }
+  change('HTMLIFrameElement', 'contentWindow contentDocument', no, frame);
   change('HTMLIFrameElement', 'srcdoc', function (v) {
     var known = d.querySelector('[data-consentry=known]');
     // Who agreed to everything has none, and frames as they were written.
@@ -123,17 +124,16 @@ function protect(w) {
   var own = w.fetch;
   if (own) w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
   var nothing = Promise.resolve(null);
-  without('CookieStore', 'set', isCookie, nothing);
-  without('CookieStore', 'get', isCookie, nothing);
+  without('CookieStore', 'set get', isCookie, nothing);
   change('CookieStore', 'getAll', function (a, own, on) {
-    return own.apply(on, a).then(function (all) { return all.filter(isAllowed); });
+    return own.apply(on, a).then(function (v) { return v.filter(isAllowed); });
   });
 }
 attempt(protect, w);
 function clean() {
   sweep.forEach(attempt);
-  jar.get.call(d).split('; ').forEach(function (pair) {
-    if (isCookie(pair)) jar.set.call(d, pair.split('=')[0] + '=; path=/; max-age=0');
+  jar.get.call(d).split('; ').forEach(function (v) {
+    if (isCookie(v)) jar.set.call(d, v.split('=')[0] + '=; path=/; max-age=0');
   });
 }
 // A sandboxed frame has no cookies to ask for.
@@ -141,7 +141,7 @@ attempt(clean);
 
 // Stubs: pages call the globals of held services from their links and forms, and wait for the callbacks.
 var hook, root;
-function go(url) { location.assign(url); }
+function go(v) { location.assign(v); }
 function called(call) {
   var last = call[call.length - 1], end = last && (typeof last == 'function' ? last : last.hitCallback || last.eventCallback || last.event_callback);
   if (/(^|\.)_link$/.test(call[0])) go(call[1]);
@@ -153,11 +153,11 @@ function called(call) {
 }
 // What is pushed is a call, or a function to be run.
 function push() {
-  [].forEach.call(arguments, function (item) {
-    if (item && item[0] && item[0].call) item = item[0];
+  [].forEach.call(arguments, function (v) {
+    if (v && v[0] && v[0].call) v = v[0];
     attempt(function () {
-      if (typeof item == 'function') item.call(root);
-      else if (item && typeof item == 'object') called(item.length ? item : [item]);
+      if (typeof v == 'function') v.call(root);
+      else if (v && typeof v == 'object') called(v.length ? v : [v]);
     });
   });
   return 1;
@@ -165,9 +165,9 @@ function push() {
 function stub() { called(arguments); return root; }
 stub.push = push;
 stub._link = go;
-stub._getLinkerUrl = function (url) { return url; };
+stub._getLinkerUrl = function (v) { return v; };
 stub.toString = stub.valueOf = function () { return ''; };
-stub.then = function (f) { later(f); return root; };
+stub.then = function (v) { later(v); return root; };
 // Whatever is asked of it is the same again; it is no text, and no yes.
 root = w.Proxy ? new Proxy(stub, {
   get: function (t, k) {
@@ -178,13 +178,13 @@ root = w.Proxy ? new Proxy(stub, {
   },
   construct: function () { return root; }
 }) : stub;
-function layer(list) {
-  var own = list.push;
-  list.push = function () {
-    push.apply(list, arguments);
-    return own.apply(list, arguments);
+function layer(v) {
+  var own = v.push;
+  v.push = function () {
+    push.apply(v, arguments);
+    return own.apply(v, arguments);
   };
-  return list;
+  return v;
 }
 function define(name) {
   var isLayer = name == 'dataLayer', value = isLayer ? layer([]) : root;
@@ -205,23 +205,24 @@ d.addEventListener('consentry:held', function (e) { e.detail.forEach(define); })
 function release() {
   var all = waiting || [];
   waiting = 0;
-  function show(element) {
-    if (element.src == '') element.src = element.getAttribute('data-consentry-src');
-  }
-  all.concat(d).forEach(function (one) {
-    show(one);
-    // What the server holds has a category.
-    [].forEach.call(one.querySelectorAll('[data-consentry-src]:not([data-consentry-category])'), show);
+  all.concat(d).forEach(function (v) {
+    ['src', 'href'].forEach(function (name) {
+      var key = 'data-consentry-' + name;
+      function show(v) { if (v[name] == '') v[name] = v.getAttribute(key); }
+      show(v);
+      // What the server holds has a category.
+      [].forEach.call(v.querySelectorAll('[' + key + ']:not([data-consentry-category])'), show);
+    });
   });
 }
 d.addEventListener('consentry:known', function (e) {
   attempt(function () {
-    e.detail.forEach(function (one) {
-      if ((F.a.indexOf(one[0]) < 0) != (F.x.indexOf(one[1]) < 0)) return;
-      [].push.apply(F.k, one[2]);
-      [].push.apply(F.s, one[3]);
-      F.u += one[4];
-      one[5].forEach(define);
+    e.detail.forEach(function (v) {
+      if ((F.a.indexOf(v[0]) < 0) != (F.x.indexOf(v[1]) < 0)) return;
+      [].push.apply(F.k, v[2]);
+      [].push.apply(F.s, v[3]);
+      F.u += v[4];
+      v[5].forEach(define);
     });
     clean();
   });

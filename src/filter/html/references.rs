@@ -1,13 +1,22 @@
 //! Character references (HTML section 13.2.5.72), as they stand in attributes.
 
+use encoding_rs::WINDOWS_1252;
 use web_atoms::NAMED_ENTITIES;
 
 /// Stands for the `&` of a reference that stays one.
 const KEPT: char = '\0';
 
-/// The value that a browser reads in an attribute.
+/// The value that a browser reads in an attribute. A page is read letter by byte: beside bytes that are UTF-8, letters
+/// beyond ASCII become such bytes, too, so that all of it can be read in one way.
 pub(super) fn decode(value: &str) -> String {
-    replaced(value, |letters, _| letters.to_owned())
+    let is_utf8 = !value.is_ascii() && {
+        let (bytes, _, had_errors) = WINDOWS_1252.encode(value);
+        !had_errors && std::str::from_utf8(&bytes).is_ok()
+    };
+    replaced(value, |letters, _| match is_utf8 && !letters.is_ascii() {
+        true => WINDOWS_1252.decode_without_bom_handling(letters.as_bytes()).0.into_owned(),
+        false => letters.to_owned(),
+    })
 }
 
 /// The markup that a browser reads in an attribute, for a rewriter of bytes: references to letters beyond ASCII stay
@@ -125,6 +134,9 @@ mod tests {
             ("&#000000000000000047;&#x2F&#47x", "///x"),
             ("&#99999999999;&#0;", "\u{fffd}\u{fffd}"),
             ("&gopf;", "\u{1d558}"),
+            // Beside UTF-8 (a wide `n`) the wide `e` is UTF-8, too; beside a byte that is none it is a letter.
+            ("\u{ef}\u{bd}\u{17d}&#65349;", "\u{ef}\u{bd}\u{17d}\u{ef}\u{bd}\u{2026}"),
+            ("\u{e5}&#65349;", "\u{e5}\u{ff45}"),
         ] {
             assert_eq!(decode(value), expected, "{value}");
         }
