@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, Method};
 use crate::clock::Timestamp;
 use crate::consent::cookie::{self, Secrets};
 use crate::consent::once::{OnPage, Once};
-use crate::consent::signal::{self, GlobalPrivacyControl, Signal};
+use crate::consent::signal::{self, DoNotTrack, GlobalPrivacyControl, Signal};
 use crate::consent::{Acceptance, Accepted, Choices, Granted, Identity, Subject};
 use crate::web::language::Wishes;
 use path::CanonicalPath;
@@ -27,6 +27,8 @@ pub struct Settings {
     pub secrets: Arc<Secrets>,
     /// Whether `Sec-GPC: 1` takes marketing back.
     pub global_privacy_control: GlobalPrivacyControl,
+    /// Whether `DNT: 1` does so, too.
+    pub do_not_track: DoNotTrack,
     /// How the application says who somebody is; none: acceptances belong to a browser.
     pub naming: Option<Naming>,
 }
@@ -198,7 +200,7 @@ impl Visit {
                 _ => cookies.push(name.into()),
             }
         }
-        let signal = signal_of(&parts.headers, is_told, settings.global_privacy_control);
+        let signal = signal_of(&parts.headers, is_told, settings);
         let subject = choices
             .as_ref()
             .map(|choices| choices.subject)
@@ -265,12 +267,15 @@ fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&s
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn signal_of(headers: &HeaderMap, is_told: bool, setting: GlobalPrivacyControl) -> Signal {
-    match setting {
-        GlobalPrivacyControl::Ignore => Signal::Ignored,
-        GlobalPrivacyControl::Respect if is_told || text(headers, "sec-gpc") == Some("1") => Signal::OptOut,
-        GlobalPrivacyControl::Respect => Signal::Absent,
+fn signal_of(headers: &HeaderMap, is_told: bool, settings: &Settings) -> Signal {
+    let listens = settings.global_privacy_control == GlobalPrivacyControl::Respect;
+    if listens && (is_told || text(headers, "sec-gpc") == Some("1")) {
+        return Signal::GlobalPrivacyControl;
     }
+    if settings.do_not_track == DoNotTrack::Respect && text(headers, "dnt") == Some("1") {
+        return Signal::DoNotTrack;
+    }
+    if listens { Signal::Absent } else { Signal::Ignored }
 }
 
 /// The languages that a browser asks for.
@@ -375,19 +380,40 @@ mod tests {
     // COMPLIANCE C25.
     #[test]
     fn c25_header_or_cookie_opts_out_where_the_site_listens() {
-        use GlobalPrivacyControl::{Ignore, Respect};
-        for (header, is_told, setting, expected) in [
-            (Some("1"), false, Respect, Signal::OptOut),
-            (None, true, Respect, Signal::OptOut),
-            (Some("0"), false, Respect, Signal::Absent),
-            (None, false, Respect, Signal::Absent),
-            (Some("1"), true, Ignore, Signal::Ignored),
-        ] {
+        use Signal::{Absent, Ignored};
+        let signal = |gpc, is_told, dnt, listens: (GlobalPrivacyControl, DoNotTrack)| {
             let mut headers = HeaderMap::new();
-            if let Some(header) = header {
-                headers.insert("sec-gpc", http::HeaderValue::from_static(header));
+            for (name, value) in [("sec-gpc", gpc), ("dnt", dnt)] {
+                if let Some(value) = value {
+                    headers.insert(name, http::HeaderValue::from_static(value));
+                }
             }
-            assert_eq!(signal_of(&headers, is_told, setting), expected, "{header:?} {is_told} {setting:?}");
+            let settings = Settings {
+                site: "shop".into(),
+                secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
+                global_privacy_control: listens.0,
+                do_not_track: listens.1,
+                naming: None,
+            };
+            signal_of(&headers, is_told, &settings)
+        };
+        let gpc_alone = (GlobalPrivacyControl::Respect, DoNotTrack::Ignore);
+        let both = (GlobalPrivacyControl::Respect, DoNotTrack::Respect);
+        let dnt_alone = (GlobalPrivacyControl::Ignore, DoNotTrack::Respect);
+        let neither = (GlobalPrivacyControl::Ignore, DoNotTrack::Ignore);
+        for (gpc, is_told, dnt, listens, expected) in [
+            (Some("1"), false, None, gpc_alone, Signal::GlobalPrivacyControl),
+            (None, true, None, gpc_alone, Signal::GlobalPrivacyControl),
+            (Some("0"), false, None, gpc_alone, Absent),
+            (None, false, Some("1"), gpc_alone, Absent),
+            (Some("1"), true, Some("1"), neither, Ignored),
+            (Some("1"), false, Some("1"), both, Signal::GlobalPrivacyControl),
+            (None, false, Some("1"), both, Signal::DoNotTrack),
+            (None, false, Some("0"), both, Absent),
+            (Some("1"), false, Some("1"), dnt_alone, Signal::DoNotTrack),
+            (Some("1"), true, Some("unset"), dnt_alone, Ignored),
+        ] {
+            assert_eq!(signal(gpc, is_told, dnt, listens), expected, "{gpc:?} {is_told} {dnt:?} {listens:?}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! Signals that a browser sends on its user's behalf: Global Privacy Control (W3C, `Sec-GPC`; where an extension sets
-//! `navigator.globalPrivacyControl` alone, a cookie that the guard writes stands in for the header).
+//! `navigator.globalPrivacyControl` alone, a cookie that the guard writes stands in for the header), and Do Not Track.
 
 use std::collections::BTreeSet;
 
@@ -18,17 +18,26 @@ pub enum GlobalPrivacyControl {
     Ignore,
 }
 
+/// What a site does with `DNT: 1` (W3C, Tracking Preference Expression, given up in 2019; some browsers still send it).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DoNotTrack {
+    /// It counts as Global Privacy Control does.
+    Respect,
+    /// It changes nothing.
+    #[default]
+    Ignore,
+}
+
 /// What may act, given what the visitor chose and what the browser signals.
 pub fn granted(choices: Option<&Choices>, signal: Signal) -> Granted {
     let Some(choices) = choices else { return Granted::default() };
     match signal {
-        Signal::OptOut if !choices.under_signal => {
+        signal if signal.opts_out() && !choices.under_signal => {
             // A service chosen by name may be marketing too, and the choice is older than the signal.
             Granted::new(choices.categories.without(Category::Marketing), BTreeSet::new())
         }
-        Signal::OptOut | Signal::Absent | Signal::Ignored => {
-            Granted::new(choices.categories, choices.services.clone())
-        }
+        _ => Granted::new(choices.categories, choices.services.clone()),
     }
 }
 
@@ -36,11 +45,29 @@ pub fn granted(choices: Option<&Choices>, signal: Signal) -> Granted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// `Sec-GPC: 1`, or the guard's word for it, on a site that respects it.
-    OptOut,
-    /// No signal.
+    GlobalPrivacyControl,
+    /// `DNT: 1`, and nothing stronger, on a site that respects it.
+    DoNotTrack,
+    /// No signal; Global Privacy Control would be heard.
     Absent,
-    /// The site listens to none.
+    /// No signal that the site listens to.
     Ignored,
+}
+
+impl Signal {
+    /// Whether the browser opted out for its user.
+    pub fn opts_out(self) -> bool {
+        self.name().is_some()
+    }
+
+    /// What the signal is called in every language; none where there is none.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Signal::GlobalPrivacyControl => Some("Global Privacy Control"),
+            Signal::DoNotTrack => Some("Do Not Track"),
+            Signal::Absent | Signal::Ignored => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,20 +91,22 @@ mod tests {
 
     #[test]
     fn without_choices_nothing_optional_may_act() {
-        for signal in [Signal::Absent, Signal::OptOut] {
+        for signal in [Signal::Absent, Signal::GlobalPrivacyControl, Signal::DoNotTrack] {
             assert_eq!(granted(None, signal), Granted::default());
         }
     }
 
     #[test]
     fn a_signal_takes_marketing_back_from_an_older_choice() {
-        let granted = granted(Some(&choices(false)), Signal::OptOut);
-        assert!(!granted.categories().covers(Category::Marketing));
-        assert!(granted.categories().covers(Category::Statistics));
+        for signal in [Signal::GlobalPrivacyControl, Signal::DoNotTrack] {
+            let granted = granted(Some(&choices(false)), signal);
+            assert!(!granted.categories().covers(Category::Marketing));
+            assert!(granted.categories().covers(Category::Statistics));
+        }
     }
 
     #[test]
     fn a_choice_made_under_the_signal_outranks_it() {
-        assert!(granted(Some(&choices(true)), Signal::OptOut).is_all());
+        assert!(granted(Some(&choices(true)), Signal::GlobalPrivacyControl).is_all());
     }
 }

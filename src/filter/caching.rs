@@ -182,7 +182,7 @@ fn vary(headers: &mut HeaderMap, coding: Coding) {
         return;
     }
     let encoded = (coding != Coding::Identity).then_some("Accept-Encoding");
-    let wanted = [Some("Cookie"), Some("Sec-GPC"), encoded];
+    let wanted = [Some("Cookie"), Some("Sec-GPC"), Some("DNT"), encoded];
     for name in wanted.into_iter().flatten().filter(|name| !has(name)) {
         headers.append(VARY, HeaderValue::from_static(name));
     }
@@ -349,7 +349,7 @@ mod tests {
             ("etag", "W/\"abc\""),
         ]);
         assert_eq!(headers[CACHE_CONTROL], "private, no-cache");
-        assert_eq!(joined(&headers, &VARY).unwrap(), "accept-encoding, Cookie, Sec-GPC");
+        assert_eq!(joined(&headers, &VARY).unwrap(), "accept-encoding, Cookie, Sec-GPC, DNT");
         assert_eq!(headers[ETAG], *ours("W/\"abc\"", "now"));
         assert_eq!(headers.keys_len(), 3);
     }

@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use super::encoding::Coding;
 use super::*;
 use crate::consent::cookie::{self, Secrets};
-use crate::consent::signal::GlobalPrivacyControl;
+use crate::consent::signal::{DoNotTrack, GlobalPrivacyControl};
 use crate::consent::{Categories, Category, Choices, Granted, Subject};
 use crate::services::{CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
 use crate::visit::{self, Arrival, Scheme};
@@ -88,6 +88,7 @@ pub(crate) fn visit(target: &str, headers: &[(&str, &str)]) -> Visit {
         site: "example".into(),
         secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
         global_privacy_control: GlobalPrivacyControl::Respect,
+        do_not_track: DoNotTrack::Ignore,
         naming: None,
     };
     let arrival = Arrival {

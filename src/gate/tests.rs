@@ -7,7 +7,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::consent::Acceptance;
 use crate::consent::cookie::Secrets;
-use crate::consent::signal::GlobalPrivacyControl;
+use crate::consent::signal::{DoNotTrack, GlobalPrivacyControl};
 use crate::visit::{self, Arrival, Scheme};
 
 const FIRST: [u8; 16] = [1; 16];
@@ -56,6 +56,7 @@ fn visit(method: &str, target: &str, headers: &[(&str, &str)], accepted: &[(&str
         site: "shop".into(),
         secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
         global_privacy_control: GlobalPrivacyControl::Respect,
+        do_not_track: DoNotTrack::Ignore,
         naming: None,
     };
     let arrival = Arrival {

@@ -198,7 +198,7 @@ async fn decide(call: &Call<'_>, form: &Form, wish: Wish, change: Change) -> Opt
             categories: wish.categories,
             services: wish.services.iter().cloned().collect(),
             withdraws: change.withdraws(),
-            under_signal: call.visit.signal == Signal::OptOut,
+            under_signal: call.visit.signal.opts_out(),
         },
         method,
         language: form_language(call, form).as_str().into(),
@@ -239,7 +239,7 @@ fn choices(
         services,
         made_at: recorded.map_or(now, |recorded| recorded.at),
         receipt: recorded.map(|recorded| recorded.id),
-        under_signal: signal == Signal::OptOut,
+        under_signal: signal.opts_out(),
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::form::Form;
 use super::{Call, answer, choices};
 use crate::consent::once::{self, Extent, Grant, Name, Once};
-use crate::consent::signal::Signal;
 use crate::consent::{Categories, cookie};
 use crate::filter::Body;
 use crate::ledger::entry::Action;
@@ -71,7 +70,7 @@ async fn record(call: &Call<'_>, form: &Form, grant: Grant) -> Option<(Once, Rec
             categories: Categories::NONE,
             services: vec![grant.service.clone()],
             withdraws: false,
-            under_signal: call.visit.signal == Signal::OptOut,
+            under_signal: call.visit.signal.opts_out(),
         },
         method: Method::PlaceholderOnce,
         language: language.as_str().into(),

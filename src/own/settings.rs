@@ -4,7 +4,6 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Call, answer, choices, receipt, receipts};
-use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
 use crate::filter::Body;
 use crate::services::catalogue_text;
@@ -32,7 +31,7 @@ async fn settings(call: &Call<'_>) -> Response<Body> {
         "made_at": visit.choices.as_ref().map(|choices| texts.moment(choices.made_at)),
         "valid_until": choices::until(call).map(|at| texts.date(at)).unwrap_or_default(),
         "agreed": agreed(call, &texts),
-        "signal": visit.signal == Signal::OptOut,
+        "signal": visit.signal.name(),
         "receipts": receipts(call, &texts).await,
         "return_to": &*return_to,
         "languages": languages(call, &return_to),

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::consent::cookie::{self, Secrets};
+use crate::consent::signal::DoNotTrack;
 use crate::consent::{Acceptance, Categories, Category, Choices};
 use crate::documents::{Kind, Shelf, Text};
 use crate::filter::{self, Banner, body};
@@ -139,6 +140,7 @@ pub(super) fn site() -> Site {
             site: "shop".into(),
             secrets: Arc::new(Secrets::parse("0123456789abcdef0123456789abcdef").unwrap()),
             global_privacy_control: GlobalPrivacyControl::Respect,
+            do_not_track: DoNotTrack::Ignore,
             naming: None,
         },
         gate: Arc::new(Rules {

@@ -15,7 +15,6 @@ use http::header::HOST;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 
-use crate::consent::signal::Signal;
 use crate::filter::Body;
 use crate::filter::body::Fate;
 use crate::site::{Mode, Site};
@@ -138,7 +137,7 @@ impl Line {
         said.site = Some(Arc::clone(site));
         if site.mode != Mode::Off {
             said.choices = Some(choices(visit));
-            said.signal = (visit.signal == Signal::OptOut).then_some(true);
+            said.signal = visit.signal.opts_out().then_some(true);
         }
     }
 

@@ -65,7 +65,7 @@ pub struct Place<'a> {
 /// What is prepared for a look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Item {
-    Banner { generation: u64, is_signalled: bool },
+    Banner { generation: u64, signal: Option<&'static str> },
     Link(Shows),
 }
 
@@ -100,8 +100,7 @@ static LINK_STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_st
 impl Look {
     /// The banner in one language, as ASCII markup: `<consentry-banner>` with a declarative shadow root.
     pub fn banner(&self, language: &Language, asking: &Asking<'_>, place: Place<'_>) -> String {
-        let is_signalled = asking.signal == Signal::OptOut;
-        let item = Item::Banner { generation: asking.generation, is_signalled };
+        let item = Item::Banner { generation: asking.generation, signal: asking.signal.name() };
         self.fill_prepared(language, item, place, || self.prepare_banner(language, asking))
     }
 
@@ -204,7 +203,7 @@ impl Look {
                 "address": format!("{}assets/{}", self.own_path, logo.name),
                 "alt": self.controller,
             })),
-            "signal": signal == Signal::OptOut,
+            "signal": signal.name(),
             "categories": categories,
             "is_whole": detail == Detail::Whole,
         });
@@ -386,8 +385,15 @@ mod tests {
 
     #[test]
     fn a_signal_is_said_where_there_is_one() {
-        let signalled = with_services(&look(), "en", &[], Signal::OptOut, Place::default());
-        assert!(signalled.contains("Global Privacy Control") && !banner("en").contains("Global Privacy"));
+        for tag in super::super::texts::languages().map(Language::as_str) {
+            let said = |signal| {
+                let banner = with_services(&look(), tag, &[], signal, Place::default());
+                (banner.contains("Global Privacy Control"), banner.contains("Do Not Track"))
+            };
+            assert_eq!(said(Signal::GlobalPrivacyControl), (true, false), "{tag}");
+            assert_eq!(said(Signal::DoNotTrack), (false, true), "{tag}");
+            assert_eq!(said(Signal::Absent), (false, false), "{tag}");
+        }
     }
 
     #[test]
@@ -420,7 +426,13 @@ mod tests {
         let all: Vec<&str> = set.iter().map(|service| &*service.id).collect();
         for tag in super::super::texts::languages().map(Language::as_str) {
             for count in [0, 3, 12, all.len()] {
-                let banner = with_services(&look(), tag, &all[..count], Signal::OptOut, Place::default());
+                let banner = with_services(
+                    &look(),
+                    tag,
+                    &all[..count],
+                    Signal::GlobalPrivacyControl,
+                    Place::default(),
+                );
                 assert!(packed(&banner) <= 5 * 1024, "{tag} {count}: {}", packed(&banner));
                 assert!(
                     count > 3 || banner.matches("settings?lang=").count() == 1,

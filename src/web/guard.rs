@@ -216,7 +216,8 @@ pub fn choices(
         "made_at": choices.map(|choices| choices.made_at.to_string()),
         "receipt": choices.and_then(|choices| choices.receipt),
         "valid_until": choices.and(valid_until).map(|at| at.to_string()),
-        "gpc": signal == Signal::OptOut,
+        "gpc": signal == Signal::GlobalPrivacyControl,
+        "dnt": signal == Signal::DoNotTrack,
     })
 }
 
@@ -311,7 +312,7 @@ mod tests {
 
     #[test]
     fn choices_are_told_as_what_may_act_now() {
-        let undecided = choices(None, &Granted::default(), Signal::OptOut, None);
+        let undecided = choices(None, &Granted::default(), Signal::GlobalPrivacyControl, None);
         assert_eq!(
             undecided,
             json!({
@@ -322,6 +323,7 @@ mod tests {
                 "receipt": null,
                 "valid_until": null,
                 "gpc": true,
+                "dnt": false,
             })
         );
     }

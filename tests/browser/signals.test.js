@@ -1,4 +1,4 @@
-// Global Privacy Control, as a header, as a property alone, and as neither; and pages that were posted.
+// Global Privacy Control, as a header, as a property alone, and as neither; Do Not Track; and pages that were posted.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -19,10 +19,11 @@ const PAGES = {
   '/framed': noted('/framed', '<h1>Around</h1><iframe src="/"></iframe>'),
 };
 
-let internet, browser, site, deaf;
+let internet, browser, site, deaf, careful;
 before(async () => {
   internet = await openInternet();
   site = await startSite(PAGES);
+  careful = await startSite(PAGES, { yaml: 'banner: { do_not_track: respect }' });
   deaf = await startSite(PAGES, { yaml: 'banner: { global_privacy_control: ignore }' });
   browser = await openBrowser(internet);
 }, { timeout: 120_000 });
@@ -30,6 +31,7 @@ after(async () => {
   await browser?.close();
   await site?.stop();
   await deaf?.stop();
+  await careful?.stop();
   await internet?.close();
 }, { timeout: 60_000 });
 
@@ -144,5 +146,20 @@ test('a page that was posted is never posted again: not by the banner, not by th
       assert.equal(await page.locator('h1').textContent(), 'Thank you');
       assert.deepEqual(got('/order').map(({ method }) => method), ['POST'], by);
     });
+  }
+});
+
+test('c25 Do Not Track takes marketing back where the site says so, by its own name, and nowhere else', async () => {
+  for (const [url, isHeard] of [[careful.url, true], [site.url, false]]) {
+    await asVisitor('none', async (visitor, page) => {
+      await visitor.visit('/');
+      await visitor.answer('accept-all');
+      await visitor.context.setExtraHTTPHeaders({ DNT: '1' });
+      await visitor.visit('/_consent/settings');
+      const text = await page.locator('main').textContent();
+      assert.deepEqual([/Do Not Track/.test(text), /Global Privacy Control/.test(text)], [isHeard, false]);
+      const { categories, gpc, dnt } = await (await visitor.visit('/_consent/choices')).json();
+      assert.deepEqual({ marketing: categories.marketing, statistics: categories.statistics, gpc, dnt }, { marketing: !isHeard, statistics: true, gpc: false, dnt: isHeard });
+    }, { url });
   }
 });

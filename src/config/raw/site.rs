@@ -13,7 +13,7 @@ use super::upstream::{Health, Upstream};
 use super::words::{
     Colour, CookieName, Header, Host, Letters, MethodWord, PathRule, Pixels, Tag, Text, Time,
 };
-use crate::consent::signal::GlobalPrivacyControl;
+use crate::consent::signal::{DoNotTrack, GlobalPrivacyControl};
 use crate::documents::Kind;
 use crate::filter::{UnknownThirdParties, cookies};
 use crate::services::{Rule, Treatment};
@@ -220,6 +220,9 @@ pub(in crate::config) struct Banner {
     /// What `Sec-GPC: 1` of a browser means.
     #[schemars(extend("default" = "respect"))]
     pub(in crate::config) global_privacy_control: GlobalPrivacyControl,
+    /// What `DNT: 1` of a browser means: the same as `Sec-GPC: 1`, or nothing.
+    #[schemars(extend("default" = "ignore"))]
+    pub(in crate::config) do_not_track: DoNotTrack,
 }
 
 /// The looks of the banner.

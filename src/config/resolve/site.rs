@@ -67,6 +67,7 @@ pub(in crate::config) fn site(
             site: name.into(),
             secrets: Arc::clone(shared.secrets),
             global_privacy_control: raw.banner.global_privacy_control,
+            do_not_track: raw.banner.do_not_track,
             naming: gates::naming(scope, raw),
         },
         gate,

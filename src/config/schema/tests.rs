@@ -224,7 +224,8 @@ fn the_defaults_that_it_tells_are_those_in_force() {
                 (&settings.timeouts, &settings.upstream_timeouts, &settings.limits),
                 (&site.mode, &site.lifetime, &site.own_path, site.upstream.client_address, site.upstream.via),
                 (site.filter.unknown_third_parties, site.filter.banner, site.filter.crawlers),
-                (site.filter.look.position, &site.filter.look.theme, site.visit.global_privacy_control),
+                (site.filter.look.position, &site.filter.look.theme),
+                (site.visit.global_privacy_control, site.visit.do_not_track),
                 (&site.filter.cookies, site.filter.html_token),
             )
         );

@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::consent::cookie::Secrets;
-    use crate::consent::signal::GlobalPrivacyControl;
+    use crate::consent::signal::{DoNotTrack, GlobalPrivacyControl};
     use crate::visit::{Arrival, Scheme};
 
     fn parts(target: &str, headers: &[(&str, &str)]) -> Parts {
@@ -189,6 +189,7 @@ mod tests {
             site: "shop".into(),
             secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
             global_privacy_control: GlobalPrivacyControl::Respect,
+            do_not_track: DoNotTrack::Ignore,
             naming: None,
         };
         let arrival = Arrival {

@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         if !self.cookies.is_empty() {
             request = request.header(COOKIE, self.cookies.join("; "));
         }
-        if self.signal == Signal::OptOut {
+        if self.signal.opts_out() {
             request = request.header("sec-gpc", "1");
         }
         request.body(body::full(form)).ok()

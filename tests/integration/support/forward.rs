@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use consentry::clock::Clock;
 use consentry::consent::cookie::Secrets;
-use consentry::consent::signal::GlobalPrivacyControl;
+use consentry::consent::signal::{DoNotTrack, GlobalPrivacyControl};
 use consentry::filter::Body;
 use consentry::filter::body::{full, stream};
 use consentry::gate;
@@ -76,6 +76,7 @@ impl App for Forward {
             site: "test".into(),
             secrets: Arc::new(Secrets::parse(&"s".repeat(32)).unwrap()),
             global_privacy_control: GlobalPrivacyControl::Ignore,
+            do_not_track: DoNotTrack::Ignore,
             naming: None,
         };
         let arrival = Arrival {
