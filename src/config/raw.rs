@@ -3,6 +3,7 @@
 //! Absent keys stay absent here; `resolve` knows what holds then. What stands above a key in `///` is what editors
 //! tell of it: `schema` is made from these types.
 
+pub(super) mod front_matter;
 mod ledger;
 pub(super) mod service;
 pub(super) mod site;

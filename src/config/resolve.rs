@@ -3,6 +3,7 @@
 
 mod certificates;
 mod documents;
+mod front_matter;
 mod gates;
 mod ledger;
 mod look;

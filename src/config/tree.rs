@@ -190,9 +190,12 @@ impl Node {
 /// cannot be understood at all.
 pub(super) fn parse(files: &mut Files, file: FileId) -> Option<Node> {
     let text = files.text(file);
-    let mut builder =
-        Builder { parser: Parser::new_from_str(&text), files, file, anchors: HashMap::new(), nodes: 0 };
-    builder.document().ok().flatten()
+    Builder::new(files, file, &text, 0).document().ok().flatten()
+}
+
+/// The same of the YAML that begins on the second line of a file.
+pub(super) fn parse_front_matter(files: &mut Files, file: FileId, yaml: &str) -> Option<Node> {
+    Builder::new(files, file, yaml, 1).document().ok().flatten()
 }
 
 /// The problem is noted, and the rest of the file is lost.
@@ -202,11 +205,17 @@ struct Builder<'a, 'f> {
     parser: Parser<'a, StrInput<'a>>,
     files: &'f mut Files,
     file: FileId,
+    /// How many lines of the file stand above the YAML.
+    above: usize,
     anchors: HashMap<usize, Node>,
     nodes: usize,
 }
 
-impl<'a> Builder<'a, '_> {
+impl<'a, 'f> Builder<'a, 'f> {
+    fn new(files: &'f mut Files, file: FileId, yaml: &'a str, above: usize) -> Self {
+        Builder { parser: Parser::new_from_str(yaml), files, file, above, anchors: HashMap::new(), nodes: 0 }
+    }
+
     fn document(&mut self) -> Result<Option<Node>, Unreadable> {
         let mut root = None;
         loop {
@@ -225,7 +234,7 @@ impl<'a> Builder<'a, '_> {
                 (event, span) => root = Some(self.node(event, span, 0)?),
             }
         }
-        let whole = Spot { file: self.file, line: 1, column: 1, length: 0 };
+        let whole = Spot { file: self.file, line: self.above + 1, column: 1, length: 0 };
         let root = root.flatten();
         match root.as_ref().map(|root| &root.value) {
             Some(Value::Map(_)) => return Ok(root),
@@ -239,10 +248,8 @@ impl<'a> Builder<'a, '_> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
-                const HELP: &str =
-                    "look here and above for an open quote or bracket, a tab, or a crooked indent";
                 let spot = self.spot(Span::empty(*error.marker()));
-                self.files.error(spot, format!("not YAML: {}", error.info()), HELP);
+                self.files.error(spot, format!("not YAML: {}", error.info()), remedy(error.info()));
                 Err(Unreadable)
             }
             None => Ok((Event::StreamEnd, Span::default())),
@@ -369,8 +376,16 @@ impl<'a> Builder<'a, '_> {
         } else {
             0
         };
-        Spot { file: self.file, line: span.start.line(), column: span.start.col() + 1, length }
+        Spot { file: self.file, line: self.above + span.start.line(), column: span.start.col() + 1, length }
     }
+}
+
+/// What to do about what the parser says.
+fn remedy(info: &str) -> &'static str {
+    if info.starts_with("mapping values are not allowed") {
+        return "a text that holds a colon stands in quotes: `title: \"Privacy: cookies\"`; else look for a crooked indent";
+    }
+    "look here and above for an open quote or bracket, a tab, or a crooked indent"
 }
 
 fn size(node: &Node) -> usize {

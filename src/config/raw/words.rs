@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -316,6 +317,19 @@ impl FromStr for Text {
     }
 }
 
+/// A day such as `2018-05-25`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Day(pub(in crate::config) Date);
+
+impl FromStr for Day {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let help = "write year, month and day, such as 2018-05-25";
+        text.parse().map(Day).map_err(|_| format!("`{text}` is not a date\n{help}"))
+    }
+}
+
 /// Reads a word out of a text or a whole number.
 struct Words<T> {
     expected: &'static str,
@@ -367,6 +381,7 @@ words! {
     Location: "an address such as \"cdn.example.net/*\"",
     CategoryWord: "a category",
     Text: "a text",
+    Day: "a date such as 2018-05-25",
 }
 
 #[cfg(test)]

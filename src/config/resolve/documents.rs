@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Scope, at, looked_for, start_of};
+use super::{Scope, at, front_matter, looked_for, start_of};
 use crate::config::files::{FileId, Files, Spot};
 use crate::config::problem::{Problem, Severity};
 use crate::config::raw::site::{Document as Raw, Site};
@@ -70,33 +70,16 @@ fn too_large(path: &Path, bytes: u64) -> Problem {
 }
 
 fn read(files: &mut Files, file: FileId) -> Option<documents::Read> {
-    match documents::read(&files.text(file)) {
-        Ok(read) => {
-            if read.is_empty {
-                files.warn(start_of(file), "the document has no text", "write it below the front matter");
-            }
-            for (line, wanted) in &read.to_fill_in {
-                let spot = Spot { file, line: *line, column: 1, length: 0 };
-                files.warn(
-                    spot,
-                    format!("still to be filled in: {wanted}"),
-                    "write it in place of `[FILL IN: …]`",
-                );
-            }
-            Some(read)
-        }
-        Err(problems) => {
-            note_all(files, file, problems);
-            None
-        }
+    let read = front_matter::read(files, file)?;
+    if read.is_empty {
+        files.warn(start_of(file), "the document has no text", "write it below the front matter");
     }
-}
-
-fn note_all(files: &mut Files, file: FileId, problems: Vec<documents::Problem>) {
-    for problem in problems {
-        let spot = Spot { file, line: problem.line, column: problem.column, length: 0 };
-        files.error(spot, problem.message, problem.help.unwrap_or_default());
+    for (line, wanted) in &read.to_fill_in {
+        let spot = Spot { file, line: *line, column: 1, length: 0 };
+        let message = format!("still to be filled in: {wanted}");
+        files.warn(spot, message, "write it in place of `[FILL IN: …]`");
     }
+    Some(read)
 }
 
 /// The documents of a site, and which of them is its cookies and privacy information.
@@ -256,7 +239,9 @@ fn text(
         return None;
     };
     let source = scope.files.text(found);
-    note_all(scope.files, found, documents::unknown_variables(&source, variables));
+    for problem in documents::unknown_variables(&source, variables) {
+        front_matter::note(scope.files, found, problem);
+    }
     volume.read.as_ref().filter(|read| is_filled_in(read)).map(|read| of(read, language))
 }
 
@@ -265,15 +250,16 @@ fn is_filled_in(read: &documents::Read) -> bool {
 }
 
 fn of(read: &documents::Read, language: &Language) -> Text {
+    let head = &read.front_matter;
     Text {
         language: language.clone(),
-        title: read.title.clone(),
-        version: read.version.clone(),
+        title: head.title.clone(),
+        version: head.version.clone(),
         hash: read.hash,
-        reacceptance: read.reacceptance,
-        effective: read.effective,
-        grace: read.grace,
-        changes: read.changes.clone(),
+        reacceptance: head.reacceptance,
+        effective: head.effective,
+        grace: head.grace,
+        changes: head.changes.clone(),
         markdown: Arc::clone(&read.markdown),
     }
 }
@@ -296,11 +282,12 @@ fn earlier_texts(
         let name = folder.join(format!("{stem}.{version}.md"));
         let volume = library.open(scope.files, &name);
         let (Some(found), Some(read)) = (volume.file, &volume.read) else { continue };
-        if *read.version != *version {
-            let message = format!("not published as an earlier version: it is version {}", read.version);
-            let help = format!("name it {stem}.{}.md, or keep drafts in another folder", read.version);
+        let own = &read.front_matter.version;
+        if **own != *version {
+            let message = format!("not published as an earlier version: it is version {own}");
+            let help = format!("name it {stem}.{own}.md, or keep drafts in another folder");
             scope.files.warn(start_of(found), message, help);
-        } else if is_filled_in(read) && present.is_none_or(|present| present.version != read.version) {
+        } else if is_filled_in(read) && present.is_none_or(|present| present.version != *own) {
             texts.push(of(read, language));
         }
     }
