@@ -310,19 +310,27 @@ fn is_public(visit: &Visit) -> bool {
         "webmanifest",
     ];
     const FEEDS: [&str; 3] = ["rss", "atom", "rdf"];
+    const PROGRAMS: [&str; 19] = [
+        "php", "php3", "php4", "php5", "php7", "phtml", "asp", "aspx", "ashx", "asmx", "jsp", "jspx", "do",
+        "cgi", "fcgi", "pl", "py", "cfm", "dll",
+    ];
     if visit.path.clarity() == Clarity::Ambiguous || visit.path.is_forgiven() || !is_read_only(visit) {
         return false;
     }
     let path = visit.path.as_str();
-    let extension =
-        path.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension);
-    let is_one_of = |known: &[&str]| {
-        extension.is_some_and(|extension| known.iter().any(|name| extension.eq_ignore_ascii_case(name)))
-    };
+    let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+    // `/account.php/x.css` is a page of `account.php`: what follows is a word to it (RFC 3875 section 4.1.5).
+    let is_word_to_program = || folder.split('/').any(|segment| has_extension(segment, &PROGRAMS));
+    let is_one_of = |known: &[&str]| has_extension(name, known) && !is_word_to_program();
     path == "/robots.txt"
         || path.starts_with("/.well-known/")
         || is_one_of(&FEEDS)
         || visit.purpose == Purpose::Resource && is_one_of(&ASSETS)
+}
+
+fn has_extension(name: &str, known: &[&str]) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|extension| known.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

@@ -125,6 +125,8 @@ fn who_has_not_accepted_is_stopped_in_the_way_of_their_request() {
         ("GET", "/news.rss", PERSON, ("admitted", "")),
         ("GET", "/style.CSS", PROGRAM, ("admitted", "")),
         ("GET", "/konto/x.css", PERSON, ("shown", "customers")),
+        ("GET", "/konto.php/x.css", PROGRAM, ("refused", "customers")),
+        ("GET", "/jquery-3.7.1/x.css", PROGRAM, ("admitted", "")),
         ("POST", "/style.css", PROGRAM, ("refused", "customers")),
     ] {
         let found = said(&visit(method, target, &[from, &[session]].concat(), &[]));
@@ -160,93 +162,50 @@ fn a_known_crawler_passes_unless_the_site_treats_it_as_anybody() {
     assert!(closed(&Rules { crawlers: Crawlers::Treat, ..rules() }, &crawler).is_some());
 }
 
+/// What a decision costs does not grow with the gates and documents that there are.
+#[test]
+fn deciding_takes_no_memory_however_many_gates_and_documents_there_are() {
+    let session = [("cookie", "PHPSESSID=1"), ("sec-fetch-dest", "document")];
+    for count in [1, 10, 1_000] {
+        let named = |number: usize| format!("document-{number}");
+        let gates = (0..count).map(|number| {
+            gate("g", &named(number), Some("PHPSESSID"), &["/konto*", "/admin/*"], &["/konto/logout"])
+        });
+        let rules = Rules { gates: gates.collect(), crawlers: Crawlers::Pass, names: Names::WithTheRequest };
+        let mut accepted = visit("GET", "/konto/bilder", &session, &[]);
+        accepted.acceptances.extend((0..count).map(|number| Acceptance {
+            document: named(number).into(),
+            version: FIRST,
+            receipt: uuid::Uuid::nil(),
+            accepted_at: Timestamp::UNIX_EPOCH,
+        }));
+        let mut wanting = accepted.clone();
+        wanting.acceptances.pop();
+        let answer = HeaderMap::new();
+        for (visit, expected) in [(&accepted, "admitted"), (&wanting, "shown")] {
+            let taken = allocation_counter::measure(|| {
+                assert_eq!(decide(&rules, visit).reason(), expected);
+                let _ = (review(&rules, visit, &answer), announced(&rules, visit), is_wanting(&rules, visit));
+            });
+            assert_eq!(taken.count_total, 0, "{count} gates, {expected}");
+        }
+    }
+}
+
+/// One path a line, each a JSON string; the integration tests send the same ones.
+fn corpus(lines: &str) -> Vec<String> {
+    let paths: Vec<String> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(paths.len() >= 60, "{}", paths.len());
+    paths
+}
+
 /// Ways in which paths were spelt to get past a rule, at proxies and servers of all kinds: each must meet the gate of
 /// administrators, whatever the server behind makes of it.
 #[test]
 fn a_corpus_of_confusing_paths_meets_the_gate() {
-    for spelling in [
-        "/admin",
-        "/admin/",
-        "//admin/users",
-        "///admin///users",
-        "/./admin/users",
-        "/.//admin/users",
-        "/x/../admin/users",
-        "/x/y/../../admin/users",
-        "/../admin/users",
-        "/../../../admin",
-        "/..;/admin/users",
-        "/x/..;/admin/users",
-        "/x;/../admin/users",
-        "/;/admin/users",
-        "/;a=b/admin/users",
-        "/admin;/users",
-        "/admin;jsessionid=1/users",
-        "/admin;%2f../public",
-        "/public;/..;/admin/",
-        "/%61dmin/users",
-        "/%61%64%6d%69%6e/users",
-        "/%41DMIN/users",
-        "/ADMIN/users",
-        "/AdMiN",
-        "/%2e/admin/users",
-        "/%2e%2e/admin/users",
-        "/x/%2e%2e/admin/users",
-        "/x/.%2e/admin/users",
-        "/x/%2E./admin/users",
-        "/x%2f..%2fadmin/users",
-        "/x/..%2fadmin/users",
-        "/x/..%5cadmin/users",
-        "/x/..%5Cadmin",
-        "/%2fadmin/users",
-        "/%5cadmin/users",
-        "\\admin\\users",
-        "/\\admin/users",
-        "/x\\..\\admin",
-        "/admin%2fusers",
-        "/admin%5cusers",
-        "/admin%252fusers",
-        "/%2561dmin/users",
-        "/%25%36%31dmin/users",
-        "/x/%252e%252e/admin/users",
-        "/x/..%252fadmin/users",
-        "/%252e%252e%252fadmin",
-        "/%u0061dmin/users",
-        "/x/%u002e%u002e/admin",
-        "/x/%c0%ae%c0%ae/admin/users",
-        "/x/..%c0%afadmin/users",
-        "/x/..%c1%9cadmin/users",
-        "/%e0%80%afadmin",
-        "/x/%e0%80%ae%e0%80%ae/admin",
-        "/%f0%80%80%afadmin",
-        "/%c1%a1dmin/users",
-        "/%ef%bc%8fadmin/users",
-        "/%ef%bd%81dmin/users",
-        "/admin%00",
-        "/admin%00.css",
-        "/%00/admin",
-        "/admin%0a",
-        "/admin%0d%0a/users",
-        "/admin%09",
-        "/admin%7f",
-        "/admin%20",
-        "/admin%20/users",
-        "/admin./users",
-        "/admin.../users",
-        "/admin%2e/users",
-        "/admin. /users",
-        "/x/.../admin",
-        "/x/..%20/admin",
-        "/admin%3f",
-        "/admin%3Fx/y",
-        "/admin%23",
-        "/admin%23/../public",
-        "/admin%",
-        "/%admin",
-        "/admin%zz",
-    ] {
+    for spelling in corpus(include_str!("../../tests/fixtures/gates/closed-paths.jsonl")) {
         let mut spelt = visit("GET", "/", PERSON, &[("privacy", FIRST)]);
-        spelt.path = CanonicalPath::of(spelling);
+        spelt.path = CanonicalPath::of(&spelling);
         let rules = rules();
         let found = closed(&rules, &spelt).map(|gate| &*gate.name);
         // What is ambiguous is every gate's; all before the administrators' are open to this visitor.
@@ -258,47 +217,9 @@ fn a_corpus_of_confusing_paths_meets_the_gate() {
 #[test]
 fn nothing_is_opened_by_a_spelling_of_what_is_open() {
     let session = [("cookie", "PHPSESSID=1"), ("sec-fetch-dest", "document")];
-    for spelling in [
-        "/logout/../konto",
-        "/logout/..;/konto",
-        "/logout;/../konto",
-        "/logout%2f..%2fkonto",
-        "/logout%00",
-        "/logout.",
-        "/logout%20",
-        "/logout%3f/../konto",
-        "/logout%23/../konto",
-        "/LOGOUT",
-        "/logout/",
-        "/logout/x",
-        "/api/../konto",
-        "/api/..;/konto",
-        "/api/x/../../konto",
-        "/api/..%2fkonto",
-        "/api/%2e%2e/konto",
-        "/api/%2e%2e%2fkonto",
-        "/api/%252e%252e/konto",
-        "/api/..%5ckonto",
-        "/api\\..\\konto",
-        "/api/..%c0%afkonto",
-        "/api/.../konto",
-        "/api/.. /konto",
-        "/api/..%00/konto",
-        "/API/x",
-        "/Api/x",
-        "/robots.txt/../konto",
-        "/robots.txt%2f..%2fkonto",
-        "/robots.txt;/../konto",
-        "/.well-known/../konto",
-        "/.well-known/..%2fkonto",
-        "/.well-known/%2e%2e/konto",
-        "/konto/%2e%2e%2fnews.rss",
-        "/konto%00.rss",
-        "/konto%3f.rss",
-        "/konto%23.rss",
-    ] {
+    for spelling in corpus(include_str!("../../tests/fixtures/gates/opened-by-nothing.jsonl")) {
         let mut spelt = visit("GET", "/", &session, &[]);
-        spelt.path = CanonicalPath::of(spelling);
+        spelt.path = CanonicalPath::of(&spelling);
         assert!(closed(&rules(), &spelt).is_some(), "{spelling} as {}", spelt.path);
     }
 }
@@ -306,8 +227,8 @@ fn nothing_is_opened_by_a_spelling_of_what_is_open() {
 proptest! {
     #[test]
     fn no_way_up_leads_out_of_what_is_open(
-        ups in proptest::collection::vec("(\\.\\.|\\.%2e|%2E\\.|%2e%2e|\\.\\.;x|\\.\\. |\\.\\.%00|%252e%252e)", 1..4),
-        joint in "(/|//|/\\./|\\|%2f|%5c|;/)",
+        ups in proptest::collection::vec("(\\.\\.|\\.%2e|%2E\\.|%2e%2e|\\.\\.;x|\\.\\. |\\.\\.%00|%252e%252e|\\.\\.%3f|\\.\\.%23|%ef%bc%8e%ef%bc%8e)", 1..4),
+        joint in "(/|//|/\\./|\\|%2f|%5c|;/|%ef%bc%8f)",
     ) {
         let session = [("cookie", "PHPSESSID=1"), ("sec-fetch-dest", "document")];
         let mut spelt = visit("GET", "/", &session, &[]);

@@ -163,8 +163,13 @@ impl PathPattern {
 
     /// Whether the pattern covers `path`.
     pub fn covers(&self, path: &CanonicalPath, letters: Letters) -> bool {
-        let forgiven = path.forgiven.as_deref().filter(|_| letters == Letters::AnyCase);
-        self.covers_text(&path.path, letters) || forgiven.is_some_and(|path| self.covers_text(path, letters))
+        let covers = |path: &str| self.covers_text(path, letters);
+        let forgiven = path.forgiven.as_deref();
+        match letters {
+            Letters::AnyCase => covers(&path.path) || forgiven.is_some_and(covers),
+            // What opens must be open however a server reads it.
+            Letters::Exact => covers(&path.path) && forgiven.is_none_or(covers),
+        }
     }
 
     fn covers_text(&self, path: &str, letters: Letters) -> bool {
@@ -251,6 +256,17 @@ mod tests {
         }
         for spelling in ["/a/...", "/a/.%20./b", "/a/..%20/b", "/a/%20/b", "/a/....//b"] {
             assert_eq!(CanonicalPath::of(spelling).clarity(), Clarity::Ambiguous, "{spelling}");
+        }
+        let open = PathPattern::parse("/api/*").unwrap();
+        for (spelling, expected) in [
+            ("/api/C%23", true),
+            ("/api/R.E.M./songs", true),
+            ("/api/..%3f/konto", false),
+            ("/api/..%23/konto", false),
+            ("/api/..%ef%bc%8fkonto", false),
+            ("/api/%ef%bc%8e%ef%bc%8e/konto", false),
+        ] {
+            assert_eq!(open.covers(&CanonicalPath::of(spelling), Letters::Exact), expected, "{spelling}");
         }
         // Names with dots and blanks of their own stay clear.
         for spelling in ["/R.E.M./songs", "/a%20b", "/.htaccess", "/a.b.c", "/C%23"] {
