@@ -61,6 +61,10 @@ static PAGES: LazyLock<Cache<Key, Arc<str>>> = LazyLock::new(|| {
 static SANITIZER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     let mut sanitizer = ammonia::Builder::default();
     crate::web::shown::allow_tables(&mut sanitizer);
+    // An address that no browser shows and nothing checks.
+    for tag in ["blockquote", "del", "ins", "q"] {
+        sanitizer.rm_tag_attributes(tag, ["cite"]);
+    }
     sanitizer
 });
 
@@ -121,6 +125,7 @@ fn to_html(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+    use sha2::{Digest, Sha256};
 
     use super::super::tables::tests::services;
     use super::*;
@@ -141,33 +146,80 @@ mod tests {
         }
     }
 
-    fn render(markdown: &str) -> String {
-        let text = Text {
+    fn text(markdown: &str) -> Text {
+        Text {
             language: Language::parse("sv").unwrap(),
             title: "T".into(),
             version: "1".into(),
-            hash: [0; 32],
+            hash: Sha256::digest(markdown).into(),
             reacceptance: true,
             effective: None,
             grace: None,
             changes: None,
             markdown: markdown.into(),
-        };
+        }
+    }
+
+    fn shelf() -> Shelf {
         let variables = json!({"controller": {"name": "A & B <i>*x*</i>", "email": "a@b.se"}});
-        let shelf = Shelf { variables: Arc::new(variables), ..Shelf::default() };
-        Wording {
-            site: "shop",
+        Shelf { variables: Arc::new(variables), ..Shelf::default() }
+    }
+
+    /// What becomes of a wording on a site with one service.
+    fn with<T>(
+        site: &str,
+        shelf: &Shelf,
+        text: &Text,
+        seen: &Snapshot,
+        what: impl Fn(&Wording<'_>) -> T,
+    ) -> T {
+        what(&Wording {
+            site,
             epoch: 1,
-            shelf: &shelf,
-            text: &text,
+            shelf,
+            text,
             tables: Tables::Filled,
             services: &services(Rule::CONSENT),
             necessary: &[],
-            seen: &Snapshot::default(),
+            seen,
             look: &look(),
             own_lifetimes: [180, 400],
-        }
-        .render()
+        })
+    }
+
+    fn render(markdown: &str) -> String {
+        with("shop", &shelf(), &text(markdown), &Snapshot::default(), |wording| wording.render())
+    }
+
+    #[test]
+    fn a_document_is_rendered_once_and_served_from_the_cache_until_something_in_it_changes() {
+        let (one, other) = (text("Once {{ cookies }}"), text("Twice {{ cookies }}"));
+        let (shelf, nothing) = (shelf(), Snapshot::default());
+        let html =
+            |text: &Text, seen: &Snapshot| with("cached", &shelf, text, seen, |wording| wording.html());
+        let first = html(&one, &nothing);
+        assert!(Arc::ptr_eq(&first, &html(&one, &nothing)), "it is the same page");
+        assert!(!Arc::ptr_eq(&first, &html(&other, &nothing)));
+        let observed = crate::observed::Observed::default();
+        observed.saw_cookie("theme", || None);
+        let seen = html(&one, &observed.snapshot());
+        assert!(seen.contains("theme") && !first.contains("theme"), "the table has changed");
+        let moved = Shelf { variables: Arc::new(json!({"controller": {"name": "C"}})), ..Shelf::default() };
+        assert!(!Arc::ptr_eq(&first, &with("cached", &moved, &one, &nothing, |wording| wording.html())));
+        assert!(Arc::ptr_eq(&first, &html(&one, &nothing)));
+    }
+
+    #[test]
+    fn what_a_document_from_the_cache_costs_does_not_grow_with_its_length() {
+        let (shelf, seen) = (shelf(), Snapshot::default());
+        let taken = [1, 1_000].map(|paragraphs| {
+            let text = text(&"Vi *använder* kakor.\n\n".repeat(paragraphs));
+            with("long", &shelf, &text, &seen, |wording| {
+                wording.html();
+                allocation_counter::measure(|| _ = wording.html()).bytes_total
+            })
+        });
+        assert_eq!(taken[0], taken[1]);
     }
 
     #[test]
@@ -185,94 +237,91 @@ mod tests {
         }
     }
 
+    /// One text a line, each a JSON string; the browser tests load the same ones.
+    fn scripting() -> Vec<String> {
+        let corpus = include_str!("../../tests/fixtures/documents/scripting.jsonl");
+        corpus.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     #[test]
     fn an_author_cannot_script() {
-        for markdown in [
-            "<script>x</script>",
-            "<img src=x onerror=x>",
-            "[a](javascript:x)",
-            "[a](JaVaScRiPt:x)",
-            "[a](java&#10;script:x)",
-            "[a](data:text/html,<script>x</script>)",
-            "<a href=\"javascript&colon;x\">a</a>",
-            "<a href='vbscript:x'>a</a>",
-            "<svg onload=x><script>x</script></svg>",
-            "<svg><a xlink:href='javascript:x'><text>a</text></a></svg>",
-            "<math><mi xlink:href='javascript:x'>a</mi></math>",
-            "<iframe src=/x></iframe>",
-            "<iframe srcdoc='<script>x</script>'></iframe>",
-            "<object data=x></object><embed src=x>",
-            "<form action=//e><input name=a><button>b</button></form>",
-            "<button formaction=javascript:x>b</button>",
-            "<style>*{background:url(//e)}</style>",
-            "<div style='background:url(//e)'>a</div>",
-            "<link rel=stylesheet href=//e>",
-            "<meta http-equiv=refresh content='0;url=//e'>",
-            "<base href=//e>",
-            "<body onload=x>",
-            "<details ontoggle=x open>a</details>",
-            "<video><source onerror=x></video>",
-            "<noscript><p title=\"</noscript><img src=x onerror=x>\">",
-            "<template shadowrootmode=open><script>x</script></template>",
-            "<!--><script>x</script>-->",
-            "<![CDATA[<script>x</script>]]>",
-            "<p id=x name=y onclick=x>a</p>",
-            "<textarea></textarea><script>x</script>",
-            "<xmp><script>x</script></xmp>",
-            "<a href=\"\u{1}javascript:x\">a</a>",
-            "<a href=\"//e\" ping=//e target=_blank>a</a>",
-            "```html\n<script>x</script>\n```\n<script>x</script>",
-            // Markup that changes its meaning when it is parsed a second time.
-            "<math><mtext><table><mglyph><style><!--</style><img title=\"--&gt;&lt;img src=1 onerror=x&gt;\">",
-            "<math><mtext><mglyph><style><img src=x onerror=x></style>",
-            "<svg></p><style><a id=\"</style><img src=1 onerror=x>\">",
-            "<form><math><mtext></form><form><mglyph><style></math><img src onerror=x>",
-            "<noscript><style></noscript><img src=x onerror=x>",
-            "<p><svg><foreignobject><p><style><!--</style><img src=x onerror=x>--></style>",
-            "<select><template><style><!--</style><a rel=\"--></style></template></select><img id=x src onerror=x>\">",
-            "<table><td><iframe srcdoc=x></table>",
-            "<svg><desc><![CDATA[</desc><script>x</script>]]></svg>",
-            "<img src=\"x` `<script>x</script>\"` `>",
-            "<img \"\"\"><script>x</script>\">",
-            "<a href=\"jav&Tab;ascript:x\">a</a>",
-            "<a href=\"&#x6A;avascript:x\">a</a>",
-            "<a href=\"feed:javascript:x\">a</a>",
-            "<a href='data:image/svg+xml,<svg onload=x>'>a</a>",
-            "[a](<javascript:x>)",
-            "[a]: javascript:x\n\n[a]",
-            "![a](javascript:x)",
-            "<javascript:x>",
-            "![a\" onerror=\"x](b)",
-            "[a](b \"c\" onclick=\"x)",
-            "<a href=\"x\" style=\"position:fixed;inset:0\">a</a>",
-            "<p class=panel id=accept>a</p>",
-            "<td data-label='\"><script>x</script>'>a</td>",
-            "<portal src=//e></portal><fencedframe></fencedframe>",
-            "<a href=x autofocus onfocus=x tabindex=1>a</a>",
-            "<input type=image src onerror=x><isindex type=image src=1 onerror=x>",
-            "<marquee onstart=x>a</marquee><keygen autofocus onfocus=x>",
-        ] {
-            let html = render(markdown);
+        let here = url::Url::parse("https://www.example.se/privacy").unwrap();
+        let corpus = scripting();
+        assert!(corpus.len() >= 200, "{}", corpus.len());
+        for markdown in corpus {
+            let html = render(&markdown);
             for (tag, attributes) in elements(&html) {
                 assert!(FORMATS.contains(&tag.as_str()), "{tag}: {markdown} -> {html}");
                 for (name, value) in attributes {
                     let is_plain = ATTRIBUTES.contains(&name.as_str());
-                    let value = value.trim().to_lowercase();
-                    let acts = ["javascript:", "vbscript:", "data:", "feed:"]
-                        .iter()
-                        .any(|scheme| value.starts_with(scheme));
-                    assert!(is_plain && !acts, "{name}={value}: {markdown} -> {html}");
+                    let value = value.replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
+                    let leads = !matches!(name.as_str(), "href" | "src")
+                        || here.join(&value).is_ok_and(|to| SCHEMES.contains(&to.scheme()));
+                    assert!(is_plain && leads, "{name}={value}: {markdown} -> {html}");
                 }
             }
         }
     }
 
     /// What the texts above may leave.
-    const FORMATS: [&str; 17] = [
-        "a", "abbr", "br", "code", "details", "div", "img", "li", "p", "pre", "span", "summary", "table",
-        "tbody", "td", "tr", "del",
+    const FORMATS: [&str; 40] = [
+        "a",
+        "abbr",
+        "b",
+        "blockquote",
+        "br",
+        "center",
+        "code",
+        "dd",
+        "del",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "figure",
+        "h1",
+        "h2",
+        "hr",
+        "i",
+        "img",
+        "ins",
+        "li",
+        "map",
+        "area",
+        "ol",
+        "p",
+        "pre",
+        "q",
+        "span",
+        "strong",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+        "caption",
+        "wbr",
     ];
-    const ATTRIBUTES: [&str; 8] = ["href", "rel", "src", "alt", "title", "class", "data-label", "open"];
+    const ATTRIBUTES: [&str; 13] = [
+        "href",
+        "rel",
+        "src",
+        "alt",
+        "title",
+        "class",
+        "data-label",
+        "open",
+        "role",
+        "scope",
+        "align",
+        "lang",
+        "colspan",
+    ];
+    const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
     type Attributes = Vec<(String, String)>;
 
