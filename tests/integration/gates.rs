@@ -6,7 +6,7 @@ use http::{Request, Response};
 
 use crate::support::browser::{Answer, Browser};
 use crate::support::upstream::Upstream;
-use crate::support::whole::{CUSTOMERS, NOTICE, Whole, site};
+use crate::support::whole::{CUSTOMERS, NOTICE, Store, Whole, site};
 
 /// An application that says who is logged in, by a header, and keeps the session going.
 async fn application() -> Upstream {
@@ -217,40 +217,46 @@ async fn an_acceptance_is_of_the_text_that_was_shown_whatever_has_changed_since(
         answer.header("set-cookie", format!("{name}=1; path=/")).body(full("<p>")).unwrap()
     })
     .await;
-    let gate = "gates:\n  - { name: g, document: privacy, paths: [\"/register*\"] }\n";
-    let mut whole = Whole::start(&site(&upstream.url(), gate)).await;
-    publish(&whole, "2", "", "{{ cookies }}").await;
-    let shown = form_of(&whole.visitor().navigate(NOTICE).await.text());
-    let hash = |fields: &[(String, String)]| {
-        let (_, token) = fields.iter().find(|(name, _)| name == "token").unwrap().clone();
-        token.split('.').next().unwrap().to_owned()
-    };
-    for turn in ["seen_later", "after_a_restart"] {
-        if turn == "after_a_restart" {
-            whole = whole.restarted().await;
-        }
-        whole.visitor().navigate(&format!("/{turn}")).await;
-        let page = whole.visitor().navigate(NOTICE).await.text();
-        assert!(page.contains(turn), "the table has changed");
-        assert_ne!(hash(&form_of(&page)), hash(&shown));
-        let fields: Vec<_> = shown.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let accepted = whole.visitor().post_form("/_consent/acceptances", &fields).await;
-        assert_eq!(accepted.status, 303, "{}", accepted.text());
-        let entries = whole.exported();
-        assert_eq!(entries.last().unwrap()["shown_sha256"], hash(&shown).as_str(), "{turn}");
-    }
-    // A text that nobody knows, with a token of its own or another's.
-    let forged = "0".repeat(64);
-    for token in [format!("{forged}.AAAA"), hash(&shown), format!("{forged}."), ".".into()] {
-        let change = |(name, value): &(String, String)| {
-            (name.clone(), if name == "token" { token.clone() } else { value.clone() })
+    for store in Store::each() {
+        let gate = "gates:\n  - { name: g, document: privacy, paths: [\"/register*\"] }\n";
+        let mut whole = store.start(&site(&upstream.url(), gate)).await;
+        publish(&whole, "2", "", "{{ cookies }}").await;
+        let shown = form_of(&whole.visitor().navigate(NOTICE).await.text());
+        let hash = |fields: &[(String, String)]| {
+            let (_, token) = fields.iter().find(|(name, _)| name == "token").unwrap().clone();
+            token.split('.').next().unwrap().to_owned()
         };
-        let fields: Vec<_> = shown.iter().map(change).collect();
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(whole.visitor().post_form("/_consent/acceptances", &fields).await.status, 400, "{token}");
+        for turn in ["seen_later", "after_a_restart"] {
+            if turn == "after_a_restart" {
+                whole = whole.restarted().await;
+            }
+            whole.visitor().navigate(&format!("/{turn}")).await;
+            let page = whole.visitor().navigate(NOTICE).await.text();
+            assert!(page.contains(turn), "the table has changed");
+            assert_ne!(hash(&form_of(&page)), hash(&shown));
+            let fields: Vec<_> = shown.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let accepted = whole.visitor().post_form("/_consent/acceptances", &fields).await;
+            assert_eq!(accepted.status, 303, "{}", accepted.text());
+            let entries = whole.exported();
+            assert_eq!(entries.last().unwrap()["shown_sha256"], hash(&shown).as_str(), "{turn}");
+        }
+        // A text that nobody knows, with a token of its own or another's.
+        let forged = "0".repeat(64);
+        for token in [format!("{forged}.AAAA"), hash(&shown), format!("{forged}."), ".".into()] {
+            let change = |(name, value): &(String, String)| {
+                (name.clone(), if name == "token" { token.clone() } else { value.clone() })
+            };
+            let fields: Vec<_> = shown.iter().map(change).collect();
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(
+                whole.visitor().post_form("/_consent/acceptances", &fields).await.status,
+                400,
+                "{token}"
+            );
+        }
+        assert_eq!(whole.exported().len(), 2);
+        whole.server.stop().await;
     }
-    assert_eq!(whole.exported().len(), 2);
-    whole.server.stop().await;
 }
 
 #[tokio::test]
@@ -276,97 +282,109 @@ async fn a_browser_that_keeps_no_cookies_is_told_so_and_not_asked_in_a_circle() 
 }
 
 #[tokio::test]
-async fn an_acknowledgement_agrees_to_no_service_and_no_choice_acknowledges_a_document() {
-    let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
-    let mut visitor = whole.visitor();
-    visitor.set_cookie("PHPSESSID", "a");
-    visitor.post_form("/_consent/choices", &[("choice", "accept-all"), ("return", "/")]).await;
-    let stopped = visitor.navigate("/").await;
-    assert_eq!(stopped.status, 303, "the banner acknowledges nothing");
-    let mut visitor = whole.visitor();
-    visitor.set_cookie("PHPSESSID", "a");
-    decide(&mut visitor, &stopped, "accept").await;
-    assert_eq!(visitor.cookie("consentry"), None);
-    let choices = visitor.get("/_consent/choices").await.text();
-    let choices: serde_json::Value = serde_json::from_str(&choices).unwrap();
-    assert!(!choices.to_string().contains("\"statistics\":true"), "{choices}");
-    assert!(visitor.navigate("/").await.text().contains("<consentry-banner"), "the question is still open");
-    whole.server.stop().await;
+async fn c10_c11_an_acknowledgement_agrees_to_no_service_and_no_choice_acknowledges_a_document() {
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), CUSTOMERS)).await;
+        let mut visitor = whole.visitor();
+        visitor.set_cookie("PHPSESSID", "a");
+        visitor.post_form("/_consent/choices", &[("choice", "accept-all"), ("return", "/")]).await;
+        let stopped = visitor.navigate("/").await;
+        assert_eq!(stopped.status, 303, "the banner acknowledges nothing");
+        let mut visitor = whole.visitor();
+        visitor.set_cookie("PHPSESSID", "a");
+        decide(&mut visitor, &stopped, "accept").await;
+        assert_eq!(visitor.cookie("consentry"), None);
+        let choices = visitor.get("/_consent/choices").await.text();
+        let choices: serde_json::Value = serde_json::from_str(&choices).unwrap();
+        assert!(!choices.to_string().contains("\"statistics\":true"), "{choices}");
+        assert!(
+            visitor.navigate("/").await.text().contains("<consentry-banner"),
+            "the question is still open"
+        );
+        whole.server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_decline_opens_nothing_and_leads_in_no_circle() {
-    let upstream = application().await;
-    let gate = CUSTOMERS.replace("cookie: PHPSESSID", "cookie: PHPSESSID, logout: /logout");
-    let whole = Whole::start(&site(&upstream.url(), &gate)).await;
-    let mut visitor = whole.visitor();
-    visitor.set_cookie("PHPSESSID", "a");
-    let stopped = visitor.navigate("/konto").await;
-    let declined = decide(&mut visitor, &stopped, "decline").await;
-    let location = declined.header("location").unwrap().to_owned();
-    let told = visitor.navigate(&location).await;
-    assert_eq!(told.status, 200);
-    assert!(told.text().contains("href=\"/logout\"") && told.text().contains("dataskydd@example.se"));
-    assert!(!told.text().contains("href=\"/\""), "the start page is closed, too");
-    assert_eq!(visitor.navigate("/konto").await.status, 303);
-    assert_eq!(whole.exported().len(), 1);
-    for query in ["", "?document=nothing", "?document=privacy&return=//e.example"] {
-        let answer = visitor.navigate(&format!("/_consent/declined{query}")).await;
-        assert!(!answer.text().contains("//e.example"), "{query}");
-        assert_eq!(answer.status, if query.contains("privacy") { 200 } else { 404 });
+    for store in Store::each() {
+        let upstream = application().await;
+        let gate = CUSTOMERS.replace("cookie: PHPSESSID", "cookie: PHPSESSID, logout: /logout");
+        let whole = store.start(&site(&upstream.url(), &gate)).await;
+        let mut visitor = whole.visitor();
+        visitor.set_cookie("PHPSESSID", "a");
+        let stopped = visitor.navigate("/konto").await;
+        let declined = decide(&mut visitor, &stopped, "decline").await;
+        let location = declined.header("location").unwrap().to_owned();
+        let told = visitor.navigate(&location).await;
+        assert_eq!(told.status, 200);
+        assert!(told.text().contains("href=\"/logout\"") && told.text().contains("dataskydd@example.se"));
+        assert!(!told.text().contains("href=\"/\""), "the start page is closed, too");
+        assert_eq!(visitor.navigate("/konto").await.status, 303);
+        assert_eq!(whole.exported().len(), 1);
+        for query in ["", "?document=nothing", "?document=privacy&return=//e.example"] {
+            let answer = visitor.navigate(&format!("/_consent/declined{query}")).await;
+            assert!(!answer.text().contains("//e.example"), "{query}");
+            assert_eq!(answer.status, if query.contains("privacy") { 200 } else { 404 });
+        }
+        whole.server.stop().await;
     }
-    whole.server.stop().await;
 }
 
 #[tokio::test]
 async fn nothing_forged_is_recorded_and_no_way_back_leads_off_the_site() {
-    let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
-    let mut visitor = whole.visitor();
-    visitor.set_cookie("PHPSESSID", "a");
-    let page = visitor.navigate(NOTICE).await;
-    let honest = form_of(&page.text());
-    let with = |name: &str, value: &str| -> Vec<(String, String)> {
-        let changed = |(field, old): &(String, String)| {
-            (field.clone(), if field == name { value.to_owned() } else { old.clone() })
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), CUSTOMERS)).await;
+        let mut visitor = whole.visitor();
+        visitor.set_cookie("PHPSESSID", "a");
+        let page = visitor.navigate(NOTICE).await;
+        let honest = form_of(&page.text());
+        let with = |name: &str, value: &str| -> Vec<(String, String)> {
+            let changed = |(field, old): &(String, String)| {
+                (field.clone(), if field == name { value.to_owned() } else { old.clone() })
+            };
+            honest.iter().map(changed).collect()
         };
-        honest.iter().map(changed).collect()
-    };
-    for fields in [
-        with("token", ""),
-        with("token", "AAAA"),
-        with("version", "00000000000000000000000000000000"),
-        with("version", "zz"),
-        with("document", "agreement"),
-        with("document", ""),
-    ] {
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let answer = visitor.post_form("/_consent/acceptances", &fields).await;
-        assert_eq!(answer.status, 400, "{fields:?}");
-        assert!(answer.header("set-cookie").is_none());
+        for fields in [
+            with("token", ""),
+            with("token", "AAAA"),
+            with("version", "00000000000000000000000000000000"),
+            with("version", "zz"),
+            with("document", "agreement"),
+            with("document", ""),
+        ] {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let answer = visitor.post_form("/_consent/acceptances", &fields).await;
+            assert_eq!(answer.status, 400, "{fields:?}");
+            assert!(answer.header("set-cookie").is_none());
+        }
+        // Both buttons at once, or one that there is not.
+        for words in [&["accept", "decline"][..], &["decline", "accept"], &["yes"], &[""]] {
+            let mut fields: Vec<_> =
+                honest.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            fields.extend(words.iter().map(|word| ("decision", *word)));
+            let answer = visitor.post_form("/_consent/acceptances", &fields).await;
+            assert_eq!(answer.status, 400, "{words:?}");
+            assert!(answer.header("set-cookie").is_none() && answer.header("consentry-receipt").is_none());
+        }
+        assert!(whole.exported().is_empty());
+        for elsewhere in
+            ["//e.example", "https://e.example/", "/\\e.example", "/%09/e.example", "javascript:1", "\\\\e"]
+        {
+            let fields = with("return", elsewhere);
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let answer = visitor.post_form("/_consent/acceptances", &fields).await;
+            assert_eq!(answer.header("location"), Some("/"), "{elsewhere}");
+            let by = format!(
+                "/_consent/acceptances?{}",
+                url::form_urlencoded::Serializer::new(String::new())
+                    .append_pair("return", elsewhere)
+                    .finish()
+            );
+            assert_eq!(visitor.navigate(&by).await.header("location"), Some("/"), "{elsewhere}");
+        }
+        whole.server.stop().await;
     }
-    // Both buttons at once, or one that there is not.
-    for words in [&["accept", "decline"][..], &["decline", "accept"], &["yes"], &[""]] {
-        let mut fields: Vec<_> = honest.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        fields.extend(words.iter().map(|word| ("decision", *word)));
-        let answer = visitor.post_form("/_consent/acceptances", &fields).await;
-        assert_eq!(answer.status, 400, "{words:?}");
-        assert!(answer.header("set-cookie").is_none() && answer.header("consentry-receipt").is_none());
-    }
-    assert!(whole.exported().is_empty());
-    for elsewhere in
-        ["//e.example", "https://e.example/", "/\\e.example", "/%09/e.example", "javascript:1", "\\\\e"]
-    {
-        let fields = with("return", elsewhere);
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let answer = visitor.post_form("/_consent/acceptances", &fields).await;
-        assert_eq!(answer.header("location"), Some("/"), "{elsewhere}");
-        let by = format!(
-            "/_consent/acceptances?{}",
-            url::form_urlencoded::Serializer::new(String::new()).append_pair("return", elsewhere).finish()
-        );
-        assert_eq!(visitor.navigate(&by).await.header("location"), Some("/"), "{elsewhere}");
-    }
-    whole.server.stop().await;
 }

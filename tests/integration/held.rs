@@ -11,7 +11,7 @@ use crate::support::browser::{Answer, Browser};
 use crate::support::postgres::Cluster;
 use crate::support::soon;
 use crate::support::upstream::{Seen, Upstream};
-use crate::support::whole::{HOST, LISTEN, NOTICE, Whole, site};
+use crate::support::whole::{HOST, LISTEN, NOTICE, Store, Whole, site};
 
 const REGISTER: &str = "gates:\n  - { name: new, document: privacy, paths: [\"/register*\"] }\n";
 
@@ -165,24 +165,26 @@ async fn the_language_can_be_changed_while_a_form_waits() {
 
 #[tokio::test]
 async fn a_form_is_sent_on_once_however_often_the_button_is_pressed() {
-    let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), REGISTER)).await;
-    let mut visitor = whole.visitor();
-    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    assert_eq!(visitor.send(page.accept()).await.status, 200);
-    for request in [page.accept(), page.press("lang", "en"), page.accept()] {
-        let again = visitor.send(request).await;
-        assert_eq!(again.status, 409);
-        assert!(again.text().contains("href=\"/become-a-customer\""), "{}", again.text());
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), REGISTER)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        assert_eq!(visitor.send(page.accept()).await.status, 200);
+        for request in [page.accept(), page.press("lang", "en"), page.accept()] {
+            let again = visitor.send(request).await;
+            assert_eq!(again.status, 409);
+            assert!(again.text().contains("href=\"/become-a-customer\""), "{}", again.text());
+        }
+        // Somebody else, or the same browser without its cookies, does not send it again either.
+        let mut other = whole.visitor();
+        assert_eq!(other.send(page.accept()).await.status, 409);
+        assert_eq!(posts(&upstream).len(), 1);
+        // Other forms go their way.
+        assert_eq!(visitor.send(posted("/register", "text/plain", b"a=1")).await.status, 200);
+        assert_eq!(posts(&upstream).len(), 2);
+        whole.server.stop().await;
     }
-    // Somebody else, or the same browser without its cookies, does not send it again either.
-    let mut other = whole.visitor();
-    assert_eq!(other.send(page.accept()).await.status, 409);
-    assert_eq!(posts(&upstream).len(), 1);
-    // Other forms go their way.
-    assert_eq!(visitor.send(posted("/register", "text/plain", b"a=1")).await.status, 200);
-    assert_eq!(posts(&upstream).len(), 2);
-    whole.server.stop().await;
 }
 
 #[tokio::test]
@@ -322,41 +324,96 @@ async fn each_document_is_asked_for_once_and_in_order_while_a_form_waits() {
 
 #[tokio::test]
 async fn an_application_that_is_away_costs_no_form() {
-    let address = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
-    let whole = Whole::start(&site(&format!("http://{address}"), REGISTER)).await;
-    let mut visitor = whole.visitor();
-    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    let answer = visitor.send(page.accept()).await;
-    assert_eq!(answer.status, 502);
-    assert!(answer.text().contains("name=\"consentry_held\""), "{}", answer.text());
-    assert!(visitor.cookie("consentry_accepted").is_some(), "the acceptance stands");
-    let upstream = Upstream::answering_at(&address.to_string(), |_| Response::new(full("ok"))).await;
-    let mut resent = page.clone();
-    resent.fields.retain(|(name, _)| name == "consentry_held");
-    assert_eq!(visitor.send(resent.press("x", "")).await.status, 200);
-    assert_eq!(upstream.only().body, "a=1");
-    whole.server.stop().await;
+    for store in Store::each() {
+        let address = {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap()
+        };
+        let whole = store.start(&site(&format!("http://{address}"), REGISTER)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        let answer = visitor.send(page.accept()).await;
+        assert_eq!(answer.status, 502);
+        assert!(answer.text().contains("name=\"consentry_held\""), "{}", answer.text());
+        assert!(visitor.cookie("consentry_accepted").is_some(), "the acceptance stands");
+        let upstream = Upstream::answering_at(&address.to_string(), |_| Response::new(full("ok"))).await;
+        let mut resent = page.clone();
+        resent.fields.retain(|(name, _)| name == "consentry_held");
+        assert_eq!(visitor.send(resent.press("x", "")).await.status, 200);
+        assert_eq!(upstream.only().body, "a=1");
+        whole.server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn a_form_is_sent_on_once_over_a_restart() {
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), REGISTER)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        assert_eq!(visitor.send(page.accept()).await.status, 200);
+        let whole = whole.restarted().await;
+        for request in [page.accept(), page.press("x", "")] {
+            let again = whole.visitor().send(request).await;
+            assert!(matches!(again.status.as_u16(), 403 | 409), "asked again, or told that it was sent");
+        }
+        let mut visitor = whole.visitor();
+        assert_eq!(visitor.send(page.accept()).await.status, 409);
+        assert_eq!(upstream.only().body, "a=1");
+        whole.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_away_costs_no_form_and_sends_none_on_unnoted() {
     let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), REGISTER)).await;
+    let mut database = Cluster::start();
+    let whole = Whole::start_sharing(&site(&upstream.url(), REGISTER), &database.database()).await;
     let mut visitor = whole.visitor();
     let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    assert_eq!(visitor.send(page.accept()).await.status, 200);
-    let whole = whole.restarted().await;
-    for request in [page.accept(), page.press("x", "")] {
-        let again = whole.visitor().send(request).await;
-        assert!(matches!(again.status.as_u16(), 403 | 409), "asked again, or told that it was sent");
+    // Accepted while another form waits, so that this one needs the ledger for its mark alone.
+    let other = held(&mut visitor, "/register", "text/plain", b"b=1").await;
+    assert_eq!(visitor.send(other.accept()).await.status, 200);
+    assert_eq!(posts(&upstream).len(), 1);
+    database.kill();
+
+    let mut resent = page.clone();
+    resent.fields.retain(|(name, _)| name == "consentry_held");
+    for request in [resent.press("x", ""), resent.press("x", "")] {
+        let kept = visitor.send(request).await;
+        assert_eq!(kept.status, 502);
+        assert!(kept.text().contains("name=\"consentry_held\""), "{}", kept.text());
     }
-    let mut visitor = whole.visitor();
-    assert_eq!(visitor.send(page.accept()).await.status, 409);
-    assert_eq!(upstream.only().body, "a=1");
+    let mut stranger = whole.visitor();
+    let refused = stranger.send(page.accept()).await;
+    assert_eq!(refused.status, 503, "an acceptance needs the ledger, too");
+    assert!(stranger.cookie("consentry_accepted").is_none());
+    assert!(refused.header("consentry-receipt").is_none());
+    let still = HeldPage::read(&refused);
+    assert_eq!(posts(&upstream).len(), 1, "nothing was sent that nobody could note");
+
+    database.restart();
+    let answer = eventually(async || visitor.send(still.accept()).await).await;
+    assert_eq!(answer.status, 200);
+    let bodies: Vec<_> = posts(&upstream).into_iter().map(|seen| seen.body).collect();
+    assert_eq!(bodies, ["b=1", "a=1"]);
     whole.server.stop().await;
+}
+
+/// Presses until the ledger is back: its connections are made anew one after the other.
+async fn eventually(press: impl AsyncFnMut() -> Answer) -> Answer {
+    let mut press = press;
+    soon(async {
+        loop {
+            let answer = press().await;
+            if !matches!(answer.status.as_u16(), 502 | 503) {
+                return answer;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -382,83 +439,87 @@ async fn two_proxies_with_one_ledger_send_a_form_on_once() {
 
 #[tokio::test]
 async fn a_form_of_which_nobody_knows_whether_it_arrived_is_not_sent_again() {
-    // It takes the request, and goes away without a word.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let taken = tokio::spawn(async move {
-        let mut count = 0;
-        loop {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut read = vec![0; 4096];
-            let length = tokio::io::AsyncReadExt::read(&mut socket, &mut read).await.unwrap();
-            count += usize::from(read[..length].starts_with(b"POST "));
-            if read[..length].starts_with(b"GET /stop") {
-                return count;
+    for store in Store::each() {
+        // It takes the request, and goes away without a word.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = tokio::spawn(async move {
+            let mut count = 0;
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut read = vec![0; 4096];
+                let length = tokio::io::AsyncReadExt::read(&mut socket, &mut read).await.unwrap();
+                count += usize::from(read[..length].starts_with(b"POST "));
+                if read[..length].starts_with(b"GET /stop") {
+                    return count;
+                }
             }
+        });
+        let whole = store.start(&site(&format!("http://{address}"), REGISTER)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        assert_eq!(visitor.send(page.accept()).await.status, 502);
+        for _ in 0..2 {
+            let told = visitor.send(page.accept()).await;
+            assert_eq!(told.status, 409);
+            assert!(
+                told.text().contains("kommit fram") || told.text().contains("has arrived"),
+                "{}",
+                told.text()
+            );
         }
-    });
-    let whole = Whole::start(&site(&format!("http://{address}"), REGISTER)).await;
-    let mut visitor = whole.visitor();
-    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    assert_eq!(visitor.send(page.accept()).await.status, 502);
-    for _ in 0..2 {
-        let told = visitor.send(page.accept()).await;
-        assert_eq!(told.status, 409);
-        assert!(
-            told.text().contains("kommit fram") || told.text().contains("has arrived"),
-            "{}",
-            told.text()
-        );
+        let whole = whole.restarted().await;
+        assert_eq!(whole.visitor().send(page.accept()).await.status, 409);
+        whole.visitor().navigate("/stop").await;
+        assert_eq!(soon(taken).await.unwrap(), 1);
+        whole.server.stop().await;
     }
-    let whole = whole.restarted().await;
-    assert_eq!(whole.visitor().send(page.accept()).await.status, 409);
-    whole.visitor().navigate("/stop").await;
-    assert_eq!(soon(taken).await.unwrap(), 1);
-    whole.server.stop().await;
 }
 
 #[tokio::test]
 async fn nobody_can_make_or_change_a_held_form() {
-    let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), REGISTER)).await;
-    let mut visitor = whole.visitor();
-    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    let with = |name: &str, change: &dyn Fn(&str) -> String| {
-        let mut page = page.clone();
-        page.fields
-            .iter_mut()
-            .filter(|(field, _)| field == name)
-            .for_each(|(_, value)| *value = change(value));
-        page.accept()
-    };
-    // Another letter at a place, whichever stands there.
-    let changed = |value: &str, at: usize| {
-        let other = if value.as_bytes()[at] == b'A' { "Q" } else { "A" };
-        format!("{}{other}{}", &value[..at], &value[at + 1..])
-    };
-    for request in [
-        with("consentry_held", &|_| String::new()),
-        with("consentry_held", &|_| "AAAA".repeat(40)),
-        with("consentry_held", &|value| value[1..].to_owned()),
-        with("consentry_held", &|value| changed(value, 0)),
-        with("consentry_held", &|value| changed(value, 99)),
-        with("consentry_held", &|value| changed(value, value.len() - 1)),
-    ] {
-        assert_eq!(visitor.send(request).await.status, 400);
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), REGISTER)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        let with = |name: &str, change: &dyn Fn(&str) -> String| {
+            let mut page = page.clone();
+            page.fields
+                .iter_mut()
+                .filter(|(field, _)| field == name)
+                .for_each(|(_, value)| *value = change(value));
+            page.accept()
+        };
+        // Another letter at a place, whichever stands there.
+        let changed = |value: &str, at: usize| {
+            let other = if value.as_bytes()[at] == b'A' { "Q" } else { "A" };
+            format!("{}{other}{}", &value[..at], &value[at + 1..])
+        };
+        for request in [
+            with("consentry_held", &|_| String::new()),
+            with("consentry_held", &|_| "AAAA".repeat(40)),
+            with("consentry_held", &|value| value[1..].to_owned()),
+            with("consentry_held", &|value| changed(value, 0)),
+            with("consentry_held", &|value| changed(value, 99)),
+            with("consentry_held", &|value| changed(value, value.len() - 1)),
+        ] {
+            assert_eq!(visitor.send(request).await.status, 400);
+        }
+        // A forged acceptance, or one of a version that does not exist: nothing recorded, and the form is still there.
+        for request in [
+            with("token", &|_| String::new()),
+            with("version", &|value| value.chars().rev().collect()),
+            with("document", &|_| "terms".to_owned()),
+        ] {
+            let answer = visitor.send(request).await;
+            assert_eq!(answer.status, 400);
+            HeldPage::read(&answer);
+        }
+        assert!(upstream.seen().is_empty() && whole.exported().is_empty());
+        assert_eq!(visitor.send(page.accept()).await.status, 200);
+        whole.server.stop().await;
     }
-    // A forged acceptance, or one of a version that does not exist: nothing recorded, and the form is still there.
-    for request in [
-        with("token", &|_| String::new()),
-        with("version", &|value| value.chars().rev().collect()),
-        with("document", &|_| "terms".to_owned()),
-    ] {
-        let answer = visitor.send(request).await;
-        assert_eq!(answer.status, 400);
-        HeldPage::read(&answer);
-    }
-    assert!(upstream.seen().is_empty() && whole.exported().is_empty());
-    assert_eq!(visitor.send(page.accept()).await.status, 200);
-    whole.server.stop().await;
 }
 
 #[tokio::test]
@@ -486,39 +547,42 @@ async fn forms_that_the_site_itself_uploads_pass_untouched() {
 
 #[tokio::test]
 async fn a_held_form_survives_a_restart_and_a_new_secret() {
-    let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), REGISTER)).await;
-    let mut visitor = whole.visitor();
-    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    let whole = whole.restarted_with_new_secret().await;
-    let mut visitor = whole.visitor();
-    assert_eq!(visitor.send(page.accept()).await.status, 200);
-    assert_eq!(upstream.only().body, "a=1");
-    whole.server.stop().await;
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), REGISTER)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        let whole = whole.restarted_with_new_secret().await;
+        let mut visitor = whole.visitor();
+        assert_eq!(visitor.send(page.accept()).await.status, 200);
+        assert_eq!(upstream.only().body, "a=1");
+        whole.server.stop().await;
+    }
 }
 
 #[tokio::test]
 async fn who_declines_is_told_what_follows_and_nothing_is_sent() {
-    let upstream = application().await;
-    let gate =
-        "gates:\n  - { name: new, document: privacy, paths: [\"/register*\"], logout: \"/logout?all=1\" }\n";
-    let whole = Whole::start(&site(&upstream.url(), gate)).await;
-    let mut visitor = whole.visitor();
-    let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
-    let answer = visitor.send(page.press("decision", "decline")).await;
-    assert_eq!(answer.status, 303);
-    assert!(answer.header("consentry-receipt").is_some());
-    let told = visitor.navigate(answer.header("location").unwrap()).await;
-    assert_eq!(told.status, 200);
-    for part in ["href=\"/logout?all=1\"", "dataskydd@example.se", NOTICE, "href=\"/\""] {
-        assert!(told.text().contains(part), "{part} in {}", told.text());
+    for store in Store::each() {
+        let upstream = application().await;
+        let gate = "gates:\n  - { name: new, document: privacy, paths: [\"/register*\"], logout: \"/logout?all=1\" }\n";
+        let whole = store.start(&site(&upstream.url(), gate)).await;
+        let mut visitor = whole.visitor();
+        let page = held(&mut visitor, "/register", "text/plain", b"a=1").await;
+        let answer = visitor.send(page.press("decision", "decline")).await;
+        assert_eq!(answer.status, 303);
+        assert!(answer.header("consentry-receipt").is_some());
+        let told = visitor.navigate(answer.header("location").unwrap()).await;
+        assert_eq!(told.status, 200);
+        for part in ["href=\"/logout?all=1\"", "dataskydd@example.se", NOTICE, "href=\"/\""] {
+            assert!(told.text().contains(part), "{part} in {}", told.text());
+        }
+        let entries = whole.exported();
+        assert_eq!(entries.len(), 1);
+        assert!(entries[0].to_string().contains("decline"), "{}", entries[0]);
+        assert!(upstream.seen().is_empty());
+        // It opened nothing, and it closed nothing for good.
+        let next = held(&mut visitor, "/register", "text/plain", b"a=2").await;
+        assert_eq!(visitor.send(next.accept()).await.status, 200);
+        whole.server.stop().await;
     }
-    let entries = whole.exported();
-    assert_eq!(entries.len(), 1);
-    assert!(entries[0].to_string().contains("decline"), "{}", entries[0]);
-    assert!(upstream.seen().is_empty());
-    // It opened nothing, and it closed nothing for good.
-    let next = held(&mut visitor, "/register", "text/plain", b"a=2").await;
-    assert_eq!(visitor.send(next.accept()).await.status, 200);
-    whole.server.stop().await;
 }

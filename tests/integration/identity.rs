@@ -8,7 +8,7 @@ use crate::gates::decide;
 use crate::support::browser::{Answer, Browser};
 use crate::support::postgres::Cluster;
 use crate::support::upstream::Upstream;
-use crate::support::whole::{NOTICE, Whole, site};
+use crate::support::whole::{NOTICE, Store, Whole, site};
 
 /// An application with sessions: its login names nobody, its pages say who is logged in.
 async fn application() -> Upstream {
@@ -103,61 +103,70 @@ async fn one_person_and_another(one: &Whole, other: &Whole, how: &str) {
 
 #[tokio::test]
 async fn what_was_accepted_before_logging_in_belongs_to_who_logs_in() {
-    let upstream = application().await;
-    let gates = format!("{CUSTOMERS}  - {{ name: new, document: privacy, paths: [\"/register\"] }}\n");
-    for how in [BY_HEADER, BY_COOKIE] {
-        let whole = Whole::start(&site(&upstream.url(), &format!("{how}{gates}"))).await;
-        let mut phone = whole.visitor();
-        let stopped = phone.navigate("/register").await;
-        decide(&mut phone, &stopped, "accept").await;
-        assert!(phone.navigate("/register").await.text().contains("secret"), "{how}");
-        assert!(is_account(&account_of(&mut phone, "anna").await, "anna"), "{how}: she is not asked twice");
-        assert_eq!(account_of(&mut phone, "bo").await.status, 303, "{how}: it was hers");
-        whole.server.stop().await;
+    for store in Store::each() {
+        let upstream = application().await;
+        let gates = format!("{CUSTOMERS}  - {{ name: new, document: privacy, paths: [\"/register\"] }}\n");
+        for how in [BY_HEADER, BY_COOKIE] {
+            let whole = store.start(&site(&upstream.url(), &format!("{how}{gates}"))).await;
+            let mut phone = whole.visitor();
+            let stopped = phone.navigate("/register").await;
+            decide(&mut phone, &stopped, "accept").await;
+            assert!(phone.navigate("/register").await.text().contains("secret"), "{how}");
+            assert!(
+                is_account(&account_of(&mut phone, "anna").await, "anna"),
+                "{how}: she is not asked twice"
+            );
+            assert_eq!(account_of(&mut phone, "bo").await.status, 303, "{how}: it was hers");
+            whole.server.stop().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_new_secret_forgets_nobody_and_a_new_version_asks_everybody() {
-    let upstream = application().await;
-    for how in [BY_HEADER, BY_COOKIE] {
-        let whole = Whole::start(&site(&upstream.url(), &format!("{how}{CUSTOMERS}"))).await;
-        let stopped = account_of(&mut whole.visitor(), "anna").await;
-        assert_eq!(stopped.status, 303);
-        let mut phone = whole.visitor();
-        let stopped = account_of(&mut phone, "anna").await;
-        decide(&mut phone, &stopped, "accept").await;
-        let whole = whole.restarted_with_new_secret().await;
-        assert!(is_account(&account_of(&mut whole.visitor(), "anna").await, "anna"), "{how}");
-        for language in ["sv", "en"] {
-            let text = "---\ntitle: Privacy\nversion: 2\n---\nAll is new.\n";
-            whole.write(&format!("documents/privacy.{language}.md"), text);
+    for store in Store::each() {
+        let upstream = application().await;
+        for how in [BY_HEADER, BY_COOKIE] {
+            let whole = store.start(&site(&upstream.url(), &format!("{how}{CUSTOMERS}"))).await;
+            let stopped = account_of(&mut whole.visitor(), "anna").await;
+            assert_eq!(stopped.status, 303);
+            let mut phone = whole.visitor();
+            let stopped = account_of(&mut phone, "anna").await;
+            decide(&mut phone, &stopped, "accept").await;
+            let whole = whole.restarted_with_new_secret().await;
+            assert!(is_account(&account_of(&mut whole.visitor(), "anna").await, "anna"), "{how}");
+            for language in ["sv", "en"] {
+                let text = "---\ntitle: Privacy\nversion: 2\n---\nAll is new.\n";
+                whole.write(&format!("documents/privacy.{language}.md"), text);
+            }
+            whole.server.reload(&whole.settings(), consentry::server::Occasion::Asked);
+            assert_eq!(account_of(&mut whole.visitor(), "anna").await.status, 303, "{how}");
+            whole.server.stop().await;
         }
-        whole.server.reload(&whole.settings(), consentry::server::Occasion::Asked);
-        assert_eq!(account_of(&mut whole.visitor(), "anna").await.status, 303, "{how}");
-        whole.server.stop().await;
     }
 }
 
 #[tokio::test]
 async fn who_logs_out_leaves_nothing_to_the_next_and_forms_are_held_for_those_nobody_knows() {
-    let upstream = application().await;
-    let whole = Whole::start(&site(&upstream.url(), &format!("{BY_HEADER}{CUSTOMERS}"))).await;
-    let mut phone = whole.visitor();
-    let stopped = account_of(&mut phone, "anna").await;
-    decide(&mut phone, &stopped, "accept").await;
-    assert!(is_account(&phone.navigate("/konto").await, "anna"));
-    phone.navigate("/logout").await;
-    // A session of somebody else begins without a word of who it is.
-    phone.set_cookie("PHPSESSID", "bo-1");
-    assert_eq!(phone.navigate("/konto").await.status, 303);
-    let mut stranger = whole.visitor();
-    stranger.set_cookie("PHPSESSID", "cecilia-1");
-    let before = upstream.seen().len();
-    assert_eq!(stranger.post_form("/konto", &[("a", "1")]).await.status, 403, "held");
-    assert_eq!(stranger.get("/konto.json").await.status, 403, "refused");
-    assert_eq!(upstream.seen().len(), before, "nothing but pages is asked for to learn who it is");
-    whole.server.stop().await;
+    for store in Store::each() {
+        let upstream = application().await;
+        let whole = store.start(&site(&upstream.url(), &format!("{BY_HEADER}{CUSTOMERS}"))).await;
+        let mut phone = whole.visitor();
+        let stopped = account_of(&mut phone, "anna").await;
+        decide(&mut phone, &stopped, "accept").await;
+        assert!(is_account(&phone.navigate("/konto").await, "anna"));
+        phone.navigate("/logout").await;
+        // A session of somebody else begins without a word of who it is.
+        phone.set_cookie("PHPSESSID", "bo-1");
+        assert_eq!(phone.navigate("/konto").await.status, 303);
+        let mut stranger = whole.visitor();
+        stranger.set_cookie("PHPSESSID", "cecilia-1");
+        let before = upstream.seen().len();
+        assert_eq!(stranger.post_form("/konto", &[("a", "1")]).await.status, 403, "held");
+        assert_eq!(stranger.get("/konto.json").await.status, 403, "refused");
+        assert_eq!(upstream.seen().len(), before, "nothing but pages is asked for to learn who it is");
+        whole.server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Documents inside a page of the site: its looks, its character set, and nothing that acts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 
+use consentry::clock::Clock;
+use consentry::filter::Body;
 use consentry::filter::body::full;
 use http::Response;
 
@@ -81,4 +83,115 @@ async fn a_page_that_cannot_be_used_leaves_documents_their_own_layout() {
         whole.server.stop().await;
         status.store(200, Ordering::SeqCst);
     }
+}
+
+/// A site whose page the test changes.
+struct Changing {
+    upstream: Upstream,
+    page: Arc<Mutex<Page>>,
+}
+
+/// Status, type and text of a page.
+type Page = (u16, &'static str, String);
+
+impl Changing {
+    async fn start(text: &str) -> Self {
+        let page = Arc::new(Mutex::new(html(text)));
+        let answered = Arc::clone(&page);
+        let upstream = Upstream::answering(move |_| {
+            let (status, kind, text) = answered.lock().unwrap().clone();
+            Response::builder().status(status).header("content-type", kind).body::<Body>(full(text)).unwrap()
+        })
+        .await;
+        Changing { upstream, page }
+    }
+
+    fn becomes(&self, page: Page) {
+        *self.page.lock().unwrap() = page;
+    }
+}
+
+fn html(text: &str) -> Page {
+    (200, "text/html", format!("<html><head></head><body><p>{text}</p><div id=content>x</div></body></html>"))
+}
+
+#[tokio::test]
+async fn a_page_is_fetched_anew_after_five_minutes_and_the_last_good_one_stays_while_it_is_broken() {
+    let clock = Clock::fixed(1_790_000_000);
+    let shop = Changing::start("The first look").await;
+    let whole = Whole::start_by(&clock, &site(&shop.upstream.url(), LAYOUT)).await;
+    let mut reader = whole.visitor();
+    let mut shows = async |look: &str| {
+        let page = reader.navigate(NOTICE).await.text();
+        assert!(page.contains(look) && page.contains("Vi anv&#228;nder kakor."), "{look}\n{page}");
+    };
+    shows("The first look").await;
+    shop.becomes(html("The second look"));
+    clock.advance(299);
+    shows("The first look").await;
+    clock.advance(2);
+    shows("The second look").await;
+    let large = "x".repeat(3 << 20);
+    for broken in [
+        (404, "text/html", "gone".into()),
+        (302, "text/html", String::new()),
+        (200, "application/json", "{}".into()),
+        (200, "text/html", "<p>without the place".into()),
+        html(&large),
+    ] {
+        shop.becomes(broken);
+        clock.advance(301);
+        shows("The second look").await;
+    }
+    shop.becomes(html("The third look"));
+    shows("The second look").await;
+    clock.advance(301);
+    shows("The third look").await;
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_was_never_there_is_looked_for_again_and_no_reader_waits_for_it_meanwhile() {
+    let clock = Clock::fixed(1_790_000_000);
+    let shop = Changing::start("x").await;
+    let whole = Whole::start_by(&clock, &site(&shop.upstream.url(), LAYOUT)).await;
+    let mut reader = whole.visitor();
+    let large = "x".repeat(3 << 20);
+    for (number, broken) in [(404, "text/html", String::new()), (200, "text/plain", "x".into()), html(&large)]
+        .into_iter()
+        .enumerate()
+    {
+        shop.becomes(broken);
+        for _ in 0..3 {
+            let page = reader.navigate(NOTICE).await;
+            assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "a layout of our own");
+            assert!(page.text().contains("Vi använder kakor."));
+        }
+        assert_eq!(shop.upstream.seen().len(), number + 1, "it is asked for once in five minutes");
+        clock.advance(301);
+    }
+    shop.becomes(html("There it is"));
+    assert!(reader.navigate(NOTICE).await.text().contains("There it is"));
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn other_settings_take_another_page_at_once() {
+    let shop = Changing::start("The look").await;
+    let whole = Whole::start(&site(&shop.upstream.url(), LAYOUT)).await;
+    let mut reader = whole.visitor();
+    assert!(reader.navigate(NOTICE).await.text().contains("The look"));
+    for (layout, is_framed) in [
+        ("layout: { page: /other, selector: p }\n", true),
+        ("layout: { page: /other, selector: nav }\n", false),
+        ("", false),
+    ] {
+        whole.write("sites/example.yaml", &site(&shop.upstream.url(), layout));
+        let reload = whole.server.reload(&whole.settings(), consentry::server::Occasion::Asked);
+        assert_eq!(reload.outcome, consentry::server::Outcome::Applied);
+        let page = reader.navigate(NOTICE).await.text();
+        assert_eq!(page.contains("<base href=\"/other\">"), is_framed, "{layout}\n{page}");
+        assert!(!page.contains("The look"), "{layout}: its place is taken by the text");
+    }
+    whole.server.stop().await;
 }

@@ -36,6 +36,7 @@ mod listeners;
 mod lying;
 mod mapping;
 mod matrix;
+mod obligations;
 mod observability;
 mod packaging;
 mod pages;

@@ -147,7 +147,7 @@ async fn a_program_in_a_gated_session_is_told_which_document_is_missing() {
 }
 
 #[tokio::test]
-async fn a_document_that_nobody_has_filled_in_asks_nobody_for_anything() {
+async fn c50_a_document_that_nobody_has_filled_in_asks_nobody_for_anything() {
     let upstream = shop().await;
     let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
     whole.write("documents/privacy.sv.md", "---\ntitle: T\nversion: 2\n---\n[FILL IN: everything]\n");

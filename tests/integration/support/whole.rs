@@ -10,6 +10,7 @@ use consentry::server::Server;
 use tempfile::TempDir;
 
 use super::browser::Browser;
+use super::postgres::Cluster;
 
 /// The site that the tests visit.
 pub const HOST: &str = "www.example.se";
@@ -20,6 +21,28 @@ pub const NOTICE: &str = "/cldoc/cookies-privacy-policies.htm";
 pub struct Whole {
     pub server: Server,
     folder: TempDir,
+    clock: Clock,
+}
+
+/// What keeps the ledger.
+pub enum Store {
+    Sqlite,
+    Postgres(Cluster),
+}
+
+impl Store {
+    /// One of each kind: what a visitor meets is the same with both.
+    pub fn each() -> [Self; 2] {
+        [Store::Sqlite, Store::Postgres(Cluster::start())]
+    }
+
+    /// Starts a proxy with one site, and a ledger of its own in this store.
+    pub async fn start(&self, site: &str) -> Whole {
+        match self {
+            Store::Sqlite => Whole::start(site).await,
+            Store::Postgres(cluster) => Whole::start_sharing(site, &cluster.database()).await,
+        }
+    }
 }
 
 /// A site's YAML: `upstream` behind, `more` below.
@@ -56,6 +79,13 @@ impl Whole {
         Self::start_in(folder, LISTEN, site).await
     }
 
+    /// Starts a proxy with one site that reads its time from this clock.
+    pub async fn start_by(clock: &Clock, site: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fill(&folder, &format!("{LISTEN}\n{PROXY}"), site);
+        Self::run(folder, clock.clone()).await
+    }
+
     /// Starts a proxy whose ledger others share: all of them have the same secrets.
     pub async fn start_sharing(site: &str, database: &str) -> Self {
         let folder = TempDir::new().unwrap();
@@ -69,28 +99,23 @@ impl Whole {
     }
 
     async fn start_on(folder: TempDir, settings: &str, site: &str) -> Self {
-        write(folder.path(), "config/consentry.yaml", settings);
-        write(folder.path(), "config/sites/example.yaml", site);
-        for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
-            let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");
-            write(folder.path(), &format!("config/documents/privacy.{language}.md"), &document);
-        }
-        Self::run(folder).await
+        fill(&folder, settings, site);
+        Self::run(folder, Clock::system()).await
     }
 
-    async fn run(folder: TempDir) -> Self {
+    async fn run(folder: TempDir, clock: Clock) -> Self {
         let loaded = match config::load(&path_of(&folder), FirstStart::MakeSecrets) {
             Ok(loaded) => loaded,
             Err(problems) => panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()),
         };
-        let server = Server::start(loaded.settings, Clock::system()).await.unwrap();
-        Whole { server, folder }
+        let server = Server::start(loaded.settings, clock.clone()).await.unwrap();
+        Whole { server, folder, clock }
     }
 
     /// Stops the proxy, and starts another on the same files.
     pub async fn restarted(self) -> Self {
         self.server.stop().await;
-        Self::run(self.folder).await
+        Self::run(self.folder, self.clock).await
     }
 
     /// Stops it, puts a new secret before the old one, and starts it again.
@@ -99,7 +124,7 @@ impl Whole {
         let path = self.folder.path().join("data/secrets");
         let old = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{}\n{old}", "n".repeat(40))).unwrap();
-        Self::run(self.folder).await
+        Self::run(self.folder, self.clock).await
     }
 
     /// Where it listens.
@@ -154,6 +179,15 @@ const PROXY: &str =
 
 fn path_of(folder: &TempDir) -> PathBuf {
     folder.path().join("config/consentry.yaml")
+}
+
+fn fill(folder: &TempDir, settings: &str, site: &str) {
+    write(folder.path(), "config/consentry.yaml", settings);
+    write(folder.path(), "config/sites/example.yaml", site);
+    for (language, text) in [("sv", "Vi använder kakor."), ("en", "We use cookies.")] {
+        let document = format!("---\ntitle: Privacy {language}\nversion: 1\n---\n{text}\n");
+        write(folder.path(), &format!("config/documents/privacy.{language}.md"), &document);
+    }
 }
 
 fn write(folder: &Path, name: &str, content: &str) {
