@@ -10,15 +10,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consentry::clock::{Clock, Timestamp};
-use consentry::consent::Acceptance;
-use consentry::documents::{Tables, Text, Wording};
 use consentry::filter;
 use consentry::gate;
 use consentry::server::Server;
-use consentry::services::NamePattern;
 use consentry::site::{HostPattern, Sites};
 use consentry::telemetry::Metrics;
-use consentry::visit::path::{CanonicalPath, PathPattern};
 use consentry::visit::{Arrival, Scheme, Visit};
 use divan::{Bencher, black_box};
 use http::{Request, Response, StatusCode};
@@ -82,67 +78,6 @@ fn decisions_about_a_page(bencher: Bencher) {
 #[divan::bench]
 fn decisions_about_data(bencher: Bencher) {
     decisions(bencher, "application/json");
-}
-
-/// The gates alone, for a session that has accepted everything: none of them may be passed over.
-#[divan::bench(args = [1, 10, 100])]
-fn gates_of_an_accepted_session(bencher: Bencher, gates: usize) {
-    let site = support::example_site();
-    let gate = |number: usize| gate::Gate {
-        name: format!("gate-{number}").into(),
-        document: format!("document-{}", number % 10).into(),
-        document_path: CanonicalPath::of("/document.htm"),
-        cookie: NamePattern::parse("PHPSESSID"),
-        upstream_header: None,
-        paths: vec![PathPattern::parse("/konto*").unwrap()],
-        methods: Vec::new(),
-        except: vec![PathPattern::parse("/konto/logout").unwrap()],
-        valid: gate::Valid::OneOf(vec![[1; 16], [2; 16]]),
-        lenient_until: None,
-        relation: gate::Relation::PrivacyPolicy,
-        logout: None,
-    };
-    let rules = gate::Rules {
-        gates: (0..gates).map(gate).collect(),
-        crawlers: gate::Crawlers::Pass,
-        names: gate::Names::WithTheRequest,
-    };
-    let mut parts = request("/konto/bilder").into_parts().0;
-    parts.headers.append("cookie", "PHPSESSID=0123456789abcdef".parse().unwrap());
-    let mut visit = Visit::read(&site.visit, &parts, arrival());
-    visit.acceptances.extend((0..10).map(|number| Acceptance {
-        document: format!("document-{number}").into(),
-        version: [2; 16],
-        receipt: uuid::Uuid::nil(),
-        accepted_at: Timestamp::UNIX_EPOCH,
-    }));
-    assert_eq!(gate::decide(&rules, &visit).reason(), "admitted");
-    bencher.bench(|| matches!(gate::decide(black_box(&rules), black_box(&visit)), gate::Verdict::Admit(_)));
-}
-
-/// A document's page as it is shown again: the text comes from the cache, whatever its length.
-#[divan::bench(args = [1, 100])]
-fn a_rendered_document_from_the_cache(bencher: Bencher, paragraphs: usize) {
-    let site = support::example_site();
-    let document = site.documents.documents.first().unwrap();
-    let text = Text {
-        markdown: "Vi *använder* kakor.\n\n".repeat(paragraphs).into(),
-        ..document.texts.first().unwrap().clone()
-    };
-    let wording = Wording {
-        site: &site.name,
-        epoch: paragraphs as u64,
-        shelf: &site.documents,
-        text: &text,
-        tables: Tables::Filled,
-        services: &site.filter.services,
-        necessary: &site.filter.cookies.necessary,
-        seen: &site.filter.observed.snapshot(),
-        look: &site.filter.look,
-        own_lifetimes: [180, 400],
-    };
-    wording.html();
-    bencher.bench(|| black_box(&wording).html().len());
 }
 
 #[divan::bench(args = [1, 100, 10_000])]
