@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 
 import { BINARY } from './support/demo.js';
 import { freePort, listens, startProgram } from './support/program.js';
+import { startSite } from './support/proxied.js';
 import { openWorld } from './support/world.js';
 
 const axe = createRequire(import.meta.url)('axe-core');
@@ -121,6 +122,82 @@ test('inside a page of the site a document has its looks, and calls nobody', asy
       assert.match(page.url(), /cookies-privacy-policies\.htm\?lang=en/);
       assert.deepEqual(world.internet.called(), []);
     });
+  }
+});
+
+test('inside a page full of third parties a document calls none of them', async () => {
+  const there = '//tracker.example';
+  const html = `<!doctype html><html manifest="${there}/m"><head><title>Butiken</title><base href="/shop/">
+<meta http-equiv="refresh" content="1;url=${there}/refresh"><meta http-equiv="x-dns-prefetch-control" content="on">
+<link rel="stylesheet" href="${there}/a.css"><link rel="icon" href="${there}/icon.png"><link rel="preconnect" href="${there}">
+<link rel="dns-prefetch" href="${there}"><link rel="preload" as="image" href="${there}/p.png"><link rel="prefetch" href="${there}/f">
+<link rel="modulepreload" href="${there}/m.js"><link rel="manifest" href="${there}/w.json"><link rel="prerender" href="${there}/r">
+<style>@import url(${there}/b.css); @font-face { font-family: x; src: url(${there}/x.woff2) } body { font-family: x; background: url(${there}/bg.png) }</style>
+<script src="${there}/t.js"></script><script>new Image().src = '${there}/inline.gif'; fetch('${there}/f')</script>
+<script type="speculationrules">{"prefetch":[{"urls":["https:${there}/s"],"eagerness":"immediate"}]}</script></head>
+<body background="${there}/body.gif" onload="new Image().src='${there}/load.gif'"><h1 id="rubrik">Butiken</h1>
+<img src="${there}/i.gif"><img srcset="${there}/s.gif 1x"><picture><source srcset="${there}/p.webp"><img src="/own.gif"></picture>
+<input type="image" src="${there}/in.gif"><table background="${there}/t.gif"><tr><td background="${there}/td.gif">a</td></tr></table>
+<p style="background:url(${there}/st.gif)">b</p><iframe src="${there}/f.html"></iframe><frame src="${there}/g.html">
+<object data="${there}/o.swf"><embed src="${there}/e.swf"></object><video src="${there}/v.mp4" poster="${there}/v.png" autoplay></video>
+<audio src="${there}/a.mp3" autoplay></audio><svg><image href="${there}/svg.png"/><use href="${there}/u.svg#a"/><script href="${there}/svg.js"></script></svg>
+<noscript><img src="${there}/noscript.gif"></noscript><template shadowrootmode="open"><img src="${there}/shadow.gif"></template>
+<a href="https:${there}/ad" ping="${there}/ping">annons</a><main id="content"><img src="${there}/inside.gif"></main></body></html>`;
+  const shop = await startSite({ '/': html }, { yaml: 'layout: { page: /, selector: "#content" }' });
+  try {
+    for (const scripts of [true, false]) {
+      await world.asVisitor({ url: shop.url, scripts }, async (visitor) => {
+        const { page } = visitor;
+        await visitor.visit('/privacy');
+        assert.equal(await page.locator('#rubrik').textContent(), 'Butiken');
+        assert.match(await page.locator('#content').innerText(), /Personuppgiftsansvarig är Exempelbyrån AB/);
+        await page.waitForLoadState('networkidle');
+        assert.deepEqual(world.internet.called(), []);
+        assert.deepEqual(await visitor.foreignCookies(), []);
+        assert.equal(page.url(), `${shop.url}/privacy`, 'and it leads nowhere by itself');
+      });
+    }
+  } finally {
+    await shop.stop();
+  }
+});
+
+test('no text of a document runs anything in the browser, even without a policy', async () => {
+  const corpus = (await readFile(fileURLToPath(new URL('../fixtures/documents/scripting.jsonl', import.meta.url)), 'utf8'))
+    .trim().split('\n').map((line) => JSON.parse(line));
+  // The settings of the site have their own names for what these texts take from them.
+  const names = corpus.map((_, index) => `text-${index}`);
+  const yaml = names.map((name) => `  ${name}:\n    kind: notice\n    path: /texts/${name}\n    files: { sv: ../documents/${name}.md }`).join('\n');
+  const files = Object.fromEntries(corpus.map((text, index) => [`../documents/${names[index]}.md`, `---\ntitle: T\nversion: 1\n---\n${text}\n`]));
+  const shop = await startSite({ '/': '<!doctype html><p>x' }, { documents: yaml, files, languages: '[sv]' });
+  try {
+    await world.asVisitor({ url: shop.url, bypassCSP: true }, async (visitor) => {
+      const { page } = visitor;
+      const ran = [];
+      page.on('dialog', (dialog) => { ran.push(page.url()); dialog.dismiss(); });
+      for (const [index, name] of names.entries()) {
+        await visitor.visit(`/texts/${name}`);
+        assert.equal(await page.locator('article h1').first().textContent(), 'T', corpus[index]);
+        // Whatever can be pressed, focused or opened.
+        await page.evaluate(() => {
+          for (const element of document.querySelectorAll('article *')) {
+            for (const kind of ['click', 'mouseover', 'pointerenter', 'focus', 'toggle', 'animationstart']) {
+              const event = new Event(kind, { bubbles: true, cancelable: true });
+              event.preventDefault();
+              element.dispatchEvent(event);
+            }
+          }
+          for (const link of document.querySelectorAll('article a[href]')) {
+            if (!/^(https?|mailto|ftp|tel):$/.test(link.protocol)) throw new Error(link.href);
+          }
+        });
+      }
+      assert.deepEqual(ran, []);
+      assert.deepEqual(visitor.errors, []);
+      assert.deepEqual(world.internet.called(), []);
+    });
+  } finally {
+    await shop.stop();
   }
 });
 

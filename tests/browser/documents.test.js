@@ -86,7 +86,7 @@ test('a registration posted without acceptance is not lost: it goes on as it was
   }
 });
 
-test('administration asks for the agreement, in its own words', async () => {
+test('c51 administration asks for the agreement, in its own words', async () => {
   await world.asVisitor({}, async (visitor) => {
     await visitor.logIn('admin');
     await visitor.acknowledge();

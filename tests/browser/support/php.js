@@ -1,5 +1,6 @@
 // A small application in PHP, and `consentry run` in front of it.
 
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -60,8 +61,25 @@ cookies: { necessary: [PHPSESSID] }
   };
   const proxy = await startProgram(BINARY, ['run', '--config', settings], isReady);
   const book = path.join(folder, 'store/customers');
+  const url = `http://127.0.0.1:${port}`;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
+    /** Writes a version of the user agreement in both languages, and waits until it is in force. */
+    async publishAgreement(version, more, { sv, en }) {
+      const head = (title) => `---\ntitle: ${title}\nversion: ${version}\n${more}---\n`;
+      const texts = { sv: `${head('Användarvillkor')}${sv}\n`, en: `${head('User agreement')}${en}\n` };
+      for (const [language, content] of Object.entries(texts)) write(`documents/terms.${language}.md`, content);
+      const said = async (language) => (await fetch(`${url}/cldoc/user-agreement.htm?lang=${language}`)).text();
+      const bound = Date.now() + 30_000;
+      while (!(await said('sv')).includes(sv) || !(await said('en')).includes(en)) {
+        if (Date.now() > bound) throw new Error(`version ${version} is not in force`);
+      }
+    },
+    /** Every decision in the ledger, the oldest first. */
+    ledger() {
+      const lines = execFileSync(BINARY, ['ledger', 'export', '--format', 'jsonl', '--config', settings], { encoding: 'utf8' });
+      return lines.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    },
     /** Who has become a customer, and forgets them. */
     customers() {
       const lines = existsSync(book) ? readFileSync(book, 'utf8').trim().split('\n').map((line) => JSON.parse(line)) : [];

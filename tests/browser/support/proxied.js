@@ -50,9 +50,9 @@ ${yaml}
 /**
  * Starts a site whose upstream answers from `pages`: a path leads to HTML, to `{ status, headers, html }`, or to what
  * makes one of them of a request.
- * `yaml` is added to the site's settings; `files` lie beside them.
+ * `yaml` is added to the site's settings, `documents` to its documents; `files` lie beside them.
  */
-export async function startSite(pages, { yaml = '', languages = '[sv, en, ar]', files = {} } = {}) {
+export async function startSite(pages, { yaml = '', documents = '', languages = '[sv, en, ar]', files = {} } = {}) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'consentry-site-'));
   const upstream = http.createServer((request, response) => {
     const page = pages[new URL(request.url, 'http://upstream').pathname];
@@ -63,7 +63,7 @@ export async function startSite(pages, { yaml = '', languages = '[sv, en, ar]', 
   });
   await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
   const port = await freePort();
-  const settings = writeSettings(folder, { listen: port, upstream: upstream.address().port, languages, yaml, files });
+  const settings = writeSettings(folder, { listen: port, upstream: upstream.address().port, languages, yaml, documents, files });
   const program = await startProgram(BINARY, ['run', '--config', settings], () => listens(port));
   return {
     url: `http://127.0.0.1:${port}`,
