@@ -174,8 +174,14 @@ fn quiet(element: &mut Element<'_, '_>) -> Outcome {
     let tag = element.tag_name();
     let attribute = |name: &str| element.get_attribute(name).unwrap_or_default().to_ascii_lowercase();
     let acts = match tag.as_str() {
-        "script" | "noscript" | "iframe" | "frame" | "frameset" | "object" | "embed" | "applet"
-        | "template" | "portal" | "fencedframe" => true,
+        // What stands in them is shown where they are not; and a frame has no end, so that what follows would go with it.
+        "frame" | "object" | "applet" => {
+            element.remove_and_keep_content();
+            return Ok(());
+        }
+        "script" | "noscript" | "iframe" | "frameset" | "embed" | "template" | "portal" | "fencedframe" => {
+            true
+        }
         "meta" => element.has_attribute("http-equiv") && attribute("http-equiv").trim() != "content-type",
         "link" => {
             let rel = attribute("rel");
@@ -240,6 +246,13 @@ mod tests {
         let expected = "<head><base href=/x/><meta http-equiv=\"Content-Type\" content=a><link rel=stylesheet href=a.css></head>\
                         <body><a href=/>a</a><main><p>M</p></main>";
         assert_eq!(framed(page, "main").unwrap(), expected);
+    }
+
+    #[test]
+    fn what_follows_something_without_an_end_stays() {
+        let page = "<body><frame src=//t.example><object data=//t.example><p>Film</p><embed src=//t.example>\
+                    <applet code=x>Java</applet><main>x</main>";
+        assert_eq!(framed(page, "main").unwrap(), "<body><p>Film</p>Java<main><p>M</p></main>");
     }
 
     #[test]
