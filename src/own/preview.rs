@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Own;
 use crate::consent::signal::Signal;
 use crate::documents::Document;
+use crate::filter::Banner;
 use crate::services::{EmbedKind, Rule, Service, Set};
 use crate::site::Site;
 use crate::web::language::Language;
@@ -112,7 +113,8 @@ pub async fn answer(own: &Own, site: &Site, path: &str, query: &str) -> Option<A
         .or(look.languages.first())?;
     if path == "/" {
         let names: Vec<String> = states(site).into_iter().map(|(name, _)| name).collect();
-        return Some(html(preview::index(look, &site.name, language, &names)));
+        let hint = hint(site.filter.banner);
+        return Some(html(preview::index(look, &site.name, language, &names, hint)));
     }
     if let Some(name) = path.strip_prefix("/state/") {
         let (_, state) = states(site).into_iter().find(|(known, _)| known == name)?;
@@ -125,6 +127,19 @@ pub async fn answer(own: &Own, site: &Site, path: &str, query: &str) -> Option<A
         }
         Some(logo) if *logo.name == *asset => Some((logo.media_type, Bytes::copy_from_slice(&logo.bytes))),
         _ => None,
+    }
+}
+
+/// What of all that is shown visitors do not see as things stand.
+fn hint(banner: Banner) -> &'static str {
+    match banner {
+        Banner::Shown => "",
+        Banner::Off => {
+            "The site shows no banner (banner.enabled: false): its visitors meet the link and the settings."
+        }
+        Banner::NothingToAsk => {
+            "The privacy information is not filled in: until it is, visitors see no banner and are asked for nothing."
+        }
     }
 }
 

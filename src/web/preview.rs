@@ -5,11 +5,16 @@ use serde_json::json;
 use super::language::Language;
 use super::{Look, templates};
 
-/// An index of states, each in a narrow and a wide window.
-pub fn index(look: &Look, site: &str, language: &Language, states: &[String]) -> String {
+/// An index of states, each in a narrow and a wide window. `hint` is what its reader should know before.
+pub fn index(look: &Look, site: &str, language: &Language, states: &[String], hint: &str) -> String {
     let languages: Vec<&str> = look.languages.iter().map(Language::as_str).collect();
-    let values =
-        json!({ "site": site, "language": language.as_str(), "languages": languages, "states": states });
+    let values = json!({
+        "site": site,
+        "language": language.as_str(),
+        "languages": languages,
+        "states": states,
+        "hint": hint,
+    });
     templates::render("preview.html", &values)
 }
 

@@ -51,6 +51,19 @@ async fn a_state_is_what_its_name_says() {
 }
 
 #[tokio::test]
+async fn what_visitors_do_not_see_as_things_stand_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, mut site) = (own(folder.path()), site());
+    let index = text(&own, &site, "/", "").await.unwrap();
+    assert!(!index.contains("<strong>"), "{index}");
+    for (banner, words) in [(Banner::Off, "shows no banner"), (Banner::NothingToAsk, "not filled in")] {
+        std::sync::Arc::get_mut(&mut site.filter).unwrap().banner = banner;
+        let index = text(&own, &site, "/", "").await.unwrap();
+        assert!(index.contains(words), "{index}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let (own, site) = (own(folder.path()), site());
