@@ -45,6 +45,11 @@ d.addEventListener('consentry:change', function (e) {
   layer({ event: 'consentry', consentry: choices });
   listeners.slice().forEach(function (listener) { tell(listener, choices); });
 });
+// A frameset has no body: what belongs there waits in the head, and lies over the frames.
+d.addEventListener('DOMContentLoaded', function () {
+  var kept = d.querySelector('head>template[data-consentry]');
+  if (kept) d.documentElement.insertBefore(kept.content, d.body);
+});
 // Those who have chosen before: once the page's own layer is there.
 if (F.c) d.addEventListener('DOMContentLoaded', function () { layer({ event: 'consentry', consentry: F.c }); });
 })(FACTS);

@@ -50,7 +50,7 @@ function cover() {
 }
 function reveal(e) {
   var element = e.target, box, over;
-  if (isClosed || !element.getBoundingClientRect || element == banner) return;
+  if (isClosed || !element.getBoundingClientRect || banner.contains(element)) return;
   box = element.getBoundingClientRect();
   over = banner.getBoundingClientRect();
   if (box.bottom <= over.top || box.top >= over.bottom || box.right <= over.left || box.left >= over.right) return;

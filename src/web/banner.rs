@@ -20,6 +20,13 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// What a banner may weigh packed, less what a page fills in: it comes with every page of the undecided.
 const MOST_PACKED: usize = 5 * 1024 - 256;
 
+/// Without scripts nothing lifts the banner into the top layer, and a body that is transformed would take it along to
+/// its own end (CSS Transforms 1, section 6).
+pub const FIXED: &str = "<noscript><style>:root:not(#c#c)>body{transform:none!important;translate:none!important;\
+    rotate:none!important;scale:none!important;filter:none!important;backdrop-filter:none!important;\
+    perspective:none!important;contain:none!important;will-change:auto!important;container-type:normal!important}\
+    </style></noscript>";
+
 /// What a [`Look`] prepares when it is first asked.
 #[derive(Debug)]
 pub struct Prepared {
@@ -421,7 +428,7 @@ mod tests {
 
     // DESIGN section 4: it comes with every page of the undecided.
     #[test]
-    fn the_banner_weighs_at_most_five_kilobytes_packed_however_many_services_there_are() {
+    fn c43_the_banner_weighs_at_most_five_kilobytes_packed_however_many_services_there_are() {
         let set = Set::default();
         let all: Vec<&str> = set.iter().map(|service| &*service.id).collect();
         for tag in super::super::texts::languages().map(Language::as_str) {

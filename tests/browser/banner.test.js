@@ -38,6 +38,7 @@ const PAGES = {
   '/ar': page('ar', `<h1>عنوان</h1><p>نص.</p>`),
   '/de': page('de', `<h1>Überschrift</h1><p>Text.</p>`),
   '/pl': page('pl', TEXT),
+  '/gated': page('sv', TEXT),
   '/plain': `<!doctype html><title>x</title>${TEXT}`,
   '/english/part': page('sv', TEXT),
   '/speed': page('sv', `<h1 style="font-size:3rem">En rubrik som är sidans största</h1><p style="font-size:1.25rem">${'Sidans egen text, i ett stycke. '.repeat(12)}</p>`),
@@ -52,7 +53,10 @@ const LOGO = '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="32"><r
 let internet, browser, site, themed;
 before(async () => {
   internet = await openInternet();
-  site = await startSite(PAGES, { languages: '[sv, en, de, ar]', yaml: 'languages_by: [{ path: "/english/*", language: en }]' });
+  site = await startSite(PAGES, { languages: '[sv, en, de, ar]', yaml: `
+languages_by: [{ path: "/english/*", language: en }, { host: english.localhost, language: en }]
+gates: [{ name: readers, document: privacy, paths: ["/gated"] }]
+` });
   themed = await startSite(PAGES, {
     yaml: 'banner: { position: center, theme: { accent: "#7a1fa2", background: "#fffdf5", text: "#221a12", dark: { accent: "#e6b3ff", background: "#1c1420", text: "#f4ecf7" }, radius: 16px, font: "Georgia, serif", logo: logo.svg } }',
     files: { 'logo.svg': LOGO },
@@ -122,15 +126,53 @@ test('without scripts the banner is answered in place, whatever a base says', as
   });
 });
 
-test('a frameset keeps its frames; its visitors choose on the settings page, and services stay held until then', async () => {
+test('a frameset keeps its frames, and the banner lies over them, first in order; the link comes when it goes', async () => {
   await asVisitor({}, async (visitor, page) => {
     await visitor.visit('/frames');
     assert.equal(page.frames().length, 3);
-    assert.equal(await visitor.banner.count(), 0);
-    await page.evaluate(() => window.consentry.open());
-    await page.waitForURL('**/_consent/settings?return=%2Fframes');
+    assert.deepEqual(await page.evaluate(() => [document.body.localName, document.body.cols]), ['frameset', '50%,50%']);
+    for (const value of ['accept-all', 'reject-all']) {
+      assert.deepEqual(await page.evaluate(TOPMOST, value), { isInView: true, top: 'consentry-banner' }, value);
+    }
+    await page.keyboard.press('Tab');
+    assert.deepEqual(await page.evaluate(FOCUS), { inBanner: true, name: 'Kakinställningar', shows: true });
+    await page.screenshot({ path: `${OUT}frameset.png` });
+    await visitor.answer('reject-all');
+    await visitor.visit('/frames');
+    assert.deepEqual([page.frames().length, await visitor.banner.count()], [3, 0]);
+    const link = page.locator('consentry-settings a');
+    assert.equal(await link.evaluate((at) => { const box = at.getBoundingClientRect(); return document.elementFromPoint(box.x + 5, box.y + 5) === at; }), true);
+    await visitor.follow(() => link.click());
+    assert.equal(page.url(), `${site.url}/_consent/settings?lang=sv`);
   });
 });
+
+test('without scripts a frameset shows its frames and holds its services, and the settings page asks', async () => {
+  await asVisitor({ scripts: false }, async (visitor, page) => {
+    await visitor.visit('/frames');
+    assert.deepEqual([page.frames().length, await visitor.banner.count()], [3, 0]);
+    await visitor.choose('reject-all');
+    assert.ok((await visitor.cookieNames()).includes('consentry'));
+  });
+});
+
+/** What needs scripts to be dodged: a page that covers itself, or is not there without any. */
+const NEEDS_SCRIPTS = ['lies over everything', 'hides its body until a script runs', 'makes itself invisible against flicker', 'opens a modal dialog', 'builds its body anew'];
+for (const [index, what] of Object.keys(HOSTILE).entries()) {
+  if (NEEDS_SCRIPTS.includes(what)) continue;
+  test(`without scripts, too, the banner is seen and usable on a page that ${what}`, async () => {
+    await asVisitor({ scripts: false }, async (visitor, page) => {
+      await visitor.visit(`/hostile/${index}`);
+      for (const value of ['accept-all', 'reject-all']) {
+        const box = await visitor.button(value, visitor.banner).boundingBox();
+        assert.ok(box.x >= 0 && box.y >= 0 && box.x + box.width <= 1280 && box.y + box.height <= 800, `${value} ${JSON.stringify(box)}`);
+      }
+      await visitor.follow(() => visitor.button('reject-all', visitor.banner).click());
+      assert.ok((await visitor.cookieNames()).includes('consentry'));
+      assert.ok(page.url().startsWith(site.url), page.url());
+    });
+  });
+}
 
 /** Where the focus is. */
 const FOCUS = () => {
@@ -154,6 +196,7 @@ test('c39 c40 the keyboard reaches the banner first, in the order of its lines, 
     assert.deepEqual(names.slice(0, 5), ['Kakinställningar', 'Läs mer om kakor och per', 'Välj själv', 'accept-all', 'reject-all'], JSON.stringify(stops));
     assert.ok(stops.slice(0, 5).every((stop) => stop.inBanner && stop.shows), JSON.stringify(stops));
     assert.equal(names[5], 'Länk 0', 'no trap');
+    assert.equal(await page.evaluate(() => scrollY), 0, 'what stands in the banner moves nothing');
     for (let count = 0; count < 2; count += 1) await page.keyboard.press('Shift+Tab');
     assert.equal((await page.evaluate(FOCUS)).name, 'reject-all', 'and back');
   });
@@ -414,17 +457,22 @@ test('c32 c41 the banner speaks the language of its page, of its part of the sit
       assert.equal(await page.evaluate(() => document.documentElement.lang), language, 'the settings go on in it');
     });
   }
+  await asVisitor({}, async (visitor) => {
+    await visitor.visit(`${site.url.replace('127.0.0.1', 'english.localhost')}/sv`);
+    assert.equal(await visitor.banner.getAttribute('lang'), 'en', 'the language of its host');
+  });
 });
 
 test('c44 a known crawler sees the same text, and neither banner nor gate', async () => {
-  const text = async (options) => asVisitor(options, async (visitor, page) => {
-    await visitor.visit('/sv');
+  const text = async (options, path = '/sv') => asVisitor(options, async (visitor, page) => {
+    await visitor.visit(path);
     return { banner: await visitor.banner.count(), words: await page.evaluate(() => [...document.querySelectorAll('h1, p')].map((part) => part.textContent)), path: visitor.path };
   });
-  const [person, crawler] = [await text({}), await text({ userAgent: 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)' })];
+  const bot = { userAgent: 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)' };
+  const [person, crawler] = [await text({}), await text(bot)];
   assert.deepEqual([person.banner, crawler.banner], [1, 0]);
   assert.deepEqual(crawler.words, person.words);
-  assert.equal(crawler.path, '/sv');
+  assert.deepEqual([(await text({}, '/gated')).path, (await text(bot, '/gated')).path], ['/privacy', '/gated']);
 });
 
 test('c38 there is one banner, and one link, however often scripts ask for it', async () => {
@@ -450,11 +498,38 @@ test('a theme is obeyed: place, colours by day and by night, corners, letters, a
   }
 });
 
-test('on paper there is no banner', async () => {
+test('c39 nothing of ours moves, for those who want less of it and for all others', async () => {
+  for (const reducedMotion of ['no-preference', 'reduce']) {
+    await asVisitor({ reducedMotion }, async (visitor, page) => {
+      for (const path of ['/sv', '/_consent/settings', '/privacy']) {
+        await visitor.visit(path);
+        const moving = await page.evaluate(() => {
+          const roots = [document, ...[...document.querySelectorAll('consentry-banner, consentry-settings')].map((host) => host.shadowRoot)];
+          const all = roots.flatMap((root) => [...root.querySelectorAll('*')]);
+          const moves = ({ animationName, transitionDuration, scrollBehavior }) => animationName !== 'none' || transitionDuration !== '0s' || scrollBehavior !== 'auto';
+          return [all.length, all.filter((one) => moves(getComputedStyle(one))).map((one) => one.localName), document.getAnimations().length];
+        });
+        assert.ok(moving[0] > 5);
+        assert.deepEqual(moving.slice(1), [[], 0], `${path} ${reducedMotion}`);
+      }
+    });
+  }
+});
+
+test('on paper there is no banner and no link to the settings, and a document is all there', async () => {
   await asVisitor({}, async (visitor, page) => {
     await visitor.visit('/sv');
     await page.emulateMedia({ media: 'print' });
     assert.equal(await visitor.banner.isVisible(), false);
+    await page.emulateMedia({ media: 'screen' });
+    await visitor.answer('reject-all');
+    await visitor.visit('/sv');
+    assert.equal(await page.locator('consentry-settings a').isVisible(), true);
+    await page.emulateMedia({ media: 'print' });
+    assert.equal(await page.locator('consentry-settings a').isVisible(), false);
+    await visitor.visit('/privacy');
+    for (const part of ['h1', 'article p', 'table', 'footer']) assert.equal(await page.locator(part).first().isVisible(), true, part);
+    await page.screenshot({ path: `${OUT}print-document.png`, fullPage: true });
   });
 });
 

@@ -27,7 +27,17 @@ enum Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Around {
     guard: Option<Side>,
-    banner: Option<Side>,
+    banner: Option<(Side, Room)>,
+}
+
+/// Where the banner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// In the body.
+    Body,
+    /// In the head, put away: a frameset has no body, and would be none behind anything that belongs into one (HTML
+    /// section 13.2.6.4.6). A script of ours lays it over the frames.
+    Head,
 }
 
 /// On which side of a tag something goes in.
@@ -38,8 +48,10 @@ pub(super) enum Side {
 }
 
 /// Elements that may stand before the body begins (HTML section 13.2.6.4.4).
-const HEAD: [&str; 10] =
-    ["html", "head", "title", "base", "link", "meta", "script", "style", "noscript", "template"];
+const HEAD: [&str; 13] = [
+    "html", "head", "title", "base", "basefont", "bgsound", "link", "meta", "noframes", "script", "style",
+    "noscript", "template",
+];
 
 impl Insertion {
     /// Where a page's insertion begins.
@@ -92,10 +104,9 @@ impl Insertion {
         if self.banner == Progress::Pending && !HEAD.contains(&name) {
             self.banner = Progress::Done;
             around.banner = match name {
-                // It has no body: its frames are pages of their own, and the settings page stays reachable.
-                "frameset" => None,
-                "body" => Some(Side::After),
-                _ => Some(Side::Before),
+                "frameset" => Some((Side::Before, Room::Head)),
+                "body" => Some((Side::After, Room::Body)),
+                _ => Some((Side::Before, Room::Body)),
             };
         }
         around
@@ -114,8 +125,17 @@ impl Insertion {
         if around.guard == Some(side) {
             guard(page, out);
         }
-        if around.banner == Some(side) {
-            banner(page, settings, self.language.as_ref(), origin, out);
+        match around.banner {
+            Some((at, Room::Body)) if at == side => {
+                note(page, settings, self.language.as_ref(), origin, out);
+                banner(page, settings, self.language.as_ref(), origin, out);
+            }
+            Some((at, Room::Head)) if at == side => {
+                out.extend_from_slice(b"<template data-consentry=\"frameset\">");
+                banner(page, settings, self.language.as_ref(), origin, out);
+                out.extend_from_slice(b"</template>");
+            }
+            Some(_) | None => {}
         }
     }
 }
@@ -143,20 +163,23 @@ fn guard(page: &Page, out: &mut Vec<u8>) {
     }
 }
 
+fn note(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
+    let Inserts::Page { note: Some(note), language, return_to, .. } = &page.inserts else { return };
+    let language = embeds::language(&settings.look, own, language);
+    let place = web::Place { origin, return_to };
+    out.extend_from_slice(settings.look.note(language, note, place).as_bytes());
+}
+
 fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
-    let Inserts::Page { banner, undecided, signal, language, return_to, note, .. } = &page.inserts else {
-        return;
-    };
+    let Inserts::Page { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
     let place = web::Place { origin, return_to };
     let mut shows = web::Shows::Now;
-    if let Some(note) = note {
-        out.extend_from_slice(settings.look.note(language, note, place).as_bytes());
-    }
     match banner {
         Banner::NothingToAsk => return,
         Banner::Shown if *undecided => {
             out.extend_from_slice(settings.banner(language, *signal, place).as_bytes());
+            out.extend_from_slice(web::FIXED.as_bytes());
             shows = web::Shows::AfterTheBanner;
         }
         Banner::Shown | Banner::Off => {}

@@ -406,6 +406,22 @@ fn the_guard_comes_before_anything_that_could_run_and_only_once() {
     }
 }
 
+#[test]
+fn a_frameset_stays_one_with_the_banner_put_away_in_its_head() {
+    const END: &str = "</template><frameset cols=1,1><frame src=a></frameset></html>";
+    for head in ["<head><title>x</title></head>", "<title>x</title>", "<noframes><body><p>y</noframes>", ""] {
+        let html = format!("<!doctype html><html>{head}<frameset cols=1,1><frame src=a></frameset></html>");
+        let out = rewrite_in(&[html.as_bytes()], &Granted::default(), &inserted());
+        let out = String::from_utf8(out).unwrap();
+        let (before, kept) = out.split_once("<template data-consentry=\"frameset\">").unwrap();
+        assert!(!before.contains("consentry-") && kept.ends_with(END), "{out}");
+        assert!(
+            kept.starts_with("<consentry-banner ") && kept.contains("<consentry-settings data-waits"),
+            "{out}"
+        );
+    }
+}
+
 fn inserted() -> Inserts {
     Inserts::Page {
         guard: "g".into(),
