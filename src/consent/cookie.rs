@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_of_another_cookie_or_site_counts_as_absent() {
+    fn c20_c47_an_envelope_of_another_cookie_or_site_counts_as_absent() {
         let secrets = Secrets::parse(NEW).unwrap();
         let value = secrets.sign(CHOICES, "shop", at(50), b"payload");
         assert_eq!(secrets.verify(ACCEPTED, "shop", at(0), &value), None);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_makes_the_envelope_void() {
+    fn c47_every_flipped_bit_makes_the_envelope_void() {
         let secrets = Secrets::parse(NEW).unwrap();
         let value = URL_SAFE_NO_PAD.decode(secrets.sign(CHOICES, "shop", at(50), b"payload")).unwrap();
         for bit in 0..value.len() * 8 {

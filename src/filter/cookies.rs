@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_measures_lives_thirteen_months_at_most() {
+    fn c30_a_cookie_that_measures_lives_thirteen_months_at_most() {
         let cap = Fate::Shorten(MEASURING);
         for (line, expected) in [
             ("_ga=1; Path=/; Max-Age=63072000; Secure", "_ga=1; Path=/; Secure; Max-Age=34128000"),

@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_leads_off_this_site(value in "[/\\\\.%a-f0-9:@?#\t\n ]{0,24}") {
+        fn c45_no_value_leads_off_this_site(value in "[/\\\\.%a-f0-9:@?#\t\n ]{0,24}") {
             if let Some(path) = local(&value) {
                 let there = Url::parse("https://site.example/x/y").unwrap().join(&path).unwrap();
                 prop_assert_eq!(there.host_str(), Some("site.example"));

@@ -334,7 +334,7 @@ async fn agreeing_needs_a_ledger_that_works() {
 }
 
 #[tokio::test]
-async fn refusing_is_honoured_without_a_ledger() {
+async fn c49_refusing_is_honoured_without_a_ledger() {
     let browser = Browser::new().await;
     let answer = browser.post("/_consent/choices", "choice=reject-all&return=/a%3Fb").await;
     assert_eq!((answer.status, answer.header(LOCATION)), (303, "/a?b"));

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_banners_script_weighs_at_most_five_kilobytes_packed_and_comes_to_the_undecided_alone() {
+    fn c43_the_script_of_the_banner_weighs_at_most_five_kilobytes_packed_and_comes_to_the_undecided_alone() {
         use std::io::Write;
         let undecided = Facts { choices: None, ..facts() };
         assert!(script(&undecided).contains("consentry-banner") && script(&undecided).contains("onChange"));

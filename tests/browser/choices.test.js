@@ -48,6 +48,25 @@ test('without scripts saving a selection works, and the settings page remembers 
   });
 });
 
+test('the settings page works without scripts and without styles: in order, with names, and to its end', async () => {
+  await world.asVisitor({ scripts: false, width: 360, height: 640 }, async (visitor) => {
+    const { page } = visitor;
+    await page.route(/\.css$/, (route) => route.abort());
+    await visitor.visit('/_consent/settings?lang=en&return=/om.html');
+    await page.getByLabel('Measure how the site is used').check();
+    const overflow = await page.locator('html').evaluate((root) => root.scrollWidth - root.clientWidth);
+    assert.ok(overflow <= 0, `${overflow} px too wide`);
+    const order = await page.locator('h1, h2, legend, button').allTextContents();
+    assert.deepEqual(order.slice(0, 10), [
+      'Cookie settings', 'Your choices now', 'Change your choices', 'Necessary', 'Preferences', 'Statistics', 'Marketing',
+      'Save my choices', 'Accept all', 'Reject all',
+    ]);
+    await visitor.press('save');
+    assert.equal(visitor.path, '/om.html');
+    assert.deepEqual((await choices(visitor)).categories, { necessary: true, preferences: false, statistics: true, marketing: false });
+  });
+});
+
 test('c9 an undecided visitor who scrolls, presses Escape, clicks beside the banner and waits has chosen nothing', async () => {
   await world.asVisitor({ height: 400 }, async (visitor) => {
     const { page } = visitor;
@@ -131,7 +150,7 @@ test('the keyboard alone changes a category on the settings page', async () => {
   });
 });
 
-test('a page of another origin cannot choose for the visitor', async () => {
+test('c45 a page of another origin cannot choose for the visitor', async () => {
   await world.asVisitor({}, async (visitor) => {
     await visitor.visit('http://www.example.com/');
     const answered = visitor.page.waitForResponse((response) => response.url().endsWith('/_consent/choices'));

@@ -113,7 +113,7 @@ test('c25 who sends the header, or nothing, is asked for nothing more and gets n
   }
 });
 
-test('c25 a site that ignores the signal sets no cookie for it, and claims nothing', async () => {
+test('c25 c26 gpc.json says that the signal is heard; a site that ignores it sets no cookie for it, and claims nothing', async () => {
   await asVisitor('property', async (visitor) => {
     await visitor.visit('/');
     assert.equal(got('/').length, 1);

@@ -50,7 +50,7 @@ test('the shop alone tracks without scripts too', async () => {
   });
 });
 
-test('before choices no request leaves for any tracker and no cookie of theirs is set', async () => {
+test('c1 c34 before choices no request leaves for any tracker and no cookie of theirs is set', async () => {
   await world.asVisitor({}, async (visitor) => {
     for (const path of EVERYWHERE) {
       await visitor.visit(path);
@@ -60,7 +60,7 @@ test('before choices no request leaves for any tracker and no cookie of theirs i
   });
 });
 
-test('before choices no request leaves without scripts either', async () => {
+test('c2 before choices no request leaves without scripts either', async () => {
   await world.asVisitor({ scripts: false }, async (visitor) => {
     for (const path of EVERYWHERE) {
       await visitor.visit(path);
@@ -120,7 +120,7 @@ test('after accepting, all of them run, from the page that was open on', async (
   });
 });
 
-test('after rejecting none of them runs, and nobody is asked again', async () => {
+test('c3 after rejecting none of them runs, and nobody is asked again', async () => {
   await world.asVisitor({}, async (visitor) => {
     await visitor.visit('/');
     await visitor.answer('reject-all');
@@ -143,7 +143,7 @@ test('statistics alone run without marketing', async () => {
   });
 });
 
-test('a withdrawal stops them and removes their cookies', async () => {
+test('c4 a withdrawal stops them and removes their cookies', async () => {
   await world.asVisitor({}, async (visitor) => {
     await visitor.visit('/');
     await visitor.answer('accept-all');

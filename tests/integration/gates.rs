@@ -141,7 +141,7 @@ async fn publish(whole: &Whole, version: &str, more: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn a_new_version_asks_again_when_it_must_and_not_before() {
+async fn c24_a_new_version_asks_again_when_it_must_and_not_before() {
     let upstream = application().await;
     let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
     let mut visitor = whole.visitor();

@@ -93,7 +93,7 @@ async fn before_the_first_start_there_is_no_ledger_and_every_command_says_so() {
 }
 
 #[tokio::test]
-async fn an_export_is_what_was_asked_for_and_no_more() {
+async fn c20_an_export_is_what_was_asked_for_and_no_more() {
     let upstream = Upstream::page("text/html", "<!doctype html><title>Shop</title><p>Shop").await;
     let folder = folder("127.0.0.1:0", &shop(&upstream));
     let run = Run::start(&folder);
@@ -197,7 +197,7 @@ async fn who_is_erased_is_named_nowhere_any_more_and_the_proof_still_holds() {
 }
 
 #[tokio::test]
-async fn what_was_kept_long_enough_is_purged_and_the_chain_still_holds() {
+async fn c18_what_was_kept_long_enough_is_purged_and_the_chain_still_holds() {
     let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:9", "retention: { choices: 2y }"));
     keep_in(&folder, "{ sqlite: ../data/ledger.sqlite }");
     // Of 1970, a second apart.
@@ -359,7 +359,7 @@ async fn a_file_that_is_locked_or_damaged_stops_agreements_alone_and_is_used_aga
 }
 
 #[tokio::test]
-async fn a_full_disk_stops_agreements_alone() {
+async fn c49_a_full_disk_stops_agreements_alone() {
     let upstream = Upstream::page("text/html", "<!doctype html><title>Shop</title><p>Shop").await;
     let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
     std::fs::create_dir_all(folder.path().join("data")).unwrap();

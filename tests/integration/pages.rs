@@ -145,7 +145,7 @@ async fn hard_pages(charset: &'static str) -> Upstream {
 }
 
 #[tokio::test]
-async fn no_page_is_too_hard_to_hold_its_pixel() {
+async fn c48_no_page_is_too_hard_to_hold_its_pixel() {
     // A character set that lies changes nothing: the page is read byte by byte.
     for charset in ["utf-8", "shift_jis", "x-klingon"] {
         let upstream = hard_pages(charset).await;

@@ -1,10 +1,12 @@
 //! Receipts as their visitors meet them: to read, to keep, and to have erased; and nobody else's.
 
+use consentry::clock::Timestamp;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::support::browser::Browser;
 use crate::support::upstream::Upstream;
-use crate::support::whole::{CUSTOMERS, HOST, NOTICE, Whole, site};
+use crate::support::whole::{CUSTOMERS, HOST, LISTEN, NOTICE, Whole, site};
 
 const RECEIPTS: &str = "/_consent/receipts";
 
@@ -20,8 +22,87 @@ async fn agree(browser: &mut Browser) -> String {
     answer.header("consentry-receipt").unwrap().to_owned()
 }
 
+// COMPLIANCE C17.
 #[tokio::test]
-async fn a_receipt_can_be_read_with_the_very_text_that_was_shown() {
+async fn c17_each_entry_says_who_when_what_was_shown_in_which_language_and_by_which_way() {
+    let (whole, _upstream) = shop().await;
+    let mut visitor = whole.visitor();
+    let began = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+    for (choice, from, language) in [("accept-all", "banner", "en"), ("reject-all", "settings", "sv")] {
+        let fields = [("choice", choice), ("from", from), ("language", language)];
+        visitor.post_form("/_consent/choices", &fields).await;
+    }
+    visitor.acknowledge(NOTICE).await;
+    let entries = whole.exported();
+    let expected = [
+        ["given", "without-scripts", "en"],
+        ["withdrawn", "settings", "sv"],
+        ["acknowledged", "document", "sv"],
+    ];
+    assert_eq!(entries.len(), expected.len());
+    for (entry, [state, way, language]) in entries.iter().zip(expected) {
+        assert_eq!([&entry["event_state"], &entry["method"], &entry["language"]], [state, way, language]);
+        assert_eq!(entry["pii_controller"], "example");
+        assert_eq!(entry["pii_principal_id"], entries[0]["pii_principal_id"], "one visitor");
+        let at: Timestamp = entry["event_time"].as_str().unwrap().parse().unwrap();
+        assert!((began..=Timestamp::now()).contains(&at), "{at}");
+    }
+    assert_eq!(entries[0]["categories"].as_array().unwrap().len(), 3);
+    let text: String =
+        Sha256::digest("Vi använder kakor.\n").iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!([&entries[2]["version"], &entries[2]["text_sha256"]], ["1", &*text]);
+    let shown: Vec<&str> = entries.iter().map(|entry| entry["shown_sha256"].as_str().unwrap()).collect();
+    assert!(shown[0] != shown[1] && shown[1] != shown[2] && shown.iter().all(|hash| hash.len() == 64));
+    whole.server.stop().await;
+}
+
+// COMPLIANCE C18.
+#[tokio::test]
+async fn c18_no_address_and_no_browser_of_a_visitor_stands_in_the_ledger() {
+    let upstream = Upstream::page("text/html", "<!doctype html><title>Shop</title><p>Shop").await;
+    let listen = format!("{LISTEN}\ntrusted_proxies: [127.0.0.1]");
+    let whole = Whole::start_with(&listen, &site(&upstream.url(), CUSTOMERS)).await;
+    let secrets = ["203.0.113.77", "Browser-Of-Somebody/7", "https://elsewhere.example/from"];
+    let mut visitor = whole
+        .visitor()
+        .always("x-forwarded-for", secrets[0])
+        .always("user-agent", secrets[1])
+        .always("referer", secrets[2]);
+    agree(&mut visitor).await;
+    visitor.acknowledge(NOTICE).await;
+    assert_eq!(whole.exported().len(), 2);
+    let data = whole.settings().parent().unwrap().parent().unwrap().join("data");
+    let files: Vec<_> = std::fs::read_dir(data).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.iter().any(|file| file.ends_with("ledger.sqlite")), "{files:?}");
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        for secret in secrets {
+            let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!is_there, "{secret} in {}", file.display());
+        }
+    }
+    whole.server.stop().await;
+}
+
+// COMPLIANCE C19.
+#[tokio::test]
+async fn c19_each_receipt_is_a_file_that_says_all_that_is_kept() {
+    let (whole, _upstream) = shop().await;
+    let mut visitor = whole.visitor();
+    let receipt = agree(&mut visitor).await;
+    let answer = visitor.navigate(&format!("/_consent/settings?receipt={receipt}")).await;
+    assert!(answer.header("content-disposition").unwrap().starts_with("attachment"));
+    let mut file: Value = serde_json::from_str(&answer.text()).unwrap();
+    assert_eq!(file["controller"]["name"], "Exempelbyrån AB");
+    for of_the_file in ["controller", "processor"] {
+        file.as_object_mut().unwrap().remove(of_the_file);
+    }
+    assert_eq!(file, whole.exported()[0]);
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn c17_a_receipt_can_be_read_with_the_very_text_that_was_shown() {
     let (whole, _upstream) = shop().await;
     let mut visitor = whole.visitor();
     let choice = agree(&mut visitor).await;
@@ -73,7 +154,7 @@ async fn nobody_reads_or_erases_the_receipt_of_another_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_visitor_erases_their_receipts_and_what_they_chose_still_holds() {
+async fn c19_a_visitor_erases_their_receipts_and_what_they_chose_still_holds() {
     let (whole, _upstream) = shop().await;
     let (mut visitor, mut other) = (whole.visitor(), whole.visitor());
     let choice = agree(&mut visitor).await;

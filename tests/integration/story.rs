@@ -65,6 +65,38 @@ async fn agreement_brings_the_page_back_as_its_author_wrote_it() {
     whole.server.stop().await;
 }
 
+// COMPLIANCE C46.
+#[tokio::test]
+async fn c46_no_cache_gives_the_page_of_one_visitor_to_another() {
+    let upstream = Upstream::answering(|_| {
+        Response::builder()
+            .header("content-type", "text/html")
+            .header("cache-control", "public, max-age=600, s-maxage=600")
+            .header("surrogate-control", "max-age=600")
+            .header("etag", "\"one\"")
+            .header("last-modified", "Mon, 02 Nov 2026 10:00:00 GMT")
+            .body(full(SHOP.replace(|letter: char| !letter.is_ascii(), "")))
+            .unwrap()
+    })
+    .await;
+    let whole = Whole::start(&site(&upstream.url(), "services: { google-analytics: consent }")).await;
+    let (mut agreed, mut undecided) = (whole.visitor(), whole.visitor());
+    agreed.post_form("/_consent/choices", &[("choice", "accept-all")]).await;
+    let theirs = agreed.navigate("/").await;
+    for answer in [&theirs, &undecided.navigate("/").await] {
+        assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
+        assert!(answer.all("vary").join(",").to_ascii_lowercase().contains("cookie"), "{:?}", answer.headers);
+        assert!(answer.header("surrogate-control").is_none() && answer.header("last-modified").is_none());
+    }
+    // Nor does a cache that asks on behalf of somebody else hear that it has the page.
+    let tag = theirs.header("etag").unwrap().to_owned();
+    let mut asking = whole.visitor().always("if-none-match", &tag);
+    let answer = asking.navigate("/").await;
+    assert_eq!(answer.status, 200);
+    assert!(page(&answer).contains("<consentry-banner"));
+    whole.server.stop().await;
+}
+
 #[tokio::test]
 async fn a_refusal_is_remembered_and_nothing_asks_again() {
     let upstream = shop().await;
@@ -177,7 +209,7 @@ async fn broken_settings_leave_the_old_ones_in_force() {
 }
 
 #[tokio::test]
-async fn a_forged_cookie_counts_as_absent() {
+async fn c47_a_forged_cookie_counts_as_absent() {
     let upstream = shop().await;
     let whole = Whole::start(&site(&upstream.url(), "")).await;
     let mut visitor = whole.visitor();

@@ -85,7 +85,7 @@ macro_rules! promises {
 promises! {
     what_was_written_is_read_back
     filters_find_what_is_meant_and_nothing_else
-    every_way_of_tampering_is_named
+    c21_every_way_of_tampering_is_named
     a_rebuilt_chain_is_seen_by_its_seals
     a_cut_off_end_is_never_sealed_over
     checkpoints_kept_elsewhere_tell_of_an_older_state
@@ -201,7 +201,7 @@ fn filters_find_what_is_meant_and_nothing_else(lab: &dyn Laboratory) {
     }
 }
 
-fn every_way_of_tampering_is_named(lab: &dyn Laboratory) {
+fn c21_every_way_of_tampering_is_named(lab: &dyn Laboratory) {
     use Damage::{
         Changed, CutOff, EndForged, Forged, PersonChanged, Removed, Reordered, TombstoneForged, WordingLost,
     };
