@@ -51,8 +51,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
 }
 
 fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         // Before anything is served, so that no signal is lost.
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -62,7 +61,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         tell(&loaded.warnings);
         service_manager::keep_alive();
         let seen = Arc::clone(loaded.settings.seen());
-        let server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
+        let mut server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }
@@ -111,7 +110,12 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                     }
                 },
             };
-            watch.follow(&reload(&server, path, occasion));
+            // Beside the requests: thousands of sites take seconds to read.
+            let files = path.to_owned();
+            let reading = tokio::task::spawn_blocking(move || (reload(&server, &files, occasion), server));
+            let (seen, reloaded) = reading.await.context("the settings cannot be read again")?;
+            server = reloaded;
+            watch.follow(&seen);
         }
         service_manager::stopping();
         tracing::info!("stopping: requests under way may end");
@@ -122,6 +126,16 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         }
         Ok(())
     })
+}
+
+/// On a single core, threads would only wake each other.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = match cores {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {

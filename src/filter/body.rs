@@ -1,6 +1,8 @@
 //! Bodies: as they come, or decoded, rewritten and encoded again.
 
+mod gathered;
 mod page;
+mod repeated;
 mod start;
 mod watched;
 
@@ -9,6 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
 pub use page::{CutOff, Fate, Forms, Page, Report};
+pub use repeated::Repeated;
 pub use watched::Watched;
 
 /// Why a body broke off.

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod html;
 pub mod judge;
 pub mod language;
+pub mod memory;
 pub mod own_csp;
 pub mod page;
 mod prelude;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub notes: Vec<Arc<web::Note>>,
     /// What the site's traffic showed; the filters write it.
     pub observed: Arc<Observed>,
+    /// Tells these settings from all others of this process.
+    pub identity: memory::Identity,
     /// A hash of all settings that shape the rewritten page: part of every ETag.
     pub epoch: u64,
 }
@@ -155,7 +158,7 @@ pub fn apply<B>(
 ) -> Response<Body>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<body::Error>,
+    B::Error: Into<body::Error> + Send + Unpin,
 {
     let fate = body::Fate::default();
     let report =
@@ -188,6 +191,10 @@ where
             let charset = page::charset(&head.headers);
             let page = case.rewrite(&mut head.headers, to);
             let forms = body::Forms { from, to, charset };
+            if let Some(shape) = memory::Shape::of(settings, &page, forms) {
+                let page = body::Repeated::new(upstream, shape, forms, settings, page, report);
+                return Response::from_parts(head, page.boxed());
+            }
             return match body::Page::new(upstream, forms, settings, page, report.clone()) {
                 Ok(page) => Response::from_parts(head, page.boxed()),
                 Err(cause) => refused(&report, cause.reason(), head.extensions),

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use super::judge::{Judgement, judge};
+use super::memory::Identity;
 use super::own_csp::{Forms, Inserted, List};
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::signal::Signal;
@@ -23,6 +24,8 @@ const MEMORY: u64 = 64 * 1024 * 1024;
 /// What one combination of settings and choices amounts to.
 #[derive(Debug)]
 pub struct Scope {
+    /// Tells it from all others of this process.
+    pub identity: Identity,
     /// The policy; none where nothing is to be tightened.
     pub policy: Option<csp::Policy>,
     /// The guard's script.
@@ -120,6 +123,7 @@ impl Scope {
         let used = settings.used();
         let guard: Arc<str> = guard_script(settings, &used, granted, has_chosen, signal).into();
         Scope {
+            identity: Identity::default(),
             policy: csp::policy(settings, granted),
             guard_source: source(&guard).into(),
             guard,

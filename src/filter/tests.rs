@@ -73,6 +73,7 @@ pub(crate) fn settings(services: Set) -> Settings {
         observed: Arc::default(),
         gate: Arc::default(),
         notes: Vec::new(),
+        identity: memory::Identity::default(),
         epoch: 7,
     }
 }
@@ -109,6 +110,8 @@ pub(crate) enum Act {
     Data(Bytes),
     Trailers,
     Pause,
+    /// Nothing comes, and nobody is told when something does.
+    Stall,
     BreakOff,
 }
 
@@ -130,6 +133,7 @@ impl http_body::Body for Script {
             Some(Act::Data(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
             Some(Act::Trailers) => Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::new())))),
             Some(Act::BreakOff) => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
+            Some(Act::Stall) => Poll::Pending,
             Some(Act::Pause) => {
                 context.waker().wake_by_ref();
                 Poll::Pending

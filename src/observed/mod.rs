@@ -95,6 +95,11 @@ impl Observed {
         }
     }
 
+    /// The day that was noted last.
+    pub fn today(&self) -> Day {
+        self.today.load(Ordering::Relaxed)
+    }
+
     /// A service of the catalogue, or of the site's own, stands in a page, or sets a cookie.
     pub fn saw_service(&self, id: &str) {
         self.saw(Kind::Service, id, || None);

@@ -116,6 +116,7 @@ pub(super) fn site() -> Site {
         valid: Valid::OneOf(vec![[1; 16], [2; 16]]),
     };
     let filter = filter::Settings {
+        identity: filter::memory::Identity::default(),
         language_rules: Vec::new(),
         observed: Arc::default(),
         gate: Arc::default(),

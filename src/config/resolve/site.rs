@@ -290,6 +290,7 @@ fn filter(
         observed: Arc::clone(shared.observed),
         gate: Arc::clone(gate),
         notes: gates::notes(gate, &documents.shelf),
+        identity: filter::memory::Identity::default(),
         epoch: epoch(scope.tree, documents, shared.html_token),
     }
 }

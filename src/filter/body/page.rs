@@ -98,7 +98,7 @@ impl Report {
     }
 
     /// Counts what could not be judged in a page, and tells of it once.
-    fn found(&self, findings: &html::Findings) {
+    pub(super) fn found(&self, findings: &html::Findings) {
         for (reason, times) in findings.unjudged.iter() {
             let reason = reason.as_str();
             self.metrics.unjudged.get_or_create(&Reason { reason }).inc_by(times.into());
@@ -152,6 +152,8 @@ struct Filter {
     encoder: Encoder,
     /// Whether something was encoded that the client cannot read yet.
     is_dirty: bool,
+    /// What was found in the page, when it has ended.
+    findings: Option<html::Findings>,
 }
 
 enum Reader {
@@ -193,6 +195,7 @@ where
             rewritten: Vec::new(),
             encoder: Encoder::new(to)?,
             is_dirty: false,
+            findings: None,
         };
         Ok(Page {
             upstream: Box::pin(upstream),
@@ -207,6 +210,11 @@ where
     /// The page as a body like all others.
     pub fn boxed(self) -> Body {
         Body::new(self)
+    }
+
+    /// What was found in a page of markup, once it has ended.
+    pub(super) fn take_findings(&mut self) -> Option<html::Findings> {
+        self.filter.findings.take()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
@@ -271,7 +279,10 @@ impl Filter {
 
     fn finish(&mut self, report: &Report) -> Result<Vec<u8>, CutOff> {
         self.decoder.finish()?;
-        self.reader.finish(&mut self.rewritten, report)?;
+        self.findings = self.reader.finish(&mut self.rewritten, report)?;
+        if let Some(findings) = &self.findings {
+            report.found(findings);
+        }
         self.encode()?;
         let spent = Encoder::new(Coding::Identity)?;
         Ok(std::mem::replace(&mut self.encoder, spent).finish()?)
@@ -332,23 +343,24 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
+    /// Ends the page; what was found in it, if it was markup.
+    fn finish(&mut self, out: &mut Vec<u8>, report: &Report) -> Result<Option<html::Findings>, CutOff> {
         match self {
-            Reader::Passing => {}
+            Reader::Passing => Ok(None),
             Reader::Rewriting(rewriter) => {
                 rewriter.end(out)?;
-                report.found(&rewriter.findings());
+                Ok(Some(rewriter.findings()))
             }
             Reader::Transcoding(both) => {
                 transcode(both, &[], More::No, out)?;
-                report.found(&both.1.findings());
+                Ok(Some(both.1.findings()))
             }
             Reader::Waiting { beginning, .. } => {
                 out.append(beginning);
                 report.page("empty");
+                Ok(None)
             }
         }
-        Ok(())
     }
 }
 

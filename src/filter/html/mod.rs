@@ -425,6 +425,7 @@ impl Rewriter {
 }
 
 /// What was found in a page.
+#[derive(Clone, Debug)]
 pub struct Findings {
     /// What could not be judged.
     pub unjudged: Unjudged,

@@ -1,0 +1,113 @@
+//! A body whose beginning is gathered before anybody reads it: all of it, where it comes at once.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::time::Sleep;
+
+/// For how long what has come may be kept back to see whether all of it comes.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// The most that is gathered.
+const MOST: usize = 256 * 1024;
+
+/// How much of a body has been gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// Not all of it: it is long, pauses, or broke off.
+    Beginning,
+}
+
+/// What was gathered, and then what comes.
+pub(super) struct Gathered<B: http_body::Body> {
+    upstream: Pin<Box<B>>,
+    pieces: VecDeque<Bytes>,
+    size: usize,
+    end: Option<End<B::Error>>,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+enum End<E> {
+    Clean,
+    Broken(E),
+}
+
+impl<B: http_body::Body<Data = Bytes>> Gathered<B> {
+    pub(super) fn new(upstream: B) -> Self {
+        Gathered { upstream: Box::pin(upstream), pieces: VecDeque::new(), size: 0, end: None, patience: None }
+    }
+
+    /// Gathers what comes.
+    pub(super) fn poll_gather(&mut self, context: &mut Context<'_>) -> Poll<Extent> {
+        while self.size <= MOST {
+            match self.upstream.as_mut().poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => self.add(frame),
+                Poll::Ready(Some(Err(error))) => {
+                    self.end = Some(End::Broken(error));
+                    return Poll::Ready(Extent::Beginning);
+                }
+                Poll::Ready(None) => self.end = Some(End::Clean),
+                // Nothing is kept back yet.
+                Poll::Pending if self.pieces.is_empty() => return Poll::Pending,
+                Poll::Pending => {
+                    let patience =
+                        self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+                    return patience.as_mut().poll(context).map(|()| Extent::Beginning);
+                }
+            }
+            if self.end.is_some() {
+                return Poll::Ready(Extent::Whole);
+            }
+        }
+        Poll::Ready(Extent::Beginning)
+    }
+
+    /// What was gathered, as it came.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> + Clone {
+        self.pieces.iter()
+    }
+
+    fn add(&mut self, frame: Frame<Bytes>) {
+        // Trailers speak of the upstream's bytes: a digest, a signature.
+        if let Ok(data) = frame.into_data()
+            && !data.is_empty()
+        {
+            self.size += data.len();
+            self.pieces.push_back(data);
+        }
+        if self.upstream.is_end_stream() {
+            self.end = Some(End::Clean);
+        }
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes>> http_body::Body for Gathered<B>
+where
+    B::Error: Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        match self.end.replace(End::Clean) {
+            Some(End::Clean) => Poll::Ready(None),
+            Some(End::Broken(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                self.end = None;
+                self.upstream.as_mut().poll_frame(context)
+            }
+        }
+    }
+}
