@@ -152,7 +152,8 @@ fn no_two_kinds_of_page_have_one_shape() {
     with!(presumed = true);
     with!(banner = crate::filter::Banner::Off);
     with!(undecided = false);
-    with!(signal = crate::consent::signal::Signal::OptOut);
+    with!(signal = crate::consent::signal::Signal::GlobalPrivacyControl);
+    with!(signal = crate::consent::signal::Signal::DoNotTrack);
     with!(language = spoken("en"));
     with!(fixed = Some(spoken("sv")));
     with!(return_to = "/a".into());
