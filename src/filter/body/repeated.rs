@@ -78,10 +78,8 @@ where
             return Ok(Stage::Recalled(body));
         }
         let Plan { forms, settings, page, .. } = plan;
-        let page = Page::new(gathered, forms, &settings, page, self.report.clone()).map_err(|cause| {
-            self.report.refused(cause.reason());
-            cause
-        })?;
+        let page = Page::new(gathered, forms, &settings, page, self.report.clone())
+            .inspect_err(|cause| self.report.refused(cause.reason()))?;
         Ok(Stage::Rewriting(Box::new(page), key.map(|key| Lesson { key, body: Vec::new() })))
     }
 }
