@@ -53,8 +53,8 @@ pub enum Giver {
     Predecessor,
 }
 
-/// The sockets that this process was given.
-#[derive(Debug, Default)]
+/// What this process was given. It holds secrets, so nothing prints it.
+#[derive(Default)]
 pub struct Inherited {
     giver: Giver,
     sockets: Vec<Handed>,
