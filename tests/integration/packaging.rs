@@ -107,6 +107,22 @@ fn every_file_that_the_debian_package_takes_exists() {
 }
 
 #[test]
+fn what_the_guide_refers_to_lies_beside_it() {
+    let documents = "usr/share/doc/consentry/";
+    assert!(assets().contains(&("docs/*".to_owned(), documents.to_owned())));
+    assert!(
+        text("deploy/systemd/consentry.service").contains(&format!("file:///{documents}operators-guide.md"))
+    );
+    let words = words_of_the_guide();
+    let files: Vec<_> =
+        words.iter().filter(|word| word.ends_with(".md") && !word.contains([' ', '/'])).collect();
+    // Names with a language are those of a site's documents.
+    let beside = files.iter().filter(|name| name.matches('.').count() == 1);
+    let missing: Vec<_> = beside.clone().filter(|name| !root().join("docs").join(name).exists()).collect();
+    assert!(beside.count() > 0 && missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn unit_settings_and_package_name_the_same_places() {
     let unit = text("deploy/systemd/consentry.service");
     let settings = text("deploy/deb/consentry.yaml");
