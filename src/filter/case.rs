@@ -67,9 +67,9 @@ impl<'a> Case<'a> {
 
     /// Writes the headers of a rewritten answer, and says what the rewriter must know.
     pub(super) fn rewrite(mut self, headers: &mut HeaderMap, to: Coding) -> html::Page {
-        // One letter that is no XML, and browsers show an error in the place of the page.
-        if page::is_xml(headers) {
-            self.inserts = html::Inserts::Nothing;
+        let is_xml = page::is_xml(headers);
+        if is_xml {
+            self.inserts = self.inserts.in_xml();
         }
         headers::rewritten(headers, to);
         caching::rewritten(headers, &self.epoch(), to);
@@ -79,7 +79,7 @@ impl<'a> Case<'a> {
             url: self.address().clone(),
             granted: self.visit.granted.clone(),
             inserts: self.inserts,
-            embeds: Some(page::embeds(self.settings, self.visit)),
+            embeds: (!is_xml).then(|| page::embeds(self.settings, self.visit)),
             nonce,
             scope: self.scope,
         }
@@ -109,6 +109,9 @@ impl<'a> Case<'a> {
         let inserts = match &self.inserts {
             html::Inserts::Nothing => "nothing".to_owned(),
             html::Inserts::Guard(_) => "guard".to_owned(),
+            html::Inserts::Xml { banner, undecided, language, signal, .. } => {
+                format!("xml {banner:?} {undecided} {language} {signal:?}")
+            }
             html::Inserts::Page { banner, undecided, language, presumed, signal, note, .. } => {
                 // The banner lists what the site's traffic has shown.
                 let shown = if *undecided { self.settings.observed.generation() } else { 0 };

@@ -99,6 +99,13 @@ impl Shape {
             Inserts::Nothing => self.part(b"nothing"),
             // The guard is the scope's.
             Inserts::Guard(_) => self.part(b"guard"),
+            Inserts::Xml { banner, undecided, signal, language, fixed, return_to } => {
+                self.part(b"xml");
+                self.part(&[*banner as u8, u8::from(*undecided), *signal as u8]);
+                self.part(language.as_str().as_bytes());
+                self.part(fixed.as_ref().map_or("", |fixed| fixed.as_str()).as_bytes());
+                self.part(return_to.as_bytes());
+            }
             Inserts::Page {
                 guard: _,
                 banner,

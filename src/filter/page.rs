@@ -290,6 +290,7 @@ mod tests {
             let found = match inserts(&site, &visit, &guard) {
                 html::Inserts::Nothing => "nothing",
                 html::Inserts::Guard(_) => "guard",
+                html::Inserts::Xml { .. } => "xml",
                 html::Inserts::Page { presumed: true, .. } => "presumed",
                 html::Inserts::Page { .. } => "page",
             };

@@ -71,9 +71,10 @@ pub struct Place<'a> {
 
 /// What is prepared for a look.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Item {
+pub(super) enum Item {
     Banner { generation: u64, signal: Option<&'static str> },
     Link(Shows),
+    Xml { shows: Shows, signal: Option<&'static str> },
 }
 
 /// When the link to the settings shows.
@@ -126,7 +127,7 @@ impl Look {
         &LINK_STYLE
     }
 
-    fn fill_prepared(
+    pub(super) fn fill_prepared(
         &self,
         language: &Language,
         item: Item,

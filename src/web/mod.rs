@@ -18,6 +18,7 @@ pub mod shown;
 mod style;
 pub(crate) mod templates;
 pub mod texts;
+mod xml;
 
 use std::collections::HashMap;
 

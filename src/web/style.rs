@@ -129,17 +129,20 @@ const BESIDE: &str = "form{flex-direction:row;align-items:center;gap:2em;padding
 
 /// Colours as properties of the host; what is no colour never gets into a style element.
 fn colours(colours: &Colours) -> String {
+    let [accent, background, text] = sound(colours);
+    format!("--cy-a:{accent}!important;--cy-b:{background}!important;--cy-t:{text}!important")
+}
+
+/// Accent, background and text, each the standard one where it is none.
+pub(super) fn sound(colours: &Colours) -> [Box<str>; 3] {
     let standard = Colours::default();
-    let sound = |colour: &str, standard: &str| match contrast(colour, colour) {
-        Some(_) => colour.to_owned(),
-        None => standard.to_owned(),
-    };
-    format!(
-        "--cy-a:{}!important;--cy-b:{}!important;--cy-t:{}!important",
-        sound(&colours.accent, &standard.accent),
-        sound(&colours.background, &standard.background),
-        sound(&colours.text, &standard.text),
-    )
+    let sound =
+        |colour: &str, standard: Box<str>| contrast(colour, colour).map_or(standard, |_| colour.into());
+    [
+        sound(&colours.accent, standard.accent),
+        sound(&colours.background, standard.background),
+        sound(&colours.text, standard.text),
+    ]
 }
 
 /// Whether controls of the browser's own are drawn for light or for dark ground.

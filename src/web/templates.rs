@@ -16,6 +16,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("embed.html", include_str!("pages/embed.html")),
         ("frame.html", include_str!("pages/frame.html")),
         ("link.html", include_str!("pages/link.html")),
+        ("xml.html", include_str!("pages/xml.html")),
         ("note.html", include_str!("pages/note.html")),
         ("layout.html", include_str!("pages/layout.html")),
         ("languages.html", include_str!("pages/languages.html")),

@@ -45,6 +45,13 @@ const PAGES = {
   '/error': { status: 500, html: page('sv', '<h1>Fel</h1>') },
   '/login': page('sv', '<h1>Logga in</h1><form method="post"><input name="user"><input type="password" name="password"></form>'),
   '/opener': page('sv', `${TEXT}<input id="field"><button id="opener" onclick="consentry.open()">Kakor</button>`),
+  '/xml': {
+    headers: { 'content-type': 'application/xhtml+xml; charset=utf-8' },
+    html: `<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" lang="sv" xml:lang="sv"><head><title>Sida</title><script src="https://www.google-analytics.com/ga.js"></script></head>
+<body class="x"><h1>Rubrik</h1><iframe src="https://www.youtube.com/embed/one" title="Film"></iframe><p>Text<br /></p></body></html>`,
+  },
   '/frames': '<!doctype html><html lang="sv"><head><title>Ramar</title></head><frameset cols="50%,50%"><frame src="/sv"><frame src="/en"></frameset></html>',
   ...Object.fromEntries(Object.values(HOSTILE).map((html, index) => [`/hostile/${index}`, html])),
 };
@@ -124,6 +131,26 @@ test('without scripts the banner is answered in place, whatever a base says', as
     assert.ok(page.url().startsWith(`${site.url}/hostile/`), page.url());
     assert.ok((await visitor.cookieNames()).includes('consentry'));
   });
+});
+
+test('a page that is XML stays whole, asks those who have not chosen, and has the link for all others', async () => {
+  for (const scripts of [true, false]) {
+    await asVisitor({ scripts }, async (visitor, page) => {
+      await visitor.visit('/xml');
+      assert.equal(await page.locator('parsererror').count(), 0);
+      assert.equal(await page.locator('h1').textContent(), 'Rubrik');
+      await page.screenshot({ path: `${OUT}xml.png` });
+      const [accept, reject] = await Promise.all(['accept-all', 'reject-all'].map((value) => visitor.button(value, visitor.banner).boundingBox()));
+      assert.deepEqual([accept.y, accept.height], [reject.y, reject.height]);
+      for (const box of [accept, reject]) assert.ok(box.y > 0 && box.y + box.height <= 800, JSON.stringify(box));
+      assert.match(await visitor.banner.textContent(), /Exempelbyrån AB[^]*statistik[^]*ta tillbaka/);
+      await visitor.follow(() => visitor.button('reject-all', visitor.banner).click());
+      assert.equal(visitor.path, '/xml');
+      assert.deepEqual([await visitor.banner.count(), await page.locator('parsererror').count()], [0, 0]);
+      await visitor.follow(() => page.locator('consentry-settings a').click());
+      assert.equal(visitor.path, '/_consent/settings');
+    });
+  }
 });
 
 test('a frameset keeps its frames, and the banner lies over them, first in order; the link comes when it goes', async () => {

@@ -92,7 +92,7 @@ pub(super) fn inline(state: &mut State, text: String) -> String {
 /// What a service has not been told on this page yet.
 fn untold(state: &mut State, service: &Service) -> Option<String> {
     // A fragment comes into a page that has been told.
-    if matches!(state.page.inserts, Inserts::Nothing) {
+    if matches!(state.page.inserts, Inserts::Nothing | Inserts::Xml { .. }) {
         return None;
     }
     let signal = state.page.scope.signals.get(&service.id)?.clone();

@@ -12,6 +12,8 @@ pub(super) struct Insertion {
     banner: Progress,
     /// The language that the site's settings fix, else the page's own `lang`.
     language: Option<Language>,
+    /// Whether browsers read the page as XML.
+    is_xml: bool,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
     templates: usize,
 }
@@ -38,6 +40,8 @@ enum Room {
     /// In the head, put away: a frameset has no body, and would be none behind anything that belongs into one (HTML
     /// section 13.2.6.4.6). A script of ours lays it over the frames.
     Head,
+    /// In the body of a page that is XML.
+    Xml,
 }
 
 /// On which side of a tag something goes in.
@@ -60,12 +64,14 @@ impl Insertion {
             Inserts::Nothing => (Progress::Done, Progress::Done),
             Inserts::Guard(_) => (Progress::Pending, Progress::Done),
             Inserts::Page { .. } => (Progress::Pending, Progress::Pending),
+            Inserts::Xml { .. } => (Progress::Done, Progress::Pending),
         };
         let language = match inserts {
-            Inserts::Page { fixed, .. } => fixed.clone(),
+            Inserts::Page { fixed, .. } | Inserts::Xml { fixed, .. } => fixed.clone(),
             Inserts::Nothing | Inserts::Guard(_) => None,
         };
-        Insertion { guard, banner, language, ..Insertion::default() }
+        let is_xml = matches!(inserts, Inserts::Xml { .. });
+        Insertion { guard, banner, language, is_xml, ..Insertion::default() }
     }
 
     /// The page's own `lang`, once it is known.
@@ -90,13 +96,21 @@ impl Insertion {
             let lang = skim::attribute(tag, "lang").and_then(|lang| std::str::from_utf8(lang).ok());
             self.language = lang.and_then(|lang| Language::parse(lang.trim()).ok());
         }
-        let around = if self.templates > 0 || name == "html" { Around::default() } else { self.put(&name) };
+        let around =
+            if self.templates > 0 || name == "html" { Around::default() } else { self.put(&name, tag) };
         self.templates += usize::from(is_template);
         around
     }
 
-    fn put(&mut self, name: &str) -> Around {
+    fn put(&mut self, name: &str, tag: &[u8]) -> Around {
         let mut around = Around::default();
+        if self.is_xml {
+            if self.banner == Progress::Pending && name == "body" && !tag.ends_with(b"/>") {
+                self.banner = Progress::Done;
+                around.banner = Some((Side::After, Room::Xml));
+            }
+            return around;
+        }
         if self.guard == Progress::Pending {
             self.guard = Progress::Done;
             around.guard = Some(if matches!(name, "head" | "body") { Side::After } else { Side::Before });
@@ -134,6 +148,9 @@ impl Insertion {
                 out.extend_from_slice(b"<template data-consentry=\"frameset\">");
                 banner(page, settings, self.language.as_ref(), origin, out);
                 out.extend_from_slice(b"</template>");
+            }
+            Some((at, Room::Xml)) if at == side => {
+                xml(page, settings, self.language.as_ref(), origin, out);
             }
             Some(_) | None => {}
         }
@@ -185,4 +202,16 @@ fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str
         Banner::Shown | Banner::Off => {}
     }
     out.extend_from_slice(settings.look.settings_link(language, shows, place).as_bytes());
+}
+
+fn xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
+    let Inserts::Xml { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
+    let language = embeds::language(&settings.look, own, language);
+    let shows = match banner {
+        Banner::NothingToAsk => return,
+        Banner::Shown if *undecided => web::Shows::AfterTheBanner,
+        Banner::Shown | Banner::Off => web::Shows::Now,
+    };
+    let place = web::Place { origin, return_to };
+    out.extend_from_slice(settings.look.xml(language, shows, *signal, place).as_bytes());
 }

@@ -89,6 +89,33 @@ pub enum Inserts {
         /// Whether it is only presumed to be a page: then a doctype or `<html` must stand in its first KiB.
         presumed: bool,
     },
+    /// Banner or settings link in a page that browsers read as XML: elements of the page itself, without a script.
+    Xml {
+        /// Whether the banner goes in.
+        banner: super::Banner,
+        /// Whether the visitor has yet to choose.
+        undecided: bool,
+        /// Whether the visitor's browser opted out for them.
+        signal: Signal,
+        /// The language of the visitor's wishes.
+        language: Language,
+        /// The language that the site's settings fix for the page.
+        fixed: Option<Language>,
+        /// Where the banner's form leads back to.
+        return_to: Box<str>,
+    },
+}
+
+impl Inserts {
+    /// The same for a page that browsers read as XML: one letter that is none, and they show an error in its place.
+    pub fn in_xml(self) -> Self {
+        match self {
+            Inserts::Page { banner, undecided, signal, language, fixed, return_to, .. } => {
+                Inserts::Xml { banner, undecided, signal, language, fixed, return_to }
+            }
+            Inserts::Nothing | Inserts::Guard(_) | Inserts::Xml { .. } => Inserts::Nothing,
+        }
+    }
 }
 
 /// What a page answers: no script of ours may load one anew that was posted.

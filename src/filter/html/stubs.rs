@@ -15,7 +15,7 @@ pub(super) fn are_there_for(page: &Page, service: &Service) -> bool {
 }
 
 fn has_guard(page: &Page) -> bool {
-    !matches!(page.inserts, Inserts::Nothing)
+    !matches!(page.inserts, Inserts::Nothing | Inserts::Xml { .. })
 }
 
 /// What must run before anything that calls these services, if anything.
