@@ -556,6 +556,12 @@ test('on paper there is no banner and no link to the settings, and a document is
     assert.equal(await page.locator('consentry-settings a').isVisible(), false);
     await visitor.visit('/privacy');
     for (const part of ['h1', 'article p', 'table', 'footer']) assert.equal(await page.locator(part).first().isVisible(), true, part);
+    const broken = await page.locator('tbody th').evaluateAll((names) => names.filter((name) => {
+      const text = document.createRange();
+      text.selectNodeContents(name);
+      return !name.textContent.includes(' ') && text.getClientRects().length > 1;
+    }).map((name) => name.textContent));
+    assert.deepEqual(broken, [], 'names stay whole on paper');
     await page.screenshot({ path: `${OUT}print-document.png`, fullPage: true });
   });
 });
