@@ -32,7 +32,7 @@ impl Look {
             "text": text,
             "link": format!("display:inline-block;min-height:24px;margin:0 1em 0 0;color:{accent};text-decoration:underline"),
             "button": format!(
-                "font:inherit;font-weight:600;min-width:9em;min-height:44px;margin:0 .75em .5em 0;padding:.375em 1em;\
+                "font:inherit;font-weight:600;width:13em;max-width:100%;min-height:44px;margin:0 .75em .5em 0;padding:.375em 1em;\
                  border:2px solid {accent};border-radius:8px;background:{accent};color:{background};cursor:pointer"
             ),
         });

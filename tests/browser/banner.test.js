@@ -141,7 +141,7 @@ test('a page that is XML stays whole, asks those who have not chosen, and has th
       assert.equal(await page.locator('h1').textContent(), 'Rubrik');
       await page.screenshot({ path: `${OUT}xml.png` });
       const [accept, reject] = await Promise.all(['accept-all', 'reject-all'].map((value) => visitor.button(value, visitor.banner).boundingBox()));
-      assert.deepEqual([accept.y, accept.height], [reject.y, reject.height]);
+      assert.deepEqual([accept.y, accept.height, accept.width], [reject.y, reject.height, reject.width]);
       for (const box of [accept, reject]) assert.ok(box.y > 0 && box.y + box.height <= 800, JSON.stringify(box));
       assert.match(await visitor.banner.textContent(), /Exempelbyrån AB[^]*statistik[^]*ta tillbaka/);
       await visitor.follow(() => visitor.button('reject-all', visitor.banner).click());
