@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
-    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_DNS_PREFETCH_CONTROL,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use uuid::Uuid;
@@ -41,7 +41,10 @@ pub(crate) fn of(status: StatusCode, content_type: &'static str, bytes: impl Int
 /// A page under a Content-Security-Policy.
 pub(crate) fn page(status: StatusCode, policy: &'static str, html: String) -> Response<Body> {
     let mut answer = of(status, "text/html; charset=utf-8", html);
-    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    // No policy keeps browsers from looking up whoever is linked to, before anybody follows.
+    headers.insert(X_DNS_PREFETCH_CONTROL, HeaderValue::from_static("off"));
     answer
 }
 

@@ -47,6 +47,7 @@ async fn a_document_stands_in_the_sites_own_page_with_nothing_of_others() {
         policy.starts_with("default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"),
         "{policy}"
     );
+    assert_eq!(answer.header("x-dns-prefetch-control"), Some("off"), "nobody who is linked to is looked up");
     let page: String = answer.decoded().iter().map(|byte| char::from(*byte)).collect();
     for part in [
         "<base href=\"/start.asp\">",

@@ -239,6 +239,7 @@ async fn the_page_of_a_document_has_what_its_readers_are_owed_and_nothing_of_oth
     }
     let policy = answer.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert_eq!(answer.header("x-dns-prefetch-control"), Some("off"));
     let style = page.split("<link rel=\"stylesheet\" href=\"").nth(1).unwrap().split('"').next().unwrap();
     let style = style.replace("&#x2f;", "/");
     let style = reader.get(&style).await;
