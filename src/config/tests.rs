@@ -393,3 +393,23 @@ fn a_site_s_own_service_is_told_of_like_one_of_the_catalogue() {
     let changed = means.urls[0].apply(&"https://stats.acme.example/t?a=1".parse().unwrap());
     assert_eq!(changed.unwrap().as_str(), "https://stats.acme.example/t?a=1&dnt=1");
 }
+
+// COMPLIANCE C38.
+#[test]
+fn c38_a_consent_tool_of_others_is_told_to_the_operator() {
+    let good = fs::read_to_string(fixtures().join("good/sites/shop.yaml")).unwrap();
+    let told = |more: &str| {
+        let loaded = loaded(&[("sites/shop.yaml", &format!("{good}\n{more}\n"))]);
+        let observed = Arc::clone(&only_site(&loaded).filter.observed);
+        observed.note_time("2026-11-24T12:00:00Z".parse().unwrap());
+        observed.saw_service("cookiebot");
+        lines(&loaded.settings.undeclared(|site| site.filter.observed.snapshot()))
+    };
+    let text = told("");
+    assert!(text.contains("pages ask for consent with Cookiebot (`cookiebot`), too"), "{text}");
+    assert!(text.contains("write `services: { cookiebot: strip }`"), "{text}");
+    assert!(!text.contains("do not name"), "{text}");
+    for more in ["mode: observe", "banner: { enabled: false }", "services: { cookiebot: strip }"] {
+        assert!(!told(more).contains("Cookiebot"), "{more}");
+    }
+}

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::Settings;
 use super::problem::{Problem, Severity};
 use crate::documents::{undeclared, undescribed};
+use crate::filter::Banner;
 use crate::ledger;
 use crate::observed::Snapshot;
+use crate::services::{Role, Rule, Service};
 use crate::site::{Mode, Site};
 
 /// Of more than so many things of a kind, only the number is told.
@@ -32,7 +34,8 @@ impl Settings {
 
 fn of_site(site: &Site, file: &std::path::Path, seen: &Snapshot) -> Vec<Problem> {
     let filter = &site.filter;
-    let services = undeclared(&filter.services, seen).map(|service| {
+    let is_ordinary = |service: &&Service| service.role == Role::Ordinary;
+    let services = undeclared(&filter.services, seen).filter(is_ordinary).map(|service| {
         let (id, name) = (&service.id, &service.name);
         let message = format!("the site uses {name} (`{id}`), which its settings do not name");
         (message, format!("it is held or stripped as the catalogue says, and documents list it; write `services: {{ {id}: consent }}` to decide yourself"))
@@ -45,8 +48,32 @@ fn of_site(site: &Site, file: &std::path::Path, seen: &Snapshot) -> Vec<Problem>
         let message = format!("pages reach for `{}`, which no service explains", host.name);
         (message, "browsers reported it; add it to `own_services` if the site needs it".to_owned())
     });
-    let kinds: [Vec<(String, String)>; 3] = [services.collect(), cookies.collect(), hosts.collect()];
+    let kinds: [Vec<(String, String)>; 4] =
+        [second_dialogs(site, seen), services.collect(), cookies.collect(), hosts.collect()];
     kinds.into_iter().flat_map(|kind| problems(file, kind)).collect()
+}
+
+/// The consent tools of others on a site that shows a banner itself.
+fn second_dialogs(site: &Site, seen: &Snapshot) -> Vec<(String, String)> {
+    if site.mode != Mode::Enforce || site.filter.banner != Banner::Shown {
+        return Vec::new();
+    }
+    let services = &site.filter.services;
+    let tools = seen.services().filter_map(|seen| services.find(seen.name));
+    let tools = tools.filter(|tool| tool.role == Role::ConsentTool && services.rule(tool) != Rule::STRIP);
+    let doubt = |tool: &Service| {
+        let (id, name) = (&tool.id, &tool.name);
+        let message = format!(
+            "pages ask for consent with {name} (`{id}`), too: visitors meet two dialogs that compete"
+        );
+        (
+            message,
+            format!(
+                "take {name} out of the site, or write `services: {{ {id}: strip }}`; or `banner: {{ enabled: false }}` while it stays"
+            ),
+        )
+    };
+    tools.map(doubt).collect()
 }
 
 fn problems(file: &std::path::Path, mut found: Vec<(String, String)>) -> Vec<Problem> {

@@ -146,7 +146,11 @@ fn sources(settings: &Settings, granted: &Granted) -> Vec<String> {
     let mut length = 0;
     for service in acting {
         let is_used = used.contains(&service.id);
-        let own: Vec<String> = service.urls.iter().flat_map(|url| source(url, is_used)).collect();
+        let urls = match judge(&settings.services, service, granted) {
+            Judgement::Anonymize => service.anonymous_urls(),
+            _ => service.urls.iter().collect(),
+        };
+        let own: BTreeSet<String> = urls.into_iter().flat_map(|url| source(url, is_used)).collect();
         length += own.iter().map(|source| source.len() + 1).sum::<usize>();
         if !is_used && length > BUDGET {
             break;
@@ -220,6 +224,20 @@ mod tests {
 
     fn statistics() -> Granted {
         Granted::new(Categories::NONE.with(Category::Statistics), Default::default())
+    }
+
+    #[test]
+    fn a_film_without_identifiers_comes_from_no_host_that_sets_some() {
+        let rules = [("youtube", Rule::ANONYMIZE), ("vimeo", Rule::ANONYMIZE)];
+        let site = settings(set(Vec::new(), &rules));
+        let policy = policy(&site, &Granted::default()).unwrap();
+        let sources: Vec<&str> = policy.value(Scheme::Http).to_str().unwrap().split([' ', ';']).collect();
+        let of = |word: &str| {
+            let found = sources.iter().filter(|source| source.contains(word) && !source.starts_with("wss:"));
+            found.copied().collect::<Vec<_>>()
+        };
+        assert_eq!(of("youtu"), ["www.youtube-nocookie.com:*/embed/"]);
+        assert_eq!(of("vimeo"), ["player.vimeo.com:*/video/"]);
     }
 
     #[test]

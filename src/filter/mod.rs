@@ -18,6 +18,7 @@ pub mod own_csp;
 pub mod page;
 mod prelude;
 pub mod scope;
+mod sheet;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -145,6 +146,24 @@ pub fn prepare(settings: &Settings, visit: &Visit, headers: &mut HeaderMap) -> P
     let epoch = || Case::new(settings, visit).epoch();
     let revalidated = caching::prepare(headers, &visit.method, expected, epoch);
     Plan { accept_encoding, revalidated }
+}
+
+/// Filters what the upstream answered, as [`apply`] does; a style sheet is read whole before.
+pub async fn answer<B>(
+    settings: &Arc<Settings>,
+    visit: &Visit,
+    plan: Plan,
+    answer: Response<B>,
+    metrics: &Arc<Metrics>,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error> + Send + Unpin,
+{
+    if sheet::is_sheet(&answer) {
+        return sheet::filter(settings, visit, plan, answer, metrics).await;
+    }
+    apply(settings, visit, plan, answer, metrics)
 }
 
 /// Filters an answer for this visitor: its headers at once, its body as it passes. Its extensions tell the

@@ -10,7 +10,7 @@ use super::own_csp::{Forms, Inserted, List};
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
-use crate::services::{NamePattern, Service, Set};
+use crate::services::{NamePattern, Service, Set, UrlPattern};
 use crate::visit::Visit;
 use crate::web::{self, guard};
 
@@ -34,6 +34,8 @@ pub struct Scope {
     pub guard_source: Box<str>,
     /// The path of the list that the guard learns all services from; none where all of them may act.
     pub list: Option<Box<str>>,
+    /// Which services may act of those that hide a page until they have come ([`guard::HIDING`]), parted by blanks.
+    pub hiding: Box<str>,
     /// The hashes of the styles of settings link, banner and placeholders, as sources of a policy.
     pub style_sources: [Box<str>; 4],
     /// Hosts of services that may act, and of those that may not.
@@ -117,8 +119,12 @@ impl Scope {
         acting.0.extend(settings.hosts.iter().cloned());
         for service in settings.services.iter() {
             let hosts =
-                if is_held(judge(&settings.services, service, granted)) { &mut held } else { &mut acting };
-            hosts.0.extend(service.urls.iter().map(|url| url.host.clone()));
+                |urls: Vec<&UrlPattern>| urls.into_iter().map(|url| url.host.clone()).collect::<Vec<_>>();
+            match judge(&settings.services, service, granted) {
+                Judgement::Allow => acting.0.extend(hosts(service.urls.iter().collect())),
+                Judgement::Anonymize => acting.0.extend(hosts(service.anonymous_urls())),
+                Judgement::Hold | Judgement::Strip => held.0.extend(hosts(service.urls.iter().collect())),
+            }
         }
         let used = settings.used();
         let guard: Arc<str> = guard_script(settings, &used, granted, has_chosen, signal).into();
@@ -129,6 +135,7 @@ impl Scope {
             guard,
             list: (!granted.is_all())
                 .then(|| format!("{}assets/{}", settings.look.own_path, guard::known_script_name()).into()),
+            hiding: hiding(&settings.services, granted).into(),
             style_sources: [
                 web::Look::link_style(),
                 settings.look.banner_style(),
@@ -195,6 +202,13 @@ impl Hosts {
         let below = std::iter::successors(Some(host), |name| name.split_once('.').map(|(_, rest)| rest));
         self.0.contains(host) || below.into_iter().any(|name| self.0.contains(&*format!("*.{name}")))
     }
+}
+
+fn hiding(services: &Set, granted: &Granted) -> String {
+    let acts = |id: &&&str| {
+        services.find(id).is_some_and(|service| judge(services, service, granted) == Judgement::Allow)
+    };
+    guard::HIDING.iter().filter(acts).copied().collect::<Vec<_>>().join(" ")
 }
 
 /// The hash of an inline element, as a source of a policy (CSP 3, section 2.3.1).

@@ -339,6 +339,66 @@ async fn filtering_headers_twice_equals_once() {
     assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
 }
 
+const SHEET: &[u8] =
+    b"@import url(https://t.acme.example/a.css);\xe5{background:url('//t.\\61 cme.example/b.gif') red}\
+    c{background:url(//cdn.example.net/c.gif) url(d.gif)}";
+
+async fn sheet(shop: &Exchange, visit: &Visit, headers: &[(&str, &str)], body: &[u8]) -> Response<Body> {
+    let (_, plan) = shop.prepared(visit, &[(ACCEPT_ENCODING, "gzip")]);
+    let mut upstream = Response::builder();
+    for (name, value) in headers {
+        upstream = upstream.header(*name, *value);
+    }
+    let upstream = upstream.body(Script::of(&[body])).unwrap();
+    answer(&shop.settings, visit, plan, upstream, &shop.metrics).await
+}
+
+// COMPLIANCE C35.
+#[tokio::test]
+async fn c35_a_style_sheet_of_the_site_loads_nothing_of_held_services() {
+    let shop = shop();
+    let headers = [
+        ("content-type", "text/css; charset=iso-8859-1"),
+        ("cache-control", "public, max-age=86400"),
+        ("etag", "\"7\""),
+    ];
+    let answer = sheet(&shop, &visit("/a/own.css", &[("sec-fetch-dest", "style")]), &headers, SHEET).await;
+    assert_eq!(answer.headers()[CACHE_CONTROL], "private, no-cache");
+    assert!(answer.headers()[ETAG].to_str().unwrap().starts_with("\"7"));
+    assert_ne!(answer.headers()[ETAG], "\"7\"");
+    assert!(shop.settings.observed.snapshot().services().any(|service| service.name == "acme"));
+    let held = &b"@import none/* held */;\xe5{background:none/* held */ red}    \
+        c{background:url(//cdn.example.net/c.gif) url(d.gif)}"[..];
+    let squeezed = |bytes: &[u8]| bytes.iter().copied().filter(|byte| *byte != b' ').collect::<Vec<_>>();
+    assert_eq!(squeezed(&bytes(answer).await), squeezed(held));
+}
+
+#[tokio::test]
+async fn a_style_sheet_that_anybody_may_load_leaves_as_it_came_and_is_kept_by_caches() {
+    let shop = shop();
+    let visit = visit("/own.css", &[("sec-fetch-dest", "style")]);
+    let headers = [
+        ("content-type", "text/css"),
+        ("content-encoding", "gzip"),
+        ("cache-control", "public, max-age=86400"),
+        ("etag", "\"7\""),
+    ];
+    let harmless =
+        gzipped(b"a{background:url(b.gif) url(//cdn.example.net/c.gif) url(//nobody.example/d.gif)}");
+    let answer = sheet(&shop, &visit, &headers, &harmless).await;
+    for (name, value) in headers {
+        assert_eq!(answer.headers()[name], value);
+    }
+    assert_eq!(&bytes(answer).await[..], &harmless[..]);
+    let held = sheet(&shop, &visit, &headers, &gzipped(SHEET)).await;
+    assert_eq!(held.headers()["content-encoding"], "gzip");
+    assert!(!bytes(held).await.is_empty());
+    // More than may be kept of it, and what cannot be decoded, does not pass.
+    for body in [&gzipped(&vec![b' '; 5 << 20])[..], b"no gzip"] {
+        assert_eq!(sheet(&shop, &visit, &headers, body).await.status(), StatusCode::BAD_GATEWAY);
+    }
+}
+
 // COMPLIANCE C4.
 #[tokio::test]
 async fn c4_a_refused_cookie_of_one_folder_ends_with_the_next_page_of_that_folder() {

@@ -176,7 +176,7 @@ impl Proxy {
                 let reason = review.reason();
                 let ours = match review {
                     Review::Pass => {
-                        let answer = filter::apply(&site.filter, visit, plan, answer, &self.metrics);
+                        let answer = filter::answer(&site.filter, visit, plan, answer, &self.metrics).await;
                         return recognised.mark(answer);
                     }
                     Review::ShowDocument(gate) => reply::see_document(visit, gate),

@@ -163,6 +163,18 @@ pub struct Calls {
     pub refused: Option<Box<str>>,
 }
 
+impl Service {
+    /// Where it acts from without identifiers: where its addresses are changed to, if that is how it is anonymized.
+    pub fn anonymous_urls(&self) -> Vec<&UrlPattern> {
+        match &self.anonymize {
+            Some(means) if means.script.is_none() && !means.urls.is_empty() => {
+                means.urls.iter().map(|change| change.to.as_ref().unwrap_or(&change.from)).collect()
+            }
+            _ => self.urls.iter().collect(),
+        }
+    }
+}
+
 /// What a service is to the proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

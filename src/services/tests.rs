@@ -270,3 +270,42 @@ fn the_list_of_services_that_can_be_anonymized_is_true() {
     }
     assert_eq!(written, table());
 }
+
+#[test]
+fn consent_tools_of_others_are_known_by_what_sites_load_of_them() {
+    let catalogue = Catalogue::builtin();
+    for (address, id) in [
+        ("https://consent.cookiebot.com/uc.js", "cookiebot"),
+        ("https://cdn.cookielaw.org/scripttemplates/otSDKStub.js", "onetrust"),
+        ("https://app.usercentrics.eu/browser-ui/latest/loader.js", "usercentrics"),
+        ("https://sdk.privacy-center.org/x/loader.js", "didomi"),
+        ("https://cmp.inmobi.com/choice/x/www.example.se/choice.js", "quantcast-choice"),
+        ("https://consent.trustarc.com/notice?domain=example.se", "trustarc"),
+        ("https://cdn-cookieyes.com/client_data/x/script.js", "cookieyes"),
+        (
+            "https://shop.example/wp-content/plugins/complianz-gdpr/cookiebanner/js/complianz.min.js",
+            "complianz",
+        ),
+        ("https://cdn.iubenda.com/cs/iubenda_cs.js", "iubenda"),
+        ("https://cmp.osano.com/x/y/osano.js", "osano"),
+        (
+            "https://shop.example/wp-content/plugins/borlabs-cookie/assets/javascript/borlabs-cookie.min.js",
+            "borlabs-cookie",
+        ),
+        ("https://cdn.kiprotect.com/klaro/v0.7/klaro.js", "klaro"),
+        (
+            "https://cdn.jsdelivr.net/gh/orestbida/cookieconsent@3.0.1/dist/cookieconsent.umd.js",
+            "orestbida-cookieconsent",
+        ),
+        ("https://cdn.privacy-mgmt.com/unified/wrapperMessagingWithoutDetection.js", "sourcepoint"),
+        ("https://static.axept.io/sdk.js", "axeptio"),
+        ("https://shop.example/js/tarteaucitron/tarteaucitron.js", "tarteaucitron"),
+    ] {
+        let found = catalogue.identify_url(&address.parse().unwrap());
+        assert_eq!(
+            found.map(|service| (&*service.id, service.role)),
+            Some((id, Role::ConsentTool)),
+            "{address}"
+        );
+    }
+}

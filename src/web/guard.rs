@@ -108,6 +108,9 @@ fn with_facts(script: &str, facts: &Value) -> String {
     format!("{before}{}{after}", ascii::script(facts))
 }
 
+/// The services whose snippets hide a page until they have come: `known.js` ends that for those that are held.
+pub const HIDING: [&str; 5] = ["vwo", "adobe-target", "kameleoon", "ab-tasty", "google-tag-manager"];
+
 /// Globals that no stub can stand in for: what they show has a placeholder.
 const WITHOUT_STUB: [&str; 6] = ["FB", "YT", "google", "grecaptcha", "twttr", "L"];
 

@@ -173,8 +173,12 @@ fn guard(page: &Page, out: &mut Vec<u8>) {
     if let Some(path) = &page.scope.list {
         // Policies let it in by its hash, which takes `integrity` (CSP 3, section 6.7.1.1).
         let hash = known_script_source().trim_matches('\'');
+        let acting = match &*page.scope.hiding {
+            "" => String::new(),
+            ids => format!(" data-acting=\"{ids}\""),
+        };
         let known = format!(
-            "<script data-consentry=\"known\" async src=\"{path}\" integrity=\"{hash}\"{nonce}></script>"
+            "<script data-consentry=\"known\" async src=\"{path}\" integrity=\"{hash}\"{acting}{nonce}></script>"
         );
         out.extend_from_slice(known.as_bytes());
     }

@@ -14,6 +14,7 @@ mod links;
 mod places;
 mod references;
 mod scripts;
+mod sheet;
 mod skim;
 mod stubs;
 mod unjudged;
@@ -33,6 +34,7 @@ use crate::web::language::Language;
 
 pub use address::plain;
 pub use embeds::{Asks, Embeds};
+pub use sheet::{Sheet, style_sheet};
 pub use unjudged::{Reason, Unjudged};
 
 /// What the rewriter knows of the page and its visitor.

@@ -176,7 +176,11 @@ class Viewer {
 
   /** Takes away what the page kept, but for the visitor's choices. */
   async tidy() {
-    await this.page.evaluate(() => { try { localStorage.clear(); sessionStorage.clear(); } catch { /* it has none */ } }).catch(() => {});
+    await this.page.evaluate(async () => {
+      try { localStorage.clear(); sessionStorage.clear(); } catch { /* it has none */ }
+      // One that stays would be looked for anew with each page that follows.
+      for (const worker of await navigator.serviceWorker.getRegistrations()) await worker.unregister();
+    }).catch(() => {});
     await this.context.clearCookies({ name: /^(?!consentry)/ });
   }
 }

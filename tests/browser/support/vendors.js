@@ -29,7 +29,11 @@ const GA_UNIVERSAL = `(function () {
       document.cookie = '_ga=GA1.1.1.1; path=/; max-age=63072000';
       document.cookie = '_gid=GA1.1.2.2; path=/; max-age=86400';
     }
-    if (command === 'send') new Image().src = 'https://www.google-analytics.com/collect?v=1&t=' + arguments[1];
+    if (command === 'send') {
+      var last = arguments[arguments.length - 1];
+      new Image().src = 'https://www.google-analytics.com/collect?v=1&t=' + arguments[1];
+      if (last && last.hitCallback) setTimeout(last.hitCallback, 0);
+    }
   };
   waiting.forEach(function (call) { window[name].apply(null, call); });
 })();`;

@@ -1,0 +1,100 @@
+//! Style sheets of the site's own. They load fonts and pictures from others that no policy stops while it leaves those
+//! open, so a sheet is read whole before it leaves: what it may not load is made void.
+//!
+//! A sheet that loads nothing of services that wait for agreement leaves as it came, and may be kept by caches.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use encoding_rs::WINDOWS_1252;
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+
+use super::body::{self, Body};
+use super::case::Case;
+use super::encoding::{self, Coded, Coding, Decoder, Encoder};
+use super::{Plan, Settings, apply, caching, headers, html, page};
+use crate::telemetry::Metrics;
+use crate::visit::Visit;
+
+/// Whether an answer is a style sheet that is read whole.
+pub(super) fn is_sheet<B: http_body::Body>(answer: &Response<B>) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    let essence = kind.and_then(|kind| kind.as_bytes().split(|byte| *byte == b';').next());
+    answer.status() == StatusCode::OK
+        && essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/css"))
+        && !answer.body().is_end_stream()
+}
+
+/// Filters a style sheet for this visitor, as [`apply`] does all other answers.
+pub(super) async fn filter<B>(
+    settings: &Arc<Settings>,
+    visit: &Visit,
+    plan: Plan,
+    answer: Response<B>,
+    metrics: &Arc<Metrics>,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<body::Error> + Send + Unpin,
+{
+    let report = body::Report {
+        site: settings.site.clone(),
+        metrics: Arc::clone(metrics),
+        fate: body::Fate::default(),
+    };
+    let (head, upstream) = answer.into_parts();
+    let from = match encoding::coded(&head.headers) {
+        Coded::Once(coding) => coding,
+        Coded::Opaque => return super::refused(&report, "unknown-coding", head.extensions),
+    };
+    let most = if settings.html_token == 0 { usize::MAX } else { settings.html_token };
+    let whole = Limited::new(upstream, most).collect().await.map(http_body_util::Collected::to_bytes);
+    let read = whole.ok().and_then(|whole| Some((decoded(&whole, from, most)?, whole)));
+    let Some((plain, whole)) = read else {
+        return super::refused(&report, "style-sheet", head.extensions);
+    };
+    let (rules, _) = WINDOWS_1252.decode_without_bom_handling(&plain);
+    let found = html::style_sheet(settings, &visit.granted, &page::address(visit), &rules);
+    let to = encoding::agreed(from, plan.accept_encoding.as_ref());
+    let mut answer = apply(settings, visit, plan, Response::from_parts(head, body::full(whole)), metrics);
+    if found == html::Sheet::ForEverybody {
+        return answer;
+    }
+    let epoch = Case::new(settings, visit).epoch();
+    headers::rewritten(answer.headers_mut(), to);
+    caching::rewritten(answer.headers_mut(), &epoch, to);
+    let rules = match &found {
+        html::Sheet::Without(rules) => rules,
+        html::Sheet::ForEverybody | html::Sheet::AsItIs => &*rules,
+    };
+    match encoded(&WINDOWS_1252.encode(rules).0, to) {
+        Some(bytes) => *answer.body_mut() = body::full(bytes),
+        None => return super::refused(&report, "encoding", std::mem::take(answer.extensions_mut())),
+    }
+    answer
+}
+
+/// What a sheet decodes to; none where it cannot be decoded, or to more than `most`.
+fn decoded(coded: &[u8], coding: Coding, most: usize) -> Option<Vec<u8>> {
+    let mut decoder = Decoder::new(coding).ok()?;
+    let (mut plain, mut rest) = (Vec::new(), coded);
+    loop {
+        let (step, bytes) = decoder.step(rest).ok()?;
+        plain.extend_from_slice(bytes);
+        rest = rest.get(step.consumed..)?;
+        if plain.len() > most {
+            return None;
+        }
+        if rest.is_empty() && !step.is_full {
+            // One that is cut short is read as far as it goes, as browsers do.
+            return Some(plain);
+        }
+    }
+}
+
+fn encoded(plain: &[u8], coding: Coding) -> Option<Vec<u8>> {
+    let mut encoder = Encoder::new(coding).ok()?;
+    encoder.write(plain).ok()?;
+    encoder.finish().ok()
+}
