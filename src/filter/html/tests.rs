@@ -321,6 +321,31 @@ fn what_is_too_deep_is_held_and_counted() {
 }
 
 #[test]
+fn a_page_of_five_megabytes_takes_no_more_memory_than_a_small_one() {
+    const ROW: &str =
+        "<div class=a><p>text<img src=//www.facebook.com/tr?id=1><script>own();</script><b>&amp;\0</b>";
+    let settings = Arc::new(settings(set(Vec::new(), &[])));
+    let most = |rows: usize| {
+        let page = page(&settings, Granted::default(), Inserts::Nothing);
+        let measured = allocation_counter::measure(|| {
+            let mut rewriter = Rewriter::new(&settings, page.clone());
+            let mut out = Vec::new();
+            for _ in 0..rows {
+                rewriter.write(ROW.as_bytes(), &mut out).unwrap();
+                assert!(!out.windows(9).any(|window| window == b" src=//ww"));
+                out.clear();
+            }
+            rewriter.end(&mut out).unwrap();
+        });
+        measured.bytes_max
+    };
+    let small = most(500);
+    // 55,000 rows of elements that nobody closes.
+    let large = most(55_000);
+    assert!(large <= 2 * small, "{small} bytes, {large} bytes");
+}
+
+#[test]
 fn inline_scripts_of_held_services_do_not_run_and_keep_their_text() {
     for script in [
         "_gaq.push(['_setAccount', 'UA-1']);",
