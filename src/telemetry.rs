@@ -137,6 +137,8 @@ pub struct Metrics {
     pub decisions: Reasons,
     /// Decisions that could not be recorded, by reason.
     pub ledger_failures: Reasons,
+    /// Checkpoints of the ledger that could not be told, by where: `file`, `receiver`.
+    pub ledger_checkpoint_failures: Reasons,
     /// Entries that wait for the ledger's next commit.
     pub ledger_queue: Gauge,
     /// 1 while decisions can be recorded: as the last commit went.
@@ -196,6 +198,7 @@ impl Default for Metrics {
             upstream_connections: Family::default(),
             decisions: Reasons::default(),
             ledger_failures: Reasons::default(),
+            ledger_checkpoint_failures: Reasons::default(),
             ledger_queue: Gauge::default(),
             ledger_works: Gauge::default(),
             ledger_commit: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
@@ -235,6 +238,11 @@ impl Metrics {
             ("upstream_failures", "Upstreams that gave no answer", &self.upstream_failures),
             ("decisions", "Decisions recorded in the ledger, and erasures of receipts", &self.decisions),
             ("ledger_failures", "Decisions that could not be recorded", &self.ledger_failures),
+            (
+                "ledger_checkpoint_failures",
+                "Checkpoints of the ledger that could not be told",
+                &self.ledger_checkpoint_failures,
+            ),
             ("reloads", "Reloads of the settings", &self.reloads),
         ] {
             registry.register(name, help, family.clone());
@@ -336,6 +344,7 @@ impl Metrics {
                 &["choice", "once", "refusal", "withdrawal", "acceptance", "decline", "erasure"],
             ),
             (&self.ledger_failures, &["store", "busy", "closed"]),
+            (&self.ledger_checkpoint_failures, &["file", "receiver"]),
             (&self.reloads, &["applied", "partly", "refused"]),
         ] {
             for reason in words {

@@ -1,11 +1,15 @@
 //! Checkpoints: how far the chains have come, told outside the ledger. Whoever can write the ledger, and even who has
 //! the secrets, cannot take back what was told.
 
+mod post;
+mod teller;
+
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,16 +18,21 @@ use super::hexadecimal;
 use super::record::Head;
 use crate::clock::Timestamp;
 
+pub use post::{Mistake, Receiver};
+pub(super) use teller::Tellers;
+
 /// Where checkpoints go, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoints {
     /// The file that a line is added to.
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
+    /// Who is sent the same line.
+    pub receiver: Option<Receiver>,
     /// How often at most.
     pub every: Duration,
 }
 
-/// A line of the file.
+/// A line of the file, and what a receiver is sent.
 #[derive(Serialize, Deserialize)]
 struct Line {
     chain: Uuid,
@@ -32,63 +41,65 @@ struct Line {
     at: Timestamp,
 }
 
-/// Tells of heads where there is news.
+impl Line {
+    fn of(head: &Head) -> Self {
+        let Head { chain, sequence, hash, at, .. } = head;
+        let at = Timestamp::from_millisecond(*at).unwrap_or_default();
+        Line { chain: *chain, sequence: *sequence, hash: hexadecimal::of(hash), at }
+    }
+
+    fn text(&self) -> serde_json::Result<String> {
+        Ok(format!("{}\n", serde_json::to_string(self)?))
+    }
+}
+
+/// Where checkpoints are told.
 #[derive(Debug)]
-pub(super) struct Teller {
-    settings: Checkpoints,
-    told: Option<(Uuid, i64)>,
-    news: Option<Head>,
-    due: Instant,
+enum Place {
+    File(PathBuf),
+    Receiver(Receiver),
 }
 
-impl Teller {
-    pub(super) fn new(settings: Checkpoints) -> Self {
-        Teller { settings, told: None, news: None, due: Instant::now() }
-    }
-
-    /// Notes where a chain has come to.
-    pub(super) fn note(&mut self, head: &Head) {
-        if self.told != Some((head.chain, head.sequence)) && head.sequence > 0 {
-            self.news = Some(head.clone());
-        }
-    }
-
-    /// How long until it has something to tell.
-    pub(super) fn pause(&self) -> Option<Duration> {
-        self.news.as_ref().map(|_| self.due.saturating_duration_since(Instant::now()))
-    }
-
-    /// Tells the news, where it is time.
-    pub(super) fn tell_when_due(&mut self) {
-        if self.pause().is_some_and(|pause| pause.is_zero()) {
-            self.tell();
-        }
-    }
-
-    /// Tells the news now.
-    pub(super) fn tell(&mut self) {
-        let Some(head) = &self.news else { return };
-        self.due = Instant::now() + self.settings.every;
-        match write(&self.settings.file, head) {
-            Ok(()) => {
-                self.told = Some((head.chain, head.sequence));
-                self.news = None;
-            }
-            // It is told with the next one.
-            Err(error) => {
-                let file = self.settings.file.display();
-                tracing::error!(%error, %file, "a checkpoint of the ledger could not be written");
-            }
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path) => path.display().fmt(f),
+            Place::Receiver(receiver) => receiver.fmt(f),
         }
     }
 }
 
-fn write(file: &Path, head: &Head) -> std::io::Result<()> {
-    let Head { chain, sequence, hash, at, .. } = head;
-    let at = Timestamp::from_millisecond(*at).unwrap_or_default();
-    let line = Line { chain: *chain, sequence: *sequence, hash: hexadecimal::of(hash), at };
+/// Why a checkpoint could not be told.
+#[derive(Debug, thiserror::Error)]
+enum Untold {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("the file cannot be written")]
+    File(#[source] std::io::Error),
+    #[error("the receiver did not take it")]
+    Receiver(#[source] post::Failure),
+}
+
+impl Place {
+    fn tell(&self, head: &Head) -> Result<(), Untold> {
+        let text = Line::of(head).text()?;
+        match self {
+            Place::File(path) => write(path, &text).map_err(Untold::File),
+            Place::Receiver(receiver) => receiver.post(text).map_err(Untold::Receiver),
+        }
+    }
+
+    /// The word of the metric.
+    fn reason(&self) -> &'static str {
+        match self {
+            Place::File(_) => "file",
+            Place::Receiver(_) => "receiver",
+        }
+    }
+}
+
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
     // One write: lines of several proxies do not run together.
-    let text = format!("{}\n", serde_json::to_string(&line)?);
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()
@@ -127,20 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn news_are_told_once_and_read_back() {
+    fn what_is_told_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("checkpoints");
-        let every = Duration::from_secs(3_600);
-        let mut teller = Teller::new(Checkpoints { file: file.clone(), every });
-        assert_eq!(teller.pause(), None);
-        teller.note(&head(3));
-        teller.tell_when_due();
-        teller.note(&head(3));
-        assert_eq!(teller.pause(), None, "nothing new");
-        teller.note(&head(4));
-        teller.tell_when_due();
-        assert_eq!(read(&file).unwrap(), [head(3)], "not so soon again");
-        teller.tell();
+        let place = Place::File(file.clone());
+        [3, 4].into_iter().for_each(|sequence| place.tell(&head(sequence)).unwrap());
         assert_eq!(read(&file).unwrap(), [head(3), head(4)]);
     }
 
@@ -148,8 +150,7 @@ mod tests {
     fn a_line_that_was_cut_off_by_a_crash_is_left_out_and_any_other_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("checkpoints");
-        write(&file, &head(3)).unwrap();
-        let whole = std::fs::read_to_string(&file).unwrap();
+        let whole = Line::of(&head(3)).text().unwrap();
         std::fs::write(&file, format!("{whole}{}", &whole[..20])).unwrap();
         assert_eq!(read(&file).unwrap(), [head(3)]);
         std::fs::write(&file, format!("{whole}nonsense\n{whole}")).unwrap();

@@ -13,6 +13,7 @@ pub mod record;
 pub mod retention;
 pub mod seal;
 pub mod store;
+pub mod tls;
 pub mod verify;
 mod writer;
 
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, Timestamp};
 use crate::consent::{Acceptance, Identity, Subject};
 use crate::telemetry::{Metrics, count};
-use checkpoint::{Checkpoints, Teller};
+use checkpoint::{Checkpoints, Tellers};
 use retention::{OfSites, Purged};
 use seal::Keys;
 use store::{Append, Mend, Read, StoreFailure, postgres, sqlite};
@@ -186,9 +187,10 @@ impl Ledger {
         let store = accept(place.append(&keys, &clock)).map_err(failed)?;
         let reader = place.read().map_err(failed)?;
         let keys = Arc::new(ArcSwap::from_pointee(keys));
-        let teller = settings.checkpoints.clone().map(Teller::new);
+        let tellers = settings.checkpoints.as_ref().map(|settings| Tellers::start(settings, &metrics));
+        let tellers = tellers.transpose().map_err(|error| failed(error.into()))?.unwrap_or_default();
         let parts = (place.clone(), Arc::clone(&keys), clock.clone(), Arc::clone(&metrics));
-        let queue = Queue::start(store, parts, teller).map_err(|error| failed(error.into()))?;
+        let queue = Queue::start(store, parts, tellers).map_err(|error| failed(error.into()))?;
         metrics.ledger_works.set(1);
         Ok(Ledger { place, queue: Arc::new(queue), reader, keys, clock, metrics })
     }
@@ -354,6 +356,11 @@ impl Ledger {
             Ok(Err(error)) => Err(Failure::Store(error.into())),
             Err(_) => Err(Failure::Busy),
         }
+    }
+
+    /// Whether the last commit went well.
+    pub fn works(&self) -> bool {
+        self.metrics.ledger_works.get() == 1
     }
 
     /// Where it is kept.

@@ -255,8 +255,9 @@ impl<R: Read + ?Sized> Walk<'_, R> {
             Some(Proof::Genuine) | None => at.is_proven = true,
             Some(Proof::SecretGone) => {}
         }
-        let beyond =
-            self.checkpoints.iter().find(|point| point.chain == at.chain && point.sequence > at.sequence);
+        let of_here = self.checkpoints.iter().filter(|point| point.chain == at.chain);
+        let last = of_here.max_by_key(|point| point.sequence);
+        let beyond = last.filter(|point| point.sequence > at.sequence);
         let is_begun_meanwhile = at.sequence > 0 && !self.chains.contains(&at.chain);
         if head.sequence > at.sequence && !is_begun_meanwhile || beyond.is_some() {
             let expected = beyond.map_or(head.sequence, |point| point.sequence.max(head.sequence));

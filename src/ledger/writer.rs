@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use uuid::{ContextV7, Timestamp as UuidTime, Uuid};
 
 use super::chain::{self, Draft};
-use super::checkpoint::Teller;
+use super::checkpoint::Tellers;
 use super::entry::{Decision, Person, Recorded, Shown};
 use super::record::Hash;
 use super::seal::Keys;
@@ -47,7 +47,7 @@ impl Queue {
     pub(super) fn start(
         store: Option<Box<dyn Append>>,
         (place, keys, clock, metrics): (Place, Arc<ArcSwap<Keys>>, Clock, Arc<Metrics>),
-        teller: Option<Teller>,
+        tellers: Tellers,
     ) -> std::io::Result<Self> {
         let (sender, messages) = sync_channel(QUEUE);
         let turn = if store.is_some() { Turn::Ours } else { Turn::Predecessors };
@@ -60,7 +60,7 @@ impl Queue {
             keys,
             clock,
             latest,
-            teller,
+            tellers,
             ids: ContextV7::new(),
             metrics: Arc::clone(&metrics),
         };
@@ -109,7 +109,7 @@ struct Writer {
     clock: Clock,
     /// The time of the last commit.
     latest: Timestamp,
-    teller: Option<Teller>,
+    tellers: Tellers,
     ids: ContextV7,
     metrics: Arc<Metrics>,
 }
@@ -150,8 +150,9 @@ impl Writer {
                 self.record(waiting);
             }
             if let Some(done) = closing {
-                self.teller.iter_mut().for_each(Teller::tell);
-                drop(self);
+                let Writer { store, tellers, .. } = self;
+                drop(store);
+                tellers.close();
                 let _ = done.send(());
                 return;
             }
@@ -161,20 +162,15 @@ impl Writer {
     /// The next message. Until it comes, a ledger that is still another's is asked for, and one that failed is tried.
     fn next(&mut self, messages: &Receiver<Message>) -> Option<Message> {
         loop {
-            let checkpoint = self.teller.as_ref().and_then(Teller::pause);
-            let pause = match (self.turn, self.is_broken, checkpoint) {
-                (Turn::Predecessors, ..) => ASK_EVERY,
-                (Turn::Ours, true, _) => TRY_EVERY,
-                (Turn::Ours, false, Some(pause)) => pause,
-                (Turn::Ours, false, None) => return messages.recv().ok(),
+            let pause = match (self.turn, self.is_broken) {
+                (Turn::Predecessors, _) => ASK_EVERY,
+                (Turn::Ours, true) => TRY_EVERY,
+                (Turn::Ours, false) => return messages.recv().ok(),
             };
             match messages.recv_timeout(pause) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if self.turn == Turn::Predecessors => self.ask(),
-                Err(RecvTimeoutError::Timeout) if !self.is_broken => {
-                    self.teller.iter_mut().for_each(Teller::tell_when_due);
-                }
                 Err(RecvTimeoutError::Timeout) => {
                     if self.commit(&[]).is_ok() {
                         self.note_success();
@@ -205,8 +201,6 @@ impl Writer {
                 for (entry, recorded) in waiting.into_iter().zip(recorded) {
                     let _ = entry.answer.send(Ok(recorded));
                 }
-                // After the visitors, who do not wait for it.
-                self.teller.iter_mut().for_each(Teller::tell_when_due);
             }
             Err(error) => {
                 self.is_broken = true;
@@ -249,7 +243,7 @@ impl Writer {
         let mut store = self.open()?;
         let (records, head) = chain::link(store.head(), &keys, &drafts);
         store.append(&Batch { records: &records, wordings: &wordings, head: &head })?;
-        self.teller.iter_mut().for_each(|teller| teller.note(&head));
+        self.tellers.note(&head);
         self.store = Some(store);
         Ok(records.iter().map(|record| Recorded { id: record.id, at }).collect())
     }

@@ -14,20 +14,20 @@ use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, NOTICE, site};
 
 /// One server for the tests that do not kill it.
-fn database() -> String {
+pub fn database() -> String {
     static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
     CLUSTER.database()
 }
 
 /// The settings of a proxy whose ledger is kept in PostgreSQL.
-fn settings(site: &str, database: &str) -> TempDir {
+pub fn settings(site: &str, database: &str) -> TempDir {
     let folder = folder("127.0.0.1:0", site);
     keep_in(&folder, &format!("{{ postgres: \"{database}\" }}"));
     folder
 }
 
 /// Has the ledger kept elsewhere.
-fn keep_in(folder: &TempDir, place: &str) {
+pub fn keep_in(folder: &TempDir, place: &str) {
     let path = folder.path().join("config/consentry.yaml");
     let text = std::fs::read_to_string(&path).unwrap();
     let (before, _) = text.split_once("ledger:").unwrap();
@@ -36,30 +36,30 @@ fn keep_in(folder: &TempDir, place: &str) {
     write(folder, "data/secrets", SECRET);
 }
 
-fn told(folder: &TempDir, words: &[&str]) -> (i32, String, String) {
+pub fn told(folder: &TempDir, words: &[&str]) -> (i32, String, String) {
     let words: Vec<_> = std::iter::once("ledger").chain(words.iter().copied()).collect();
     let Output { status, stdout, stderr } = command(folder, &words).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 #[track_caller]
-fn done(folder: &TempDir, words: &[&str]) -> String {
+pub fn done(folder: &TempDir, words: &[&str]) -> String {
     let (code, out, err) = told(folder, words);
     assert_eq!(code, 0, "{words:?}: {out}{err}");
     out
 }
 
-fn exported(folder: &TempDir, more: &[&str]) -> Vec<serde_json::Value> {
+pub fn exported(folder: &TempDir, more: &[&str]) -> Vec<serde_json::Value> {
     let out = done(folder, &[&["export"], more].concat());
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn visitor(run: &Run) -> Browser {
+pub fn visitor(run: &Run) -> Browser {
     Browser::clear(run.address, HOST)
 }
 
 /// Agrees to everything, and gives back the receipt, if there is one.
-async fn agree(browser: &mut Browser) -> Option<String> {
+pub async fn agree(browser: &mut Browser) -> Option<String> {
     let answer =
         browser.post_form("/_consent/choices", &[("choice", "accept-all"), ("from", "banner")]).await;
     let receipt = answer.header("consentry-receipt").map(str::to_owned);
@@ -68,7 +68,7 @@ async fn agree(browser: &mut Browser) -> Option<String> {
     receipt
 }
 
-async fn refuse(browser: &mut Browser) {
+pub async fn refuse(browser: &mut Browser) {
     let answer = browser.post_form("/_consent/choices", &[("choice", "reject-all")]).await;
     assert_eq!(answer.status.as_u16(), 303, "refusing is honoured in any case");
     assert!(browser.cookie("consentry").is_some());
@@ -396,35 +396,4 @@ async fn c49_a_full_disk_stops_agreements_alone() {
     assert!(done(&folder, &["verify"]).starts_with("intact:"));
     assert!(file.exists());
     drop(run);
-}
-
-#[tokio::test]
-async fn checkpoints_outside_the_ledger_tell_of_one_that_was_put_back() {
-    let upstream = Upstream::page("text/html", "<!doctype html><title>Shop</title><p>Shop").await;
-    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
-    keep_in(
-        &folder,
-        "{ sqlite: ../data/ledger.sqlite, checkpoints: { file: ../data/checkpoints, every: 1h } }",
-    );
-    let file = folder.path().join("data/ledger.sqlite");
-    let run_once = async || {
-        let run = Run::start(&folder);
-        agree(&mut visitor(&run)).await.unwrap();
-        run.signal("-TERM");
-        assert!(run.ended().success());
-    };
-    run_once().await;
-    let early = std::fs::read(&file).unwrap();
-    run_once().await;
-    assert!(done(&folder, &["verify"]).contains("intact: 2 entries"));
-    let told_of = std::fs::read_to_string(folder.path().join("data/checkpoints")).unwrap();
-    assert!(told_of.lines().count() >= 2, "{told_of}");
-    // Whole in itself, and older than what was told.
-    std::fs::write(&file, early).unwrap();
-    let (code, out, _) = told(&folder, &["verify"]);
-    assert!(code == 1 && out.contains("there should be entries up to 2"), "{out}");
-    // Nor is it hidden by what is added from then on.
-    run_once().await;
-    let (code, out, _) = told(&folder, &["verify"]);
-    assert!(code == 1 && out.contains("not the one that a checkpoint names"), "{out}");
 }

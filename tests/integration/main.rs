@@ -14,6 +14,7 @@ mod architecture;
 mod balancing;
 mod bombs;
 mod charsets;
+mod checkpoints;
 mod commands;
 mod compliance;
 mod connections;

@@ -45,7 +45,7 @@ impl Chosen {
                 .ledger
                 .checkpoints
                 .filter(|_| !is_other)
-                .map(|checkpoints| checkpoints.file),
+                .and_then(|checkpoints| checkpoints.file),
             retention: Some(settings.sites.iter().map(|site| (site.name.clone(), site.retention)).collect()),
         })
     }

@@ -72,14 +72,20 @@ impl<'de> Deserialize<'de> for Postgres {
     }
 }
 
-/// Where it is told how far the ledger has come.
+/// Where it is told how far the ledger has come: a file, an address, or both.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Checkpoints {
-    /// A file, best on another machine or one that can only be added to; a line is added to it where there is news.
-    pub(in crate::config) file: String,
-    /// How often at most; at the end of the proxy in any case.
-    #[schemars(extend("default" = "1m"))]
+    /// A file, best one that can only be added to; a line is added to it where there is news.
+    pub(in crate::config) file: Option<String>,
+    /// An address, `https://…`, that gets the same line as the body of a `POST`; `env:NAME` or `file:PATH`, too.
+    pub(in crate::config) url: Option<String>,
+    /// The value of the header `Authorization` of that `POST`, such as `env:CHECKPOINTS_AUTHORIZATION`.
+    pub(in crate::config) authorization: Option<String>,
+    /// A file of the authorities that the certificate of the address is verified with, in PEM; without it, those of
+    /// the system.
+    pub(in crate::config) ca: Option<String>,
+    /// How often at most, `1m` where it is not said; at the end of the proxy in any case.
     pub(in crate::config) every: Option<Time>,
 }
 

@@ -1,14 +1,15 @@
 //! `ledger` and `retention` as they are meant.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Scope, at};
 use crate::config::raw::{self, Site};
 use crate::config::tree::Step;
-use crate::ledger::checkpoint::Checkpoints;
+use crate::ledger::checkpoint::{Checkpoints, Mistake, Receiver};
 use crate::ledger::retention::Retention;
 use crate::ledger::store::postgres::Address;
-use crate::ledger::{Place, Settings};
+use crate::ledger::{Place, Settings, tls};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -36,7 +37,7 @@ fn postgres(scope: &mut Scope<'_>, raw: &raw::Postgres) -> Option<Address> {
     let path: &[Step<'_>] =
         if raw.is_mapping { at!["ledger", "postgres", "url"] } else { at!["ledger", "postgres"] };
     let url = scope.look_up(path, &raw.written.url)?;
-    let ca = raw.written.ca.as_ref().map(|name| scope.existing(at!["ledger", "postgres", "ca"], name));
+    let ca = raw.written.ca.as_ref().map(|name| authorities(scope, at!["ledger", "postgres", "ca"], name));
     match Address::parse(&url, ca) {
         Ok(address) => Some(address),
         Err(why) => {
@@ -49,10 +50,56 @@ fn postgres(scope: &mut Scope<'_>, raw: &raw::Postgres) -> Option<Address> {
 }
 
 fn checkpoints(scope: &mut Scope<'_>, raw: &raw::Checkpoints) -> Checkpoints {
-    let path = at!["ledger", "checkpoints", "file"];
-    let name = scope.look_up(path, &raw.file).unwrap_or_default();
+    let path = at!["ledger", "checkpoints"];
+    if raw.file.is_none() && raw.url.is_none() {
+        scope.error(path, "checkpoints go nowhere", "name a `file`, a `url`, or both");
+    }
+    for (key, is_there) in [("authorization", raw.authorization.is_some()), ("ca", raw.ca.is_some())] {
+        if is_there && raw.url.is_none() {
+            let message = format!("`{key}` is of the `url`, and there is none");
+            scope.error(at!["ledger", "checkpoints", key], message, "name the `url`");
+        }
+    }
+    let file = raw.file.as_ref().map(|name| {
+        let path = at!["ledger", "checkpoints", "file"];
+        let name = scope.look_up(path, name).unwrap_or_default();
+        scope.locate(path, &name)
+    });
     let every = raw.every.map_or(Duration::from_secs(60), |time| time.0);
-    Checkpoints { file: scope.locate(path, &name), every }
+    Checkpoints { file, receiver: receiver(scope, raw), every }
+}
+
+fn receiver(scope: &mut Scope<'_>, raw: &raw::Checkpoints) -> Option<Receiver> {
+    let path = at!["ledger", "checkpoints", "url"];
+    let url = scope.look_up(path, raw.url.as_ref()?)?;
+    let authorization = match &raw.authorization {
+        Some(written) => Some(scope.look_up(at!["ledger", "checkpoints", "authorization"], written)?),
+        None => None,
+    };
+    let ca = raw.ca.as_ref().map(|name| authorities(scope, at!["ledger", "checkpoints", "ca"], name));
+    Receiver::new(&url, authorization.as_deref(), ca)
+        .map_err(|mistake| match mistake {
+            Mistake::NoAddress => scope.error(path, mistake.to_string(), "write https://HOST/PATH"),
+            Mistake::Password => scope.error(path, mistake.to_string(), "put it into `authorization`"),
+            Mistake::ClearText => scope.error(path, mistake.to_string(), "write https://"),
+            Mistake::Authorization => {
+                let path = at!["ledger", "checkpoints", "authorization"];
+                scope.error(path, mistake.to_string(), "write one line, such as `Bearer TOKEN`");
+            }
+        })
+        .ok()
+}
+
+/// A file of authorities, which must hold some.
+fn authorities(scope: &mut Scope<'_>, path: &[Step<'_>], name: &str) -> PathBuf {
+    let file = scope.existing(path, name);
+    if file.exists()
+        && let Err(error) = tls::check(&file)
+    {
+        let message = format!("no authority can be read from `{name}`: {error}");
+        scope.error(path, message, "name a file of certificates in PEM");
+    }
+    file
 }
 
 /// Resolves `retention` of a site.

@@ -11,7 +11,7 @@ use crate::ledger::verify::{Damage, Finding, Intact, verify};
 use crate::ledger::{Place as Kept, hexadecimal};
 use cluster_of_tests::Cluster;
 
-#[expect(unreachable_pub, reason = "the integration tests use it, too")]
+#[expect(unreachable_pub, dead_code, reason = "the integration tests use it, too, and more of it")]
 #[path = "../../../tests/integration/support/postgres.rs"]
 mod cluster_of_tests;
 mod properties;

@@ -7,14 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::ledger::tls;
 
 /// Makes TLS of connections; the name of the server is always verified.
 #[derive(Clone)]
@@ -23,24 +23,26 @@ pub(super) struct Connector(Arc<ClientConfig>);
 impl Connector {
     /// Trusts the authorities of a file, or those of the system.
     pub(super) fn new(ca: Option<&Path>) -> io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        match ca {
-            Some(file) => {
-                for certificate in CertificateDer::pem_file_iter(file).map_err(io::Error::other)? {
-                    let certificate = certificate.map_err(io::Error::other)?;
-                    roots.add(certificate).map_err(io::Error::other)?;
-                }
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
+        Ok(Connector(Arc::new(tls::trusting(ca)?)))
+    }
+}
+
+/// What can be done where TLS is why a server cannot be used.
+pub(in crate::ledger::store) fn remedy(cause: &(dyn std::error::Error + 'static)) -> &'static str {
+    use rustls::CertificateError::{BadSignature, NotValidForName, NotValidForNameContext, UnknownIssuer};
+    // tokio-postgres says this in words alone.
+    if cause.to_string().contains("does not support TLS") {
+        return "; have it speak TLS, or write `sslmode=disable` where nobody can listen on the way";
+    }
+    let cause = cause.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+    match cause.and_then(|cause| cause.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {
+            "; name the file of its authorities: `{ url: …, ca: FILE }`"
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Connector(Arc::new(config)))
+        Some(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+            "; write the name that its certificate is for"
+        }
+        _ => "",
     }
 }
 
