@@ -29,9 +29,9 @@ pub enum StoreFailure {
     /// SQLite's own word.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// PostgreSQL's own word, which its cause completes.
+    /// PostgreSQL's own word, with its cause: one without the other says little.
     #[error("PostgreSQL: {}", told(.0))]
-    Postgres(#[from] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
     /// The server took too long.
     #[error("PostgreSQL gave no answer within {0:?}")]
     TooSlow(std::time::Duration),
@@ -73,10 +73,16 @@ pub enum StoreFailure {
     NoRandom,
 }
 
-/// An error with its cause, which says what matters.
+impl From<tokio_postgres::Error> for StoreFailure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        StoreFailure::Postgres(error)
+    }
+}
+
+/// An error with its cause, which says what matters, and what can be done about it.
 fn told(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
+        Some(cause) => format!("{error}: {cause}{}", postgres::remedy(cause)),
         None => error.to_string(),
     }
 }

@@ -82,7 +82,12 @@ impl Args {
     pub(super) fn run(self, reader: &dyn Read) -> anyhow::Result<ExitCode> {
         let Args { format, site, since, until, subject, document } = self;
         let filter = Filter { site, subject: subject.map(Subject), document, since, until };
-        let bar = bar(reader.count(&filter)?);
+        let count = reader.count(&filter)?;
+        if let (0, Some(subject)) = (count, subject) {
+            eprintln!("consentry: no entry is of subject {}", subject.as_simple());
+            return Ok(ExitCode::FAILURE);
+        }
+        let bar = bar(count);
         let mut output = BufWriter::new(io::stdout().lock());
         let mut write = || -> Result<(), Stop> {
             if matches!(format, Format::Csv) {

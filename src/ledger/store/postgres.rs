@@ -29,6 +29,7 @@ use columns::Columns;
 use tls::Connector;
 
 pub use address::Address;
+pub(super) use tls::remedy;
 
 /// How long the server may take for what a visitor waits for: less than their patience.
 const SOON: Duration = Duration::from_secs(4);

@@ -26,8 +26,29 @@ impl Cluster {
         Self::start_with("-c listen_addresses=")
     }
 
-    /// The same, with more options for the server.
+    /// The same, with other options for the server.
     pub fn start_with(options: &str) -> Self {
+        let mut cluster = Self::make(options);
+        cluster.restart();
+        cluster
+    }
+
+    /// The same, on addresses of this machine too, over TLS with this certificate.
+    pub fn start_over_tls(addresses: &str, certificate: &Path, key: &Path) -> Self {
+        let mut cluster = Self::make("");
+        let folder = cluster.folder.display().to_string();
+        let owner = if is_root() { "--owner=nobody" } else { "" };
+        for (from, name) in [(certificate, "certificate"), (key, "key")] {
+            shell(&format!("install --mode=600 {owner} '{}' '{folder}/{name}'", from.display()));
+        }
+        cluster.options = format!(
+            "-c listen_addresses={addresses} -c ssl=on -c ssl_cert_file='{folder}/certificate' -c ssl_key_file='{folder}/key'"
+        );
+        cluster.restart();
+        cluster
+    }
+
+    fn make(options: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // Short: the path of a socket has 107 bytes.
@@ -41,7 +62,7 @@ impl Cluster {
                 String::new()
             }
         ));
-        let mut cluster =
+        let cluster =
             Cluster { folder, server: None, databases: AtomicU32::new(0), options: options.to_owned() };
         let data = cluster.data();
         shell(&format!(
@@ -50,7 +71,6 @@ impl Cluster {
             binaries().display(),
             data.display()
         ));
-        cluster.restart();
         cluster
     }
 
