@@ -41,6 +41,13 @@ pub fn granted(choices: Option<&Choices>, signal: Signal) -> Granted {
     }
 }
 
+/// What is left of choices of which a signal takes something back; nothing where it takes nothing back.
+pub fn left_of(choices: &Choices, signal: Signal) -> Option<Granted> {
+    let left = granted(Some(choices), signal);
+    let chosen = Granted::new(choices.categories, choices.services.clone());
+    (left != chosen).then_some(left)
+}
+
 /// Whether the browser opted out for its user, and the site listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
@@ -103,6 +110,31 @@ mod tests {
             assert!(!granted.categories().covers(Category::Marketing));
             assert!(granted.categories().covers(Category::Statistics));
         }
+    }
+
+    #[test]
+    fn a_signal_that_takes_nothing_back_leaves_nothing_to_record() {
+        for (categories, signal, expected) in [
+            (
+                Categories::ALL,
+                Signal::GlobalPrivacyControl,
+                Some(Categories::ALL.without(Category::Marketing)),
+            ),
+            (Categories::ALL, Signal::DoNotTrack, Some(Categories::ALL.without(Category::Marketing))),
+            (Categories::ALL.without(Category::Marketing), Signal::GlobalPrivacyControl, None),
+            (Categories::NONE, Signal::GlobalPrivacyControl, None),
+            (Categories::ALL, Signal::Absent, None),
+            (Categories::ALL, Signal::Ignored, None),
+        ] {
+            let choices = Choices { categories, services: BTreeSet::new(), ..choices(false) };
+            let left = left_of(&choices, signal);
+            assert_eq!(left.map(|left| left.categories()), expected, "{categories:?} {signal:?}");
+        }
+        assert_eq!(
+            left_of(&choices(true), Signal::GlobalPrivacyControl),
+            None,
+            "what was chosen under the signal outranks it"
+        );
     }
 
     #[test]

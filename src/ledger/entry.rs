@@ -29,6 +29,8 @@ pub enum Method {
     Document,
     /// A script of the site, or another program.
     Program,
+    /// A signal of the browser (Global Privacy Control, Do Not Track), which takes back what was agreed to before.
+    Signal,
 }
 
 /// Who decided, as far as the ledger knows: what an erasure takes out.

@@ -93,6 +93,19 @@ pub(super) fn after(from: Timestamp, lifetime: Duration) -> Timestamp {
     from.checked_add(lifetime).unwrap_or(Timestamp::MAX)
 }
 
+/// Keeps an answer that is one visitor's from the caches of others.
+pub(super) fn keep_private(headers: &mut HeaderMap) {
+    let is_private = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| {
+            let value = value.to_ascii_lowercase();
+            value.contains("private") || value.contains("no-store")
+        })
+    };
+    if !headers.get_all(CACHE_CONTROL).iter().any(is_private) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+}
+
 impl Call<'_> {
     /// A plain page, or the same as a problem for programs.
     pub(super) fn message(&self, status: StatusCode, message: Message) -> Response<Body> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::{HeaderName, SET_COOKIE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::form::Form;
 use super::origin::{self, Sender};
@@ -16,8 +16,9 @@ use crate::filter::{Body, expire};
 use crate::ledger::entry::Action;
 use crate::ledger::{Decision, Method, Recorded, Shown};
 use crate::services::Set;
-use crate::site::Lifetime;
+use crate::site::{Lifetime, Site};
 use crate::telemetry;
+use crate::visit::Visit;
 use crate::web::guard;
 use crate::web::page::Message;
 
@@ -171,7 +172,7 @@ pub(super) async fn make(call: &Call<'_>, body: Body) -> Response<Body> {
     } else {
         answer::see_other(&return_to)
     };
-    let cookie = signed(call, &choices, expires);
+    let cookie = signed(call.site, call.visit, &choices, expires);
     reply.headers_mut().append(SET_COOKIE, cookie);
     let host = &call.visit.arrival.host;
     for line in expire::lines(&call.site.filter, &granted, host, &return_to, &call.visit.cookies) {
@@ -263,10 +264,10 @@ pub(super) fn form_language(call: &Call<'_>, form: &Form) -> crate::web::languag
     super::language(call.site, call.visit, form.one("language"))
 }
 
-pub(super) fn signed(call: &Call<'_>, choices: &Choices, expires: Timestamp) -> HeaderValue {
-    let settings = &call.site.visit;
+pub(super) fn signed(site: &Site, visit: &Visit, choices: &Choices, expires: Timestamp) -> HeaderValue {
+    let settings = &site.visit;
     let value = settings.secrets.sign(cookie::CHOICES, &settings.site, expires, &choices.to_payload());
-    let arrival = &call.visit.arrival;
+    let arrival = &visit.arrival;
     answer::cookie(cookie::CHOICES, &value, arrival.now, expires, arrival.scheme)
 }
 
@@ -277,9 +278,13 @@ fn finish(reply: &mut Response<Body>, choices: &Choices, change: Change) {
         headers.insert(answer::RECEIPT, answer::receipt(id));
     }
     if change.withdraws() {
-        // Pages from before the withdrawal must not come back from the browser's cache.
-        headers.insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+        clear_cache(headers);
     }
+}
+
+/// Sees to it that pages from before a withdrawal do not come back from the browser's cache.
+pub(super) fn clear_cache(headers: &mut HeaderMap) {
+    headers.insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
 }
 
 /// `GET /_consent/choices`
@@ -291,10 +296,13 @@ pub(super) fn tell(call: &Call<'_>) -> Response<Body> {
 
 /// Until when the visitor's present choices hold.
 pub(super) fn until(call: &Call<'_>) -> Option<Timestamp> {
-    let choices = call.visit.choices.as_ref()?;
-    let lifetime = call.site.lifetime;
+    Some(until_of(call.visit.choices.as_ref()?, call.site.lifetime))
+}
+
+/// Until when choices hold.
+pub(super) fn until_of(choices: &Choices, lifetime: Lifetime) -> Timestamp {
     let lifetime = if choices.is_refusal() { lifetime.refused } else { lifetime.agreed };
-    Some(answer::after(choices.made_at, lifetime))
+    answer::after(choices.made_at, lifetime)
 }
 
 #[cfg(test)]

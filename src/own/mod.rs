@@ -11,6 +11,7 @@ mod declined;
 mod documents;
 mod embed;
 mod form;
+mod heard;
 pub mod held;
 mod history;
 mod once;

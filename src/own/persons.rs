@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Response};
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
-use super::{Own, acceptances, new_subject};
+use super::{Own, acceptances, answer, new_subject};
 use crate::consent::{Acceptance, Code, Identity};
 use crate::documents::Document;
 use crate::filter::Body;
@@ -186,22 +186,14 @@ impl Recognised<'_> {
     }
 
     /// Adds to an answer what the browser is to keep: to those that no cache keeps for others.
-    pub fn mark(&self, mut answer: Response<Body>) -> Response<Body> {
+    pub fn mark(&self, mut reply: Response<Body>) -> Response<Body> {
         let is_page = self.visit.purpose != Purpose::Resource;
         let Some(cookie) = self.brings.as_ref().filter(|_| is_page || !self.visit.method.is_safe()) else {
-            return answer;
+            return reply;
         };
-        let headers = answer.headers_mut();
+        let headers = reply.headers_mut();
         headers.append(SET_COOKIE, cookie.clone());
-        let is_private = |value: &HeaderValue| {
-            value.to_str().is_ok_and(|value| {
-                let value = value.to_ascii_lowercase();
-                value.contains("private") || value.contains("no-store")
-            })
-        };
-        if !headers.get_all(CACHE_CONTROL).iter().any(is_private) {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        }
-        answer
+        answer::keep_private(headers);
+        reply
     }
 }

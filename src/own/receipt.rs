@@ -9,8 +9,17 @@ use crate::site::Site;
 use crate::web::language::{Language, Wishes};
 use crate::web::texts::Texts;
 
-/// What was decided, in words.
+/// What was decided, in words; and by what, where it was not the visitor themselves who said so.
 pub(super) fn sentence(entry: &Entry, site: &Site, texts: &Texts<'_>, language: &Language) -> String {
+    let decided = decided(entry, site, texts, language);
+    match entry.decision.method {
+        // Names, which no language translates; the receipt's own page says which of them it was.
+        Method::Signal => format!("Global Privacy Control / Do Not Track: {decided}"),
+        _ => decided,
+    }
+}
+
+fn decided(entry: &Entry, site: &Site, texts: &Texts<'_>, language: &Language) -> String {
     match &entry.decision.action {
         Action::Choice { categories, services, .. } => {
             let services = services.iter().map(|id| {
@@ -31,7 +40,8 @@ pub(super) fn sentence(entry: &Entry, site: &Site, texts: &Texts<'_>, language: 
                 | Method::Settings
                 | Method::Placeholder
                 | Method::Document
-                | Method::Program => "receipt_choice",
+                | Method::Program
+                | Method::Signal => "receipt_choice",
             };
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             texts.fill(key, &[("title", &texts.list(&names))])

@@ -127,7 +127,7 @@ fn cookies(call: &Call<'_>, subject: Subject) -> Vec<HeaderValue> {
     let mut lines = Vec::new();
     if let (Some(choices), Some(until)) = (choices, choices::until(call)) {
         let choices = Choices { subject, receipt: None, ..choices.clone() };
-        lines.push(choices::signed(call, &choices, until));
+        lines.push(choices::signed(call.site, call.visit, &choices, until));
     }
     // Who has declined everything has a cookie without acceptances, and a subject in it.
     if visit::pairs(&call.head.headers).any(|(name, _)| name == cookie::ACCEPTED) {

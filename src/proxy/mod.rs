@@ -121,7 +121,10 @@ impl Proxy {
             line.count_for(site);
         }
         let mut answer = match site.mode {
-            Mode::Enforce => self.enforce(settings, site, &visit, request, line).await,
+            Mode::Enforce => {
+                let answering = self.enforce(settings, site, &visit, request, line);
+                self.own.hear(site, &visit, answering).await
+            }
             Mode::Observe => self.observe(site, &visit, request, line).await,
             Mode::Off => self.pass(site, &visit, request, line).await,
         };

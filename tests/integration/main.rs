@@ -52,6 +52,7 @@ mod reload;
 mod replacement;
 mod reports;
 mod service_manager;
+mod signals;
 mod slow;
 mod smuggling;
 mod story;

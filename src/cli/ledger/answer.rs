@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::ledger::Method;
 use crate::ledger::export::record;
 use crate::ledger::store::Read;
 use crate::ledger::verify::{Damage, Finding, Intact};
@@ -33,6 +34,9 @@ pub(super) fn show(reader: &dyn Read, id: Uuid) -> anyhow::Result<ExitCode> {
     let Some(entry) = row.read() else { anyhow::bail!("entry {sequence} is damaged") };
     println!("{:#}", record(&entry));
     match shown.as_deref() {
+        Some(signal) if entry.decision.method == Method::Signal => {
+            println!("\nNothing was shown: the visitor's browser sent {signal}.");
+        }
         Some("") => println!("\nNothing of ours was shown: a program of the site sent it."),
         Some(text) => println!("\nAs shown:\n{text}"),
         None => anyhow::bail!("the wording that entry {sequence} names is missing"),
