@@ -124,7 +124,7 @@ impl Telling {
     fn take_news(&mut self) {
         let news = self.news.lock().unwrap_or_else(PoisonError::into_inner).take();
         let is_news =
-            |head: &Head| head.sequence > 0 && !self.told.as_ref().is_some_and(|told| told.hash == head.hash);
+            |head: &Head| head.sequence > 0 && self.told.as_ref().is_none_or(|told| told.hash != head.hash);
         self.untold = news.filter(is_news).or_else(|| self.untold.take());
     }
 
