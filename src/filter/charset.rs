@@ -39,10 +39,24 @@ pub(super) fn opaque(
     [UTF_16LE, UTF_16BE, ISO_2022_JP].into_iter().find(|opaque| *opaque == found)
 }
 
+/// Whether the page calls itself by one of the two labels of the set (Encoding Standard, section 4.2).
 fn names_iso_2022_jp(beginning: &[u8]) -> bool {
-    const NAME: &[u8] = b"iso-2022-jp";
+    const LABELS: [(&[u8], &[u8]); 2] = [(b"iso-", b"-jp"), (b"csiso", b"jp")];
     let start = beginning.get(..1024).unwrap_or(beginning);
-    start.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME))
+    memchr::memmem::find_iter(start, b"2022").any(|at| {
+        let (before, after) = (start.get(..at).unwrap_or_default(), start.get(at + 4..).unwrap_or_default());
+        LABELS.iter().any(|(head, tail)| {
+            ends_with(before, head)
+                && after.get(..tail.len()).is_some_and(|found| found.eq_ignore_ascii_case(tail))
+        })
+    })
+}
+
+fn ends_with(text: &[u8], end: &[u8]) -> bool {
+    text.len()
+        .checked_sub(end.len())
+        .and_then(|at| text.get(at..))
+        .is_some_and(|found| found.eq_ignore_ascii_case(end))
 }
 
 impl Transcoder {
@@ -130,6 +144,9 @@ mod tests {
             (b"<html>", Some("iso-2022-jp"), Some(ISO_2022_JP)),
             (shifts, None, Some(ISO_2022_JP)),
             (shifts, Some("utf-8"), None),
+            (b"<meta charset=csISO2022JP>", None, Some(ISO_2022_JP)),
+            (b"<title>2022</title><meta charset=utf-8>iso-2022-kr", None, None),
+            (b"2022-jp", None, None),
             (b"<meta charset=utf-16>", None, None),
         ] {
             let declared = declared.and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));
