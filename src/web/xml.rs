@@ -36,7 +36,8 @@ impl Look {
                  border:2px solid {accent};border-radius:8px;background:{accent};color:{background};cursor:pointer"
             ),
         });
-        ascii::markup(&templates::render("xml.html", &values))
+        // In XML a blank behind it would be text of the page.
+        ascii::markup(templates::render("xml.html", &values).trim())
     }
 }
 

@@ -97,8 +97,8 @@ for (const scripts of [true, false]) {
       const sha256 = await register(visitor);
       await visitor.follow(() => page.click(DECLINE));
       assert.equal(visitor.path, '/_consent/declined');
-      // The browser asks whether to send the form once more, as after a reload.
-      await page.goBack().catch(() => {});
+      // The browser asks whether to send the form once more, on a page of its own.
+      await page.goBack().catch(() => page.waitForURL(/^chrome-error:/));
       if (await page.locator(ACCEPT).count() === 0) await visitor.follow(() => page.reload());
       await visitor.follow(() => page.click(ACCEPT));
       assert.equal(visitor.path, '/welcome');

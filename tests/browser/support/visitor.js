@@ -67,9 +67,8 @@ class Visitor {
 
   /** Does what leads to another page, and waits until that page is there: two ways at once would be a race. */
   async follow(act) {
-    const loaded = this.page.waitForEvent('load');
-    await act();
-    await loaded;
+    // What fails in the act is told before what then never comes.
+    await Promise.all([this.page.waitForEvent('load'), act()]);
   }
 
   /** Answers the banner, and waits until the choice is stored and the banner is gone. */
