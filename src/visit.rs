@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
 use aho_corasick::AhoCorasick;
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, DNT, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 
@@ -263,16 +263,28 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|pair| pair.trim().split_once('='))
 }
 
-fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&str> {
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+
+/// What script libraries send that fetch fragments.
+const FRAGMENTS: [HeaderName; 5] = [
+    HeaderName::from_static("x-requested-with"),
+    HeaderName::from_static("hx-request"),
+    HeaderName::from_static("turbo-frame"),
+    HeaderName::from_static("x-pjax"),
+    HeaderName::from_static("x-up-target"),
+];
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn signal_of(headers: &HeaderMap, is_told: bool, settings: &Settings) -> Signal {
     let listens = settings.global_privacy_control == GlobalPrivacyControl::Respect;
-    if listens && (is_told || text(headers, "sec-gpc") == Some("1")) {
+    if listens && (is_told || text(headers, SEC_GPC) == Some("1")) {
         return Signal::GlobalPrivacyControl;
     }
-    if settings.do_not_track == DoNotTrack::Respect && text(headers, "dnt") == Some("1") {
+    if settings.do_not_track == DoNotTrack::Respect && text(headers, DNT) == Some("1") {
         return Signal::DoNotTrack;
     }
     if listens { Signal::Absent } else { Signal::Ignored }
@@ -285,16 +297,15 @@ pub fn wishes(headers: &HeaderMap) -> Wishes {
 
 /// What the browser will do with the answer.
 pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
-    // Script libraries that fetch fragments send no `Sec-Fetch-Mode: navigate`, but old browsers send none at all.
-    const FRAGMENTS: [&str; 5] = ["x-requested-with", "hx-request", "turbo-frame", "x-pjax", "x-up-target"];
     if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
         return Purpose::Resource;
     }
-    match text(headers, "sec-fetch-dest") {
+    match text(headers, SEC_FETCH_DEST) {
         Some("document") => Purpose::Page,
         Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Purpose::Frame,
         Some(_) => Purpose::Resource,
-        None if FRAGMENTS.iter().any(|name| headers.contains_key(*name)) => Purpose::Resource,
+        // They send no `Sec-Fetch-Mode: navigate`, but old browsers send none at all.
+        None if FRAGMENTS.iter().any(|name| headers.contains_key(name)) => Purpose::Resource,
         None => match text(headers, ACCEPT) {
             Some(accept) if accept.contains("text/html") || accept.contains("application/xhtml+xml") => {
                 Purpose::PresumedPage
@@ -306,7 +317,7 @@ pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
 
 /// Whether a worker of any kind asks for its script (Fetch, section 2.2.5: `destination`).
 fn is_worker(headers: &HeaderMap) -> bool {
-    matches!(text(headers, "sec-fetch-dest"), Some("worker" | "sharedworker" | "serviceworker"))
+    matches!(text(headers, SEC_FETCH_DEST), Some("worker" | "sharedworker" | "serviceworker"))
 }
 
 fn crawler(user_agent: &str) -> Crawler {

@@ -5,7 +5,7 @@
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
 
 use crate::listener::Peer;
 
@@ -88,7 +88,7 @@ pub fn refuse(parts: &Parts, peer: &Peer) -> Result<Host, Refusal> {
     }
     check_target(parts)?;
     check_framing(&parts.headers)?;
-    if tokens(&parts.headers, UPGRADE.as_str()).any(|token| token.eq_ignore_ascii_case("h2c")) {
+    if tokens(&parts.headers, UPGRADE).any(|token| token.eq_ignore_ascii_case("h2c")) {
         return Err(Refusal::UpgradeToHttp2);
     }
     let host = host(parts)?;
@@ -192,7 +192,7 @@ fn is_ipv6(host: &str) -> bool {
         .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
         .into_iter()

@@ -2,11 +2,8 @@
 //! out, what the upstream should know of the visitor comes in. Pure.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
-use http::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, VIA};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 
@@ -15,17 +12,13 @@ use crate::visit::{Arrival, ClientAddress};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Turns the visitor's headers into those of the proxy's own request.
 pub(super) fn rewrite(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
     let takes_trailers = tokens(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
-    strip_hop_by_hop(headers);
-    if shown == ClientAddress::Full {
-        remove_forgeable(headers);
-    } else {
-        remove_claims(headers);
-    }
+    remove_listed(headers);
+    let says_where = |name: &str| shown != ClientAddress::Full && is_claim(name);
+    remove_where(headers, |name| is_hop_by_hop(name) || is_forgeable(name) || says_where(name));
     join_cookies(headers);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -47,14 +40,23 @@ pub(super) fn sign(headers: &mut HeaderMap, version: Version) {
 /// Removes what belongs to one connection only: the names that `Connection` lists and those it ought to list
 /// (RFC 9110 section 7.6.1), and whatever is meant for proxies.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    remove_listed(headers);
+    remove_where(headers, is_hop_by_hop);
+}
+
+fn remove_listed(headers: &mut HeaderMap) {
+    // Most lines say one of these alone, and the first is no header.
+    let is_usual = |name: &&str| ["close", "keep-alive"].iter().any(|usual| name.eq_ignore_ascii_case(usual));
+    let listed = tokens(headers, CONNECTION).filter(|name| !is_usual(name));
+    let listed: Vec<HeaderName> = listed.filter_map(|name| name.parse().ok()).collect();
     for name in listed.into_iter().filter(|name| *name != TRAILER) {
         headers.remove(name);
     }
-    for name in [CONNECTION, KEEP_ALIVE, TE, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    remove_where(headers, |name| name.starts_with("proxy-"));
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(name, "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade")
+        || name.starts_with("proxy-")
 }
 
 /// A request of HTTP/1.1 as HTTP/2 writes it: the host is `:authority`, and nothing is said of the connection
@@ -84,23 +86,25 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Removes all that a visitor may not say of themselves, or that says where they are.
 pub(super) fn remove_claims(headers: &mut HeaderMap) {
-    remove_forgeable(headers);
-    remove_where(headers, |name| ADDRESSES.contains(&&*dashed(name)));
+    remove_where(headers, |name| is_forgeable(name) || is_claim(name));
 }
 
-/// Removes what a visitor may not say of themselves: only the proxy knows how the request came in.
-fn remove_forgeable(headers: &mut HeaderMap) {
-    remove_where(headers, |name| {
-        let known = dashed(name);
-        FORGEABLE.contains(&&*known)
-            || known.starts_with("x-forwarded-")
-            || known != name && FRAMING.contains(&&*known)
-    });
+/// What a visitor may not say of themselves: only the proxy knows how the request came in.
+fn is_forgeable(name: &str) -> bool {
+    let known = dashed(name);
+    FORGEABLE.contains(&&*known)
+        || known.starts_with("x-forwarded-")
+        || matches!(known, Cow::Owned(_)) && FRAMING.contains(&&*known)
+}
+
+fn is_claim(name: &str) -> bool {
+    ADDRESSES.contains(&&*dashed(name))
 }
 
 /// CGI makes `X_Forwarded_For` and `X-Forwarded-For` one variable.
 fn dashed(name: &str) -> Cow<'_, str> {
-    if name.contains('_') { name.replace('_', "-").into() } else { name.into() }
+    let is_dashed = memchr::memchr(b'_', name.as_bytes()).is_none();
+    if is_dashed { name.into() } else { name.replace('_', "-").into() }
 }
 
 /// Headers that applications believe, of a proxy or of the server that runs them. The two `-url` make some of them
@@ -135,11 +139,15 @@ fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
 
 /// Writes how the request came in: `Host`, `X-Forwarded-*` and `Forwarded` (RFC 7239).
 fn introduce(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
-    let address = shown.shown(arrival.client);
     let scheme = arrival.scheme.as_str();
-    let node = address.map(|address| format!("{};", node(address))).unwrap_or_default();
-    let forwarded = format!("{node}host=\"{}\";proto={scheme}", arrival.authority);
-    if let Some(value) = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()) {
+    let address = shown.shown(arrival.client).map(|address| (address.is_ipv6(), address.to_string()));
+    let [before, node, after] = match &address {
+        Some((true, v6)) => ["for=\"[", v6, "]\";"],
+        Some((false, v4)) => ["for=", v4, ";"],
+        None => [""; 3],
+    };
+    let forwarded = [before, node, after, "host=\"", &arrival.authority, "\";proto=", scheme].concat();
+    if let Some(value) = address.and_then(|(_, address)| HeaderValue::try_from(address).ok()) {
         headers.insert(X_FORWARDED_FOR, value);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
@@ -149,13 +157,6 @@ fn introduce(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
     if let Ok(authority) = HeaderValue::from_str(&arrival.authority) {
         headers.insert(X_FORWARDED_HOST, authority.clone());
         headers.insert(HOST, authority);
-    }
-}
-
-fn node(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => format!("for={v4}"),
-        IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
     }
 }
 

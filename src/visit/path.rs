@@ -24,6 +24,13 @@ pub enum Clarity {
 impl CanonicalPath {
     /// The canonical form of a request's path, which is given without its query.
     pub fn of(path: &str) -> Self {
+        if is_plain(path) {
+            return CanonicalPath { path: path.into(), clarity: Clarity::Clear, forgiven: None };
+        }
+        CanonicalPath::resolved(path)
+    }
+
+    fn resolved(path: &str) -> Self {
         let (decoded, clarity) = decode(path);
         let (path, leads_up) = resolve(&decoded);
         let forgiven = forgiven(&decoded, &path).map(Into::into);
@@ -51,6 +58,23 @@ impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.path)
     }
+}
+
+/// Whether a path has no other spelling, as most have none: letters, digits, `-`, `_`, `~`, and dots within names, between
+/// single slashes.
+fn is_plain(path: &str) -> bool {
+    let mut before = None;
+    let is_plain = path.bytes().all(|byte| {
+        let goes_on = match byte {
+            b'/' => !matches!(before, Some(b'/' | b'.')),
+            // A name begins with something else.
+            b'.' => !matches!(before, Some(b'/')),
+            _ => before.is_some() && (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')),
+        };
+        before = Some(byte);
+        goes_on
+    });
+    is_plain && path.starts_with('/') && !path.ends_with('.')
 }
 
 /// Resolves a decoded path, and says whether a part of it leads up on some servers alone: `...` and `.. `.
@@ -307,6 +331,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_plain_path_is_what_resolving_it_gives(path in "/[/a-zA-Z.~_0-9-]{0,12}") {
+            if is_plain(&path) {
+                prop_assert_eq!(CanonicalPath::of(&path), CanonicalPath::resolved(&path));
+            }
+        }
+
         #[test]
         fn the_canonical_form_of_a_clear_path_is_its_own(path in "[/a-z.%0-9;\\\\-]{0,40}") {
             let once = CanonicalPath::of(&path);
