@@ -18,13 +18,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::activity::{Activity, Resettable, UnderWay, Watched};
+use super::activity::{Activity, Resettable, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Room, Ticket};
+use super::seldom::Seldom;
 use super::tie::Tie;
 use super::websocket::Handshake;
 use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
-use crate::filter;
+use crate::filter::{self, Body};
 use crate::telemetry::count;
 use crate::visit::Scheme;
 
@@ -93,14 +94,21 @@ impl<A: App> Attendant<A> {
             tracing::debug!(%error, "the connection is gone already");
             return;
         }
-        let abort = self.abort.clone();
+        let abort = std::pin::pin!(self.abort.cancelled());
         tokio::select! {
-            () = abort.cancelled() => {}
+            biased;
+            () = Seldom::new(abort) => {}
             () = self.admit(socket, address, room, token) => {}
         }
     }
 
-    async fn admit(&self, mut socket: TcpStream, address: IpAddr, room: Room, token: TaskTrackerToken) {
+    async fn admit(
+        self: &Arc<Self>,
+        mut socket: TcpStream,
+        address: IpAddr,
+        room: Room,
+        token: TaskTrackerToken,
+    ) {
         let Some(address) = self.caller(&mut socket, address).await else { return };
         let Some(ticket) = self.census().admit(room, address) else {
             // The socket is closed, and those that stand go on.
@@ -140,7 +148,7 @@ impl<A: App> Attendant<A> {
         tokio::time::sleep(GRACE).await;
     }
 
-    async fn greet(&self, socket: TcpStream, address: IpAddr, seat: Seat) {
+    async fn greet(self: &Arc<Self>, socket: TcpStream, address: IpAddr, seat: Seat) {
         let peer = |scheme, server_name| Peer { address, scheme, server_name, port: self.greeting.port };
         let Some(acceptor) = &self.greeting.acceptor else {
             return self.serve(socket, peer(Scheme::Http, None), seat).await;
@@ -156,37 +164,50 @@ impl<A: App> Attendant<A> {
         }
     }
 
-    async fn serve<S>(&self, socket: S, peer: Peer, seat: Seat)
+    async fn serve<S>(self: &Arc<Self>, socket: S, peer: Peer, seat: Seat)
     where
         S: AsyncRead + AsyncWrite + Resettable + Unpin + Send + 'static,
     {
         let timeouts = &self.conditions.timeouts;
         let activity = Arc::new(Activity::new(timeouts.request_header, timeouts.idle));
         let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity), seat));
-        let service = service_fn(|request: Request<Incoming>| {
-            let under_way = activity.begin(request.version());
-            let (version, activity) = (request.version(), Arc::clone(&activity));
-            let (app, conditions, peer) = (self.app.clone(), self.conditions.clone(), peer.clone());
-            let (mut request, abort) = (request, &self.abort);
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let version = request.version();
+            let under_way = activity.begin(version);
             let handshake = Handshake::as_http1(&mut request);
             if request.extensions().get::<OnUpgrade>().is_some() {
                 let stream = handshake.is_some().then(|| activity.begin(version));
-                request.extensions_mut().insert(Tie::new(abort.clone(), stream));
+                request.extensions_mut().insert(Tie::new(self.abort.clone(), stream));
             }
+            let (attendant, peer, activity) = (Arc::clone(self), peer.clone(), Arc::clone(&activity));
             // hyper keeps room for this while the connection is idle; in a box, it is given back.
             Box::pin(async move {
-                // Made here: a future that is kept before it is awaited takes its room twice.
-                let mut answer = answer(app, conditions, request, handshake, peer, under_way).await?;
+                let mut answer = attendant.answer(request, peer).await;
+                if let Some(handshake) = handshake {
+                    answer = handshake.as_http2(answer);
+                }
                 if activity.is_ending() {
                     say_that_it_is_the_last(version, &mut answer);
                 }
-                Ok::<_, Infallible>(answer)
+                let metrics = Arc::clone(&attendant.conditions.metrics);
+                Ok::<_, Infallible>(answer.map(|body| Served::new(body, metrics, under_way)))
             })
         });
         let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(socket, service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.cancelled() => {
+        let mut turn = std::pin::pin!(async {
+            tokio::select! {
+                () = self.shutdown.cancelled() => Turn::Stop,
+                () = activity.expired() => Turn::Expiry,
+            }
+        });
+        let turn = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Turn::End(ended),
+            turn = Seldom::new(turn.as_mut()) => turn,
+        };
+        let ended = match turn {
+            Turn::End(ended) => ended,
+            Turn::Stop => {
                 // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
                 // lost. So clients have a moment for it, and its answer says that it is the last.
                 if !activity.speaks_http2() {
@@ -203,7 +224,7 @@ impl<A: App> Attendant<A> {
                     () = activity.expired() => Ok(()),
                 }
             }
-            () = activity.expired() => {
+            Turn::Expiry => {
                 if activity.waits_for_rest_of_head() {
                     self.refuse("slow-head", &"the head of a request did not come in time");
                 }
@@ -222,6 +243,30 @@ impl<A: App> Attendant<A> {
             }
         }
     }
+
+    /// Answers one request, whatever becomes of the app.
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let Conditions { limits, timeouts, metrics, .. } = &self.conditions;
+        let request = request.map(|body| body::receive(body, limits.request_body, timeouts.request_body));
+        let answering = std::pin::pin!(self.app.answer(request, peer));
+        body::survive(answering, metrics).await.unwrap_or_else(|| {
+            let mut answer =
+                Response::new(filter::body::full("This request ended in an error of the proxy.\n"));
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            answer
+        })
+    }
+}
+
+/// What a connection comes to.
+enum Turn<E> {
+    /// It has ended by itself.
+    End(E),
+    /// The listener stops.
+    Stop,
+    /// The client has taken longer than it may.
+    Expiry,
 }
 
 /// How long after a stop those who are connected may still ask.
@@ -239,35 +284,6 @@ fn malformed(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> 
 
 /// How long a client of HTTP/2 may take to acknowledge that the connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-async fn answer<A: App>(
-    app: A,
-    conditions: Conditions,
-    request: Request<Incoming>,
-    handshake: Option<Handshake>,
-    peer: Peer,
-    under_way: UnderWay,
-) -> Result<Response<Served>, Infallible> {
-    let most = conditions.limits.request_body;
-    let pause = conditions.timeouts.request_body;
-    let request = request.map(|incoming| body::receive(incoming, most, pause));
-    let metrics = conditions.metrics;
-    // Pinned here: as an argument, it would take its room twice.
-    let answering = std::pin::pin!(async { app.answer(request, peer).await });
-    let response = body::survive(answering, &metrics).await;
-    let response = response.unwrap_or_else(|| {
-        let mut response =
-            Response::new(filter::body::full("This request ended in an error of the proxy.\n"));
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        response
-    });
-    let response = match handshake {
-        Some(handshake) => handshake.as_http2(response),
-        None => response,
-    };
-    Ok(response.map(|body| Served::new(body, metrics, under_way)))
-}
 
 /// In HTTP/1, an answer may say that no other follows; an upgraded connection is none of HTTP's any more.
 fn say_that_it_is_the_last<B>(version: Version, answer: &mut Response<B>) {

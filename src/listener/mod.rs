@@ -10,6 +10,7 @@ mod connection;
 mod inherited;
 mod parcel;
 mod proxy_protocol;
+mod seldom;
 pub mod tickets;
 mod tie;
 mod tls;
