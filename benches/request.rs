@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consentry::clock::{Clock, Timestamp};
-use consentry::filter;
+use consentry::filter::{self, body::Report};
 use consentry::gate;
 use consentry::server::Server;
 use consentry::site::{HostPattern, Sites};
@@ -66,7 +66,7 @@ fn decisions(bencher: Bencher<'_, '_>, content_type: &str) {
         let plan = filter::prepare(&site.filter, &visit, &mut headers);
         let answer =
             Response::builder().header("content-type", content_type).body(Full::from("<p>")).unwrap();
-        filter::apply(&site.filter, &visit, plan, answer, &metrics).status()
+        filter::apply(&site.filter, &visit, plan, answer, Report::new(&site.filter, &metrics)).status()
     });
 }
 

@@ -130,7 +130,7 @@ fn map_if_match(headers: &mut HeaderMap) {
 }
 
 /// Writes the caching headers of a rewritten answer.
-pub fn rewritten(headers: &mut HeaderMap, epoch: &Epoch, coding: Coding) {
+pub fn rewritten(headers: &mut HeaderMap, epoch: impl FnOnce() -> Epoch, coding: Coding) {
     // Headers for shared caches outrank Cache-Control there, and no such cache may keep one visitor's page.
     const SHARED: [HeaderName; 9] = [
         HeaderName::from_static("cdn-cache-control"),
@@ -149,7 +149,7 @@ pub fn rewritten(headers: &mut HeaderMap, epoch: &Epoch, coding: Coding) {
     let control = cache_control(headers);
     headers.insert(CACHE_CONTROL, control);
     vary(headers, coding);
-    let tag = headers.get(ETAG).and_then(|value| tagged(value.to_str().ok()?, epoch, coding));
+    let tag = headers.get(ETAG).and_then(|value| tagged(value.to_str().ok()?, &epoch(), coding));
     match tag {
         Some(tag) => headers.insert(ETAG, tag),
         None => headers.remove(ETAG),
@@ -157,7 +157,7 @@ pub fn rewritten(headers: &mut HeaderMap, epoch: &Epoch, coding: Coding) {
 }
 
 /// Writes the caching headers of a 304 that confirms a rewritten page.
-pub fn confirmed(headers: &mut HeaderMap, epoch: &Epoch, revalidated: &[Revalidated]) {
+pub fn confirmed(headers: &mut HeaderMap, epoch: impl FnOnce() -> Epoch, revalidated: &[Revalidated]) {
     let tag = headers.get(ETAG).and_then(|value| Tag::read(value.to_str().ok()?));
     let named = tag.and_then(|tag| revalidated.iter().find(|known| *known.tag == *tag.opaque));
     let Some(known) = named.or(revalidated.first()) else { return };
@@ -330,9 +330,9 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        rewritten(&mut headers, &epoch("now"), Coding::Gzip);
+        rewritten(&mut headers, || epoch("now"), Coding::Gzip);
         let once = headers.clone();
-        rewritten(&mut headers, &epoch("now"), Coding::Gzip);
+        rewritten(&mut headers, || epoch("now"), Coding::Gzip);
         assert_eq!(headers, once, "twice");
         headers
     }
@@ -380,7 +380,7 @@ mod tests {
         ];
         let mut headers = HeaderMap::new();
         headers.insert(ETAG, HeaderValue::from_static("\"abc\""));
-        confirmed(&mut headers, &epoch("now"), &revalidated);
+        confirmed(&mut headers, || epoch("now"), &revalidated);
         assert_eq!(headers[ETAG], *ours("\"abc\"", "now"));
     }
 }

@@ -3,27 +3,31 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, HeaderMap};
+use http::{HeaderName, HeaderValue};
 
 use super::caching::{self, Epoch, Revalidated};
 use super::encoding::Coding;
 use super::headers::{self, Hint};
 use super::judge::{Judgement, judge};
 use super::own_csp;
+use super::page::{self, Address};
 use super::scope::{self, Scope};
-use super::{Settings, cookies, expire, html, page};
+use super::{Settings, cookies, expire, html};
 use crate::consent::Granted;
 use crate::visit::Visit;
+
+const SPECULATION_RULES: HeaderName = HeaderName::from_static("speculation-rules");
 
 /// What all filters of one answer ask.
 pub(super) struct Case<'a> {
     settings: &'a Settings,
     visit: &'a Visit,
-    scope: Arc<Scope>,
-    inserts: html::Inserts,
-    /// The page's own, read where it is asked for: most answers are no pages.
-    address: OnceCell<url::Url>,
+    // Made where they are asked for: most answers are no pages.
+    scope: OnceCell<Arc<Scope>>,
+    inserts: OnceCell<html::Inserts>,
+    /// The page's own.
+    address: OnceCell<Address>,
 }
 
 /// The fate of a cookie of this name, on a request or an answer of this visit.
@@ -34,20 +38,29 @@ pub(super) fn fate<'a>(settings: &'a Settings, visit: &Visit, name: &str) -> coo
 
 impl<'a> Case<'a> {
     pub(super) fn new(settings: &'a Settings, visit: &'a Visit) -> Self {
-        let scope = scope::of(settings, visit);
-        let inserts = page::inserts(settings, visit, &scope.guard);
-        Case { settings, visit, scope, inserts, address: OnceCell::new() }
+        let (scope, inserts, address) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Case { settings, visit, scope, inserts, address }
     }
 
-    fn address(&self) -> &url::Url {
-        self.address.get_or_init(|| page::address(self.visit))
+    fn scope(&self) -> &Arc<Scope> {
+        self.scope.get_or_init(|| scope::of(self.settings, self.visit))
+    }
+
+    fn inserts(&self) -> &html::Inserts {
+        self.inserts.get_or_init(|| page::inserts(self.settings, self.visit, &self.scope().guard))
+    }
+
+    fn address(&self) -> &Address {
+        self.address.get_or_init(|| Address::of(self.visit))
     }
 
     /// What every answer undergoes, page or not.
     pub(super) fn filter(&self, headers: &mut HeaderMap) {
         let visit = self.visit;
         // A worker obeys the policy of its own script, not that of the page (CSP 3, section 4.2.1).
-        if let Some(policy) = self.scope.policy.as_ref().filter(|_| visit.is_worker) {
+        if visit.is_worker
+            && let Some(policy) = &self.scope().policy
+        {
             policy.write(headers, visit.arrival.scheme);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         }
@@ -61,7 +74,7 @@ impl<'a> Case<'a> {
         headers::filter(headers, origins, |hint, target| self.may(hint, target));
         if !visit.granted.is_all() {
             // They make the browser load whole pages in advance, where no policy of this page reaches.
-            headers.remove("speculation-rules");
+            headers.remove(SPECULATION_RULES);
         }
     }
 
@@ -69,19 +82,23 @@ impl<'a> Case<'a> {
     pub(super) fn rewrite(mut self, headers: &mut HeaderMap, to: Coding) -> html::Page {
         let is_xml = page::is_xml(headers);
         if is_xml {
-            self.inserts = self.inserts.in_xml();
+            self.inserts = self.inserts().clone().in_xml().into();
         }
         headers::rewritten(headers, to);
-        caching::rewritten(headers, &self.epoch(), to);
+        caching::rewritten(headers, || self.epoch(), to);
         let nonce = self.enforce(headers);
         expire::on_page(self.settings, self.visit, headers);
+        let scope = Arc::clone(self.scope());
         html::Page {
             url: self.address().clone(),
             granted: self.visit.granted.clone(),
-            inserts: self.inserts,
+            inserts: self
+                .inserts
+                .take()
+                .unwrap_or_else(|| page::inserts(self.settings, self.visit, &scope.guard)),
             embeds: (!is_xml).then(|| page::embeds(self.settings, self.visit)),
             nonce,
-            scope: self.scope,
+            scope,
         }
     }
 
@@ -93,20 +110,20 @@ impl<'a> Case<'a> {
             inserts: html::Inserts::Nothing,
             embeds: None,
             nonce: None,
-            scope: self.scope,
+            scope: Arc::clone(self.scope()),
         }
     }
 
     /// Writes the headers of a 304 that confirms a rewritten page.
     pub(super) fn confirm(&self, headers: &mut HeaderMap, revalidated: &[Revalidated]) {
-        caching::confirmed(headers, &self.epoch(), revalidated);
+        caching::confirmed(headers, || self.epoch(), revalidated);
         self.enforce(headers);
         expire::on_page(self.settings, self.visit, headers);
     }
 
     /// The epoch of a page rewritten for this visit: whatever shapes it, other than the upstream's own bytes.
     pub(super) fn epoch(&self) -> Epoch {
-        let inserts = match &self.inserts {
+        let inserts = match self.inserts() {
             html::Inserts::Nothing => "nothing".to_owned(),
             html::Inserts::Guard(_) => "guard".to_owned(),
             html::Inserts::Xml { banner, undecided, language, signal, .. } => {
@@ -128,15 +145,15 @@ impl<'a> Case<'a> {
             self.visit.arrival.authority.as_bytes(),
             inserts.as_bytes(),
             self.visit.once_here.embeds().map(|name| name.to_string()).collect::<String>().as_bytes(),
-            self.scope.guard_source.as_bytes(),
-            self.scope.policy.as_ref().map(|policy| &policy.digest(scheme)[..]).unwrap_or_default(),
+            self.scope().guard_source.as_bytes(),
+            self.scope().policy.as_ref().map(|policy| &policy.digest(scheme)[..]).unwrap_or_default(),
         ])
     }
 
     /// Lets our own elements through the page's policies, and adds the one that holds what may not act.
     fn enforce(&self, headers: &mut HeaderMap) -> Option<Box<str>> {
-        let nonce = own_csp::admit(headers, self.scope.inserted(&self.inserts, self.address()));
-        if let Some(policy) = &self.scope.policy {
+        let nonce = own_csp::admit(headers, self.scope().inserted(self.inserts(), self.address()));
+        if let Some(policy) = &self.scope().policy {
             policy.write(headers, self.visit.arrival.scheme);
         }
         nonce
@@ -148,7 +165,7 @@ impl<'a> Case<'a> {
         let Some(address) = self.address().join(target).ok().and_then(html::plain) else { return true };
         let Some(host) = address.host_str() else { return true };
         let services = &self.settings.services;
-        let is_near = || Some(host) == self.address().host_str() || self.scope.may_connect(host);
+        let is_near = || Some(host) == self.address().host_str() || self.scope().may_connect(host);
         let unknown = || hint == Hint::Load || is_near();
         match hint {
             Hint::Connect => is_near(),

@@ -1,15 +1,15 @@
 //! Pages that repeat: what they were rewritten to, found again by all that shapes it and by the very bytes that came.
 //!
 //! A page is remembered when it comes for the second time, so that pages of which each is another cost a quick hash
-//! and no memory.
+//! and no memory. What came is kept beside what left, and compared byte by byte: what one page was rewritten to never
+//! stands in for another, even where somebody chooses their bytes.
 
 use std::hash::BuildHasher;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use sha2::{Digest, Sha256};
 
 use super::Settings;
 use super::body::Forms;
@@ -43,10 +43,6 @@ impl Clone for Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape(Vec<u8>);
 
-/// What tells a page from every other one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key([u8; 32]);
-
 /// What a page was rewritten to.
 #[derive(Clone, Debug)]
 pub struct Remembered {
@@ -56,10 +52,39 @@ pub struct Remembered {
     pub findings: Findings,
 }
 
-static PAGES: LazyLock<moka::sync::Cache<Key, Remembered, RandomState>> = LazyLock::new(|| {
+/// A page that came before and is not remembered yet.
+#[derive(Debug)]
+pub struct Sighting {
+    quick: u64,
+    shape: Shape,
+    came: Box<[u8]>,
+}
+
+/// What is known of a page.
+#[derive(Debug)]
+pub enum Look {
+    /// Nothing: it comes for the first time, as far as is known.
+    New,
+    /// It came before.
+    Again(Sighting),
+    /// What it was rewritten to.
+    Known(Remembered),
+}
+
+#[derive(Debug)]
+struct Kept {
+    shape: Shape,
+    came: Box<[u8]>,
+    page: Remembered,
+}
+
+static PAGES: LazyLock<moka::sync::Cache<u64, Arc<Kept>, RandomState>> = LazyLock::new(|| {
     moka::sync::Cache::builder()
         .max_capacity(BYTES)
-        .weigher(|_: &Key, page: &Remembered| u32::try_from(page.body.len() + 256).unwrap_or(u32::MAX))
+        .weigher(|_: &u64, kept: &Arc<Kept>| {
+            let bytes = kept.shape.0.len() + kept.came.len() + kept.page.body.len();
+            u32::try_from(bytes + 256).unwrap_or(u32::MAX)
+        })
         .build_with_hasher(RandomState::default())
 });
 
@@ -83,7 +108,7 @@ impl Shape {
         shape.number(settings.observed.generation());
         shape.part(&[granted.categories().bits(), forms.from as u8, forms.to as u8]);
         shape.part(forms.charset.map_or("", |charset| charset.name()).as_bytes());
-        shape.part(url.as_str().as_bytes());
+        shape.part(url.as_written().as_bytes());
         granted.services().for_each(|service| shape.part(service.as_bytes()));
         shape.inserts(inserts);
         if let Some(Embeds { language, asks, page, once: _ }) = embeds {
@@ -144,29 +169,37 @@ impl Shape {
         self.0.extend_from_slice(part);
     }
 
-    /// The key of a page of this shape; none when it comes for the first time, as far as is known.
-    pub fn key<'a>(&self, pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Option<Key> {
+    /// What is known of a page of this shape, which came in these pieces.
+    pub fn look<'a>(self, pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Look {
         let quick =
             pieces.clone().fold(QUICK.hash_one(&*self.0), |hash, piece| QUICK.hash_one((hash, &**piece)));
-        let slot = CAME_ONCE.get(usize::try_from(quick).unwrap_or_default() % ONCE)?;
-        if slot.swap(quick, Ordering::Relaxed) != quick {
-            return None;
+        if let Some(kept) = PAGES.get(&quick).filter(|kept| kept.is_of(&self, pieces.clone())) {
+            return Look::Known(kept.page.clone());
         }
-        // What one page was rewritten to must never stand in for another, even where somebody chooses their bytes.
-        let mut hash = Sha256::new();
-        hash.update((self.0.len() as u64).to_be_bytes());
-        hash.update(&self.0);
-        pieces.for_each(|piece| hash.update(piece));
-        Some(Key(hash.finalize().into()))
+        let slot = CAME_ONCE.get(usize::try_from(quick).unwrap_or_default() % ONCE);
+        if slot.is_none_or(|slot| slot.swap(quick, Ordering::Relaxed) != quick) {
+            return Look::New;
+        }
+        let mut came = Vec::with_capacity(pieces.clone().map(Bytes::len).sum());
+        pieces.for_each(|piece| came.extend_from_slice(piece));
+        Look::Again(Sighting { quick, shape: self, came: came.into() })
     }
 }
 
-/// What a page was rewritten to before.
-pub fn recall(key: &Key) -> Option<Remembered> {
-    PAGES.get(key)
+impl Kept {
+    fn is_of<'a>(&self, shape: &Shape, pieces: impl Iterator<Item = &'a Bytes>) -> bool {
+        let mut rest = Some(&*self.came);
+        for piece in pieces {
+            rest = rest.and_then(|rest| rest.strip_prefix(&**piece));
+        }
+        self.shape == *shape && rest.is_some_and(<[u8]>::is_empty)
+    }
 }
 
-/// Remembers what a page was rewritten to.
-pub fn remember(key: Key, page: Remembered) {
-    PAGES.insert(key, page);
+impl Sighting {
+    /// Remembers what the page was rewritten to.
+    pub fn remember(self, page: Remembered) {
+        let Sighting { quick, shape, came } = self;
+        PAGES.insert(quick, Arc::new(Kept { shape, came, page }));
+    }
 }

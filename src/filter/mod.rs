@@ -24,13 +24,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
-use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::consent::signal::Signal;
 use crate::gate;
 use crate::observed::Observed;
 use crate::services;
-use crate::telemetry::Metrics;
 use crate::visit::{Purpose, Visit};
 use crate::web::{self, language::Language};
 use caching::Expected;
@@ -154,37 +153,33 @@ pub async fn answer<B>(
     visit: &Visit,
     plan: Plan,
     answer: Response<B>,
-    metrics: &Arc<Metrics>,
+    report: body::Report,
 ) -> Response<Body>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<body::Error> + Send + Unpin,
 {
     if sheet::is_sheet(&answer) {
-        return sheet::filter(settings, visit, plan, answer, metrics).await;
+        // Seldom, and large: in a box, it takes no room of the others.
+        return Box::pin(sheet::filter(settings, visit, plan, answer, report)).await;
     }
-    apply(settings, visit, plan, answer, metrics)
+    apply(settings, visit, plan, answer, report)
 }
 
-/// Filters an answer for this visitor: its headers at once, its body as it passes. Its extensions tell the
-/// [`body::Fate`] of it.
+/// Filters an answer for this visitor: its headers at once, its body as it passes. `report` hears what becomes of it.
 pub fn apply<B>(
     settings: &Arc<Settings>,
     visit: &Visit,
     plan: Plan,
     answer: Response<B>,
-    metrics: &Arc<Metrics>,
+    report: body::Report,
 ) -> Response<Body>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<body::Error> + Send + Unpin,
 {
-    let fate = body::Fate::default();
-    let report =
-        body::Report { site: settings.site.clone(), metrics: Arc::clone(metrics), fate: fate.clone() };
     let case = Case::new(settings, visit);
     let (mut head, upstream) = answer.into_parts();
-    head.extensions.insert(fate);
     let verdict = page::judge(Head {
         method: &visit.method,
         status: head.status,
@@ -195,7 +190,7 @@ where
     case.filter(&mut head.headers);
     match verdict {
         Verdict::Pass(reason) => report.page(reason),
-        Verdict::Refuse(reason) => return refused(&report, reason, head.extensions),
+        Verdict::Refuse(reason) => return refused(&report, reason),
         Verdict::Confirm => {
             report.page("confirmed");
             case.confirm(&mut head.headers, &plan.revalidated);
@@ -216,7 +211,7 @@ where
             }
             return match body::Page::new(upstream, forms, settings, page, report.clone()) {
                 Ok(page) => Response::from_parts(head, page.boxed()),
-                Err(cause) => refused(&report, cause.reason(), head.extensions),
+                Err(cause) => refused(&report, cause.reason()),
             };
         }
     }
@@ -257,11 +252,10 @@ where
 }
 
 /// The answer that stands in for one that cannot be filtered. It names no internals.
-fn refused(report: &body::Report, reason: &'static str, extensions: Extensions) -> Response<Body> {
+fn refused(report: &body::Report, reason: &'static str) -> Response<Body> {
     report.refused(reason);
     let mut answer = Response::new(body::full("502 Bad Gateway: the page could not be processed.\n"));
     *answer.status_mut() = StatusCode::BAD_GATEWAY;
-    *answer.extensions_mut() = extensions;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, HeaderMap};
 
+use super::page::Address;
+
 /// What is inserted and needs to be let in, as sources: `'sha256-…'`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inserted<'a> {
@@ -30,7 +32,7 @@ pub struct List<'a> {
     /// Its path.
     pub path: &'a str,
     /// The page that loads it.
-    pub page: &'a url::Url,
+    pub page: &'a Address,
 }
 
 /// Whether forms are inserted.
@@ -346,7 +348,7 @@ mod tests {
 
     #[test]
     fn the_list_is_let_in_by_hash_or_address_and_nothing_else_is() {
-        let page = url::Url::parse("https://www.example.se:8443/shop?id=1").unwrap();
+        let page: Address = "https://www.example.se:8443/shop?id=1".parse().unwrap();
         let list = List { hash: "'sha256-LIST='", path: "/_consent/assets/known.0.js", page: &page };
         let inserted = Inserted { list: Some(list), ..FRAME };
         for (before, after) in [
@@ -374,7 +376,7 @@ mod tests {
         ] {
             assert_eq!(admitted(&[before], inserted).0, [after], "{before}");
         }
-        let plain = url::Url::parse("http://www.example.se/").unwrap();
+        let plain: Address = "http://www.example.se/".parse().unwrap();
         let inserted = Inserted { list: Some(List { page: &plain, ..list }), ..FRAME };
         let closed = "script-src https: 'sha256-GUARD=' 'sha256-LIST='";
         assert_eq!(admitted(&["script-src https:"], inserted).0, [closed]);

@@ -1,9 +1,13 @@
 //! Which answers are pages to be rewritten, and what is inserted into them.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::ops::Deref;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
+use url::Url;
 
 use super::encoding::{self, Coded, Coding};
 use super::{Banner, Settings, html};
@@ -93,24 +97,23 @@ pub fn judge(head: Head<'_>) -> Verdict {
 /// Whether any reading of the type is HTML: of two types, browsers differ in which they take.
 pub(super) fn is_html(headers: &HeaderMap) -> bool {
     types(headers).any(|text| {
-        let essence = text.split(';').next().unwrap_or_default().trim();
+        let essence = essence(&text);
         essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
     })
 }
 
 /// Whether browsers read the page as XML.
 pub(super) fn is_xml(headers: &HeaderMap) -> bool {
-    types(headers).any(|text| {
-        text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/xhtml+xml")
-    })
+    types(headers).any(|text| essence(&text).eq_ignore_ascii_case("application/xhtml+xml"))
 }
 
-fn types(headers: &HeaderMap) -> impl Iterator<Item = String> {
+fn types(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
     let values = headers.get_all(CONTENT_TYPE).into_iter();
-    values.flat_map(|value| {
-        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        text.split(',').map(str::to_owned).collect::<Vec<_>>()
-    })
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(String::from_utf8_lossy)
+}
+
+fn essence(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
 }
 
 /// The character set that the headers name, if any.
@@ -190,13 +193,61 @@ fn return_to(visit: &Visit) -> &str {
     }
 }
 
-/// The page's own address.
-pub fn address(visit: &Visit) -> url::Url {
-    let origin = format!("{}://{}", visit.arrival.scheme.as_str(), visit.arrival.authority);
-    url::Url::parse(&format!("{origin}{}", visit.target))
-        .or_else(|_| url::Url::parse(&origin))
-        .or_else(|_| url::Url::parse(&format!("http://{}", visit.arrival.host)))
-        .unwrap_or_else(|_| url::Url::parse("http://localhost/").expect("a constant address"))
+/// A page's own address, which is taken apart where somebody asks for its parts: of a page that is remembered, nobody
+/// does.
+#[derive(Clone, Debug)]
+pub struct Address {
+    text: Box<str>,
+    /// How much of it is the origin.
+    origin: usize,
+    /// The canonical host.
+    host: Box<str>,
+    url: OnceLock<Url>,
+}
+
+impl Address {
+    /// The address of the page that a visit is to.
+    pub fn of(visit: &Visit) -> Self {
+        let arrival = &visit.arrival;
+        let parts = [arrival.scheme.as_str(), "://", &arrival.authority, &visit.target];
+        Address {
+            text: parts.concat().into(),
+            origin: parts.iter().take(3).map(|part| part.len()).sum(),
+            host: arrival.host.clone(),
+            url: OnceLock::new(),
+        }
+    }
+
+    /// As the visitor wrote it.
+    pub fn as_written(&self) -> &str {
+        &self.text
+    }
+
+    fn parse(&self) -> Url {
+        let origin = self.text.get(..self.origin).unwrap_or_default();
+        Url::parse(&self.text)
+            .or_else(|_| Url::parse(origin))
+            .or_else(|_| Url::parse(&format!("http://{}", self.host)))
+            .unwrap_or_else(|_| Url::parse("http://localhost/").expect("a constant address"))
+    }
+}
+
+impl Deref for Address {
+    type Target = Url;
+
+    fn deref(&self) -> &Url {
+        self.url.get_or_init(|| self.parse())
+    }
+}
+
+impl FromStr for Address {
+    type Err = url::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, url::ParseError> {
+        let url = Url::parse(text)?;
+        let host = url.host_str().unwrap_or_default().into();
+        Ok(Address { text: text.into(), origin: 0, host, url: url.into() })
+    }
 }
 
 #[cfg(test)]
@@ -318,6 +369,6 @@ mod tests {
         // No script of ours may post it again.
         let inserts = inserts(&settings(set(Vec::new(), &[])), &posted, &"g".into());
         assert!(matches!(inserts, html::Inserts::Page { request: html::Request::Posted, .. }));
-        assert_eq!(address(&posted).as_str(), "https://www.example.se/order?step=2");
+        assert_eq!(Address::of(&posted).as_str(), "https://www.example.se/order?step=2");
     }
 }

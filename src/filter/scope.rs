@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use super::judge::{Judgement, judge};
 use super::memory::Identity;
 use super::own_csp::{Forms, Inserted, List};
+use super::page::Address;
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
@@ -163,7 +164,7 @@ impl Scope {
     }
 
     /// What `page` with these inserts holds of ours, and its policies must let in.
-    pub fn inserted<'a>(&'a self, inserts: &html::Inserts, page: &'a url::Url) -> Inserted<'a> {
+    pub fn inserted<'a>(&'a self, inserts: &html::Inserts, page: &'a Address) -> Inserted<'a> {
         let script = Some(&*self.guard_source);
         let list = self.list.as_deref().map(|path| List { hash: guard::known_script_source(), path, page });
         let [link, banner, embed, note] = &self.style_sources;

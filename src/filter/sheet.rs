@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Limited};
 use super::body::{self, Body};
 use super::case::Case;
 use super::encoding::{self, Coded, Coding, Decoder, Encoder};
-use super::{Plan, Settings, apply, caching, headers, html, page};
-use crate::telemetry::Metrics;
+use super::page::Address;
+use super::{Plan, Settings, apply, caching, headers, html};
 use crate::visit::Visit;
 
 /// Whether an answer is a style sheet that is read whole.
@@ -32,45 +32,40 @@ pub(super) async fn filter<B>(
     visit: &Visit,
     plan: Plan,
     answer: Response<B>,
-    metrics: &Arc<Metrics>,
+    report: body::Report,
 ) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<body::Error> + Send + Unpin,
 {
-    let report = body::Report {
-        site: settings.site.clone(),
-        metrics: Arc::clone(metrics),
-        fate: body::Fate::default(),
-    };
     let (head, upstream) = answer.into_parts();
     let from = match encoding::coded(&head.headers) {
         Coded::Once(coding) => coding,
-        Coded::Opaque => return super::refused(&report, "unknown-coding", head.extensions),
+        Coded::Opaque => return super::refused(&report, "unknown-coding"),
     };
     let most = if settings.html_token == 0 { usize::MAX } else { settings.html_token };
     let whole = Limited::new(upstream, most).collect().await.map(http_body_util::Collected::to_bytes);
     let read = whole.ok().and_then(|whole| Some((decoded(&whole, from, most)?, whole)));
     let Some((plain, whole)) = read else {
-        return super::refused(&report, "style-sheet", head.extensions);
+        return super::refused(&report, "style-sheet");
     };
     let (rules, _) = WINDOWS_1252.decode_without_bom_handling(&plain);
-    let found = html::style_sheet(settings, &visit.granted, &page::address(visit), &rules);
+    let found = html::style_sheet(settings, &visit.granted, &Address::of(visit), &rules);
     let to = encoding::agreed(from, plan.accept_encoding.as_ref());
-    let mut answer = apply(settings, visit, plan, Response::from_parts(head, body::full(whole)), metrics);
+    let mut answer =
+        apply(settings, visit, plan, Response::from_parts(head, body::full(whole)), report.clone());
     if found == html::Sheet::ForEverybody {
         return answer;
     }
-    let epoch = Case::new(settings, visit).epoch();
     headers::rewritten(answer.headers_mut(), to);
-    caching::rewritten(answer.headers_mut(), &epoch, to);
+    caching::rewritten(answer.headers_mut(), || Case::new(settings, visit).epoch(), to);
     let rules = match &found {
         html::Sheet::Without(rules) => rules,
         html::Sheet::ForEverybody | html::Sheet::AsItIs => &*rules,
     };
     match encoded(&WINDOWS_1252.encode(rules).0, to) {
         Some(bytes) => *answer.body_mut() = body::full(bytes),
-        None => return super::refused(&report, "encoding", std::mem::take(answer.extensions_mut())),
+        None => return super::refused(&report, "encoding"),
     }
     answer
 }

@@ -16,6 +16,7 @@ use crate::consent::cookie::{self, Secrets};
 use crate::consent::signal::{DoNotTrack, GlobalPrivacyControl};
 use crate::consent::{Categories, Category, Choices, Granted, Subject};
 use crate::services::{CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
+use crate::telemetry::Metrics;
 use crate::visit::{self, Arrival, Scheme};
 use crate::web::language::Language;
 
@@ -168,7 +169,11 @@ impl Exchange {
         for (name, value) in headers {
             answer = answer.header(*name, *value);
         }
-        apply(&self.settings, visit, plan, answer.body(Script::of(&[body])).unwrap(), &self.metrics)
+        apply(&self.settings, visit, plan, answer.body(Script::of(&[body])).unwrap(), self.report())
+    }
+
+    fn report(&self) -> body::Report {
+        body::Report::new(&self.settings, &self.metrics)
     }
 
     fn counted(&self, line: &str) -> bool {
@@ -239,7 +244,7 @@ async fn a_page_is_confirmed_only_to_who_would_get_it_alike() {
     assert_eq!(request[IF_NONE_MATCH], "\"abc\"");
     let mut answer = Response::builder().status(304).header(ETAG, "\"abc\"").body(Script::of(&[])).unwrap();
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
-    let confirmed = apply(&shop.settings, &undecided, plan, answer, &shop.metrics);
+    let confirmed = apply(&shop.settings, &undecided, plan, answer, shop.report());
     assert_eq!(confirmed.headers()[ETAG], *tag);
     assert_eq!(confirmed.headers()[CACHE_CONTROL], "private, no-cache");
     assert!(confirmed.headers().contains_key(CONTENT_SECURITY_POLICY));
@@ -334,7 +339,7 @@ async fn filtering_headers_twice_equals_once() {
     }
     let (_, plan) = shop.prepared(&visit, &[]);
     let twice =
-        apply(&shop.settings, &visit, plan, again.body(Script::of(&[b"<p>"])).unwrap(), &shop.metrics);
+        apply(&shop.settings, &visit, plan, again.body(Script::of(&[b"<p>"])).unwrap(), shop.report());
     assert_eq!(once.headers(), twice.headers());
     assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
 }
@@ -350,7 +355,7 @@ async fn sheet(shop: &Exchange, visit: &Visit, headers: &[(&str, &str)], body: &
         upstream = upstream.header(*name, *value);
     }
     let upstream = upstream.body(Script::of(&[body])).unwrap();
-    answer(&shop.settings, visit, plan, upstream, &shop.metrics).await
+    answer(&shop.settings, visit, plan, upstream, shop.report()).await
 }
 
 // COMPLIANCE C35.

@@ -1,6 +1,7 @@
 //! What a browser's signal takes back of an earlier choice: a withdrawal, which holds at once and is recorded like any
 //! other (GDPR art. 7(3)), beside the page that the visitor asked for.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +28,13 @@ impl Own {
         &self,
         site: &Site,
         visit: &Visit,
-        answering: impl Future<Output = Response<Body>>,
+        answering: Pin<&mut impl Future<Output = Response<Body>>>,
     ) -> Response<Body> {
         let Some((before, left)) = taken_back(visit).filter(|_| self.ledger.works()) else {
             return answering.await;
         };
         let recording = Box::pin(self.record_withdrawal(site, visit, before, &left));
-        let (mut reply, recorded) = tokio::join!(Box::pin(answering), recording);
+        let (mut reply, recorded) = tokio::join!(answering, recording);
         let Some(recorded) = recorded else { return reply };
         let after = after(before, &left, recorded);
         let headers = reply.headers_mut();

@@ -3,7 +3,6 @@
 //! The ledger is asked only where a gate would close otherwise. One that does not answer opens nothing: the person is
 //! asked again.
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,8 +81,9 @@ impl Persons {
 /// A visit with all that is known of its person.
 #[derive(Clone, Debug)]
 pub struct Recognised<'a> {
-    /// The visit.
-    pub visit: Cow<'a, Visit>,
+    asked: &'a Visit,
+    /// The visit, where more is known of it.
+    changed: Option<Box<Visit>>,
     /// The cookie that its browser should keep from now on.
     brings: Option<HeaderValue>,
 }
@@ -111,9 +111,9 @@ impl Own {
         visit: &'a Visit,
         is_wanting: impl FnOnce(&Visit) -> bool,
     ) -> Recognised<'a> {
-        let mut recognised = Recognised { visit: Cow::Borrowed(visit), brings: None };
+        let mut recognised = Recognised { asked: visit, changed: None, brings: None };
         let Some(identity) = &visit.identity else { return recognised };
-        let is_news = is_wanting(visit) && self.add_known(site, &mut recognised.visit, identity).await;
+        let is_news = is_wanting(visit) && Box::pin(self.add_known(site, &mut recognised, identity)).await;
         if is_news || visit.is_unclaimed {
             recognised.keep(site);
         }
@@ -130,37 +130,36 @@ impl Own {
         let Some(Naming::Header(name)) = &site.visit.naming else { return recognised };
         let Some(written) = answer.get(name) else { return recognised };
         let told = site.visit.secrets.identity(&site.visit.site, written.as_bytes().trim_ascii());
-        let known = recognised.visit.identity.as_ref();
+        let known = recognised.visit().identity.as_ref();
         if known.map(Identity::newest) == told.as_ref().map(Identity::newest) {
             return recognised;
         }
-        let Recognised { mut visit, .. } = recognised;
-        let is_same = match (&visit.identity, &told) {
+        let is_same = match (known, &told) {
             (Some(known), Some(told)) => told.covers(&known.newest()),
             // What was accepted before logging in is theirs.
             (None, Some(_)) => true,
             // Logged out: what they accepted waits in the ledger.
             (_, None) => false,
         };
-        let changed = visit.to_mut();
+        let mut recognised = Recognised { brings: None, ..recognised };
+        let changed = recognised.change();
         changed.identity = told;
         if !is_same {
             changed.acceptances.clear();
         }
-        if let Some(identity) = &visit.identity.clone()
-            && gate::is_wanting(&site.gate, &visit)
+        if let Some(identity) = &recognised.visit().identity.clone()
+            && gate::is_wanting(&site.gate, recognised.visit())
         {
-            self.add_known(site, &mut visit, identity).await;
+            Box::pin(self.add_known(site, &mut recognised, identity)).await;
         }
-        let mut recognised = Recognised { visit, brings: None };
         recognised.keep(site);
         recognised
     }
 
     /// Adds what the ledger knows of somebody, and says whether it was news.
-    async fn add_known(&self, site: &Site, visit: &mut Cow<'_, Visit>, who: &Identity) -> bool {
+    async fn add_known(&self, site: &Site, recognised: &mut Recognised<'_>, who: &Identity) -> bool {
         let found = self.persons.accepted(&self.ledger, &site.name, who).await;
-        let known = &visit.acceptances;
+        let known = &recognised.visit().acceptances;
         let is_news = |found: &&Acceptance| {
             let mut same = known.iter().filter(|known| known.document == found.document);
             same.all(|known| known.accepted_at < found.accepted_at)
@@ -170,7 +169,7 @@ impl Own {
         if news.is_empty() {
             return false;
         }
-        let visit = visit.to_mut();
+        let visit = recognised.change();
         for acceptance in news {
             visit.acceptances = acceptances::with(&visit.acceptances, acceptance);
         }
@@ -179,16 +178,26 @@ impl Own {
 }
 
 impl Recognised<'_> {
+    /// The visit, with what is known of its person.
+    pub fn visit(&self) -> &Visit {
+        self.changed.as_deref().unwrap_or(self.asked)
+    }
+
+    fn change(&mut self) -> &mut Visit {
+        self.changed.get_or_insert_with(|| Box::new(self.asked.clone()))
+    }
+
     /// Has the browser keep what is known.
     fn keep(&mut self, site: &Site) {
-        let Some(subject) = self.visit.subject.or_else(new_subject) else { return };
-        self.brings = Some(acceptances::signed(site, &self.visit, subject, &self.visit.acceptances));
+        let visit = self.visit();
+        let Some(subject) = visit.subject.or_else(new_subject) else { return };
+        self.brings = Some(acceptances::signed(site, visit, subject, &visit.acceptances));
     }
 
     /// Adds to an answer what the browser is to keep: to those that no cache keeps for others.
     pub fn mark(&self, mut reply: Response<Body>) -> Response<Body> {
-        let is_page = self.visit.purpose != Purpose::Resource;
-        let Some(cookie) = self.brings.as_ref().filter(|_| is_page || !self.visit.method.is_safe()) else {
+        let is_page = self.visit().purpose != Purpose::Resource;
+        let Some(cookie) = self.brings.as_ref().filter(|_| is_page || !self.visit().method.is_safe()) else {
             return reply;
         };
         let headers = reply.headers_mut();

@@ -16,10 +16,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 
 use crate::filter::Body;
-use crate::filter::body::Fate;
+use crate::filter::body::{Fate, Report};
 use crate::site::{Mode, Site};
 use crate::telemetry::{ACCESS, Answered, AnsweredFor, Metrics, count};
-use crate::upstream::Served;
 use crate::visit::{Scheme, Visit};
 use bodies::{Counted, Watched};
 
@@ -86,7 +85,7 @@ struct Said {
     gate: Option<&'static str>,
     reason: Option<&'static str>,
     page: Option<Fate>,
-    upstream: Option<Served>,
+    upstream: Option<Arc<str>>,
 }
 
 impl Line {
@@ -141,6 +140,22 @@ impl Line {
         }
     }
 
+    /// Notes which address of the upstream answers.
+    pub(super) fn served_by(&mut self, address: &Arc<str>) {
+        if let Some(said) = &mut self.said {
+            said.upstream = Some(Arc::clone(address));
+        }
+    }
+
+    /// To whom the filters say what becomes of the answer.
+    pub(super) fn report(&mut self, site: &Site) -> Report {
+        let report = Report::new(&site.filter, &self.metrics);
+        if let Some(said) = &mut self.said {
+            said.page = Some(report.fate().clone());
+        }
+        report
+    }
+
     /// Has the request counted for its site, too.
     pub(super) fn count_for(&mut self, site: &Arc<Site>) {
         self.site = Some(Arc::clone(site));
@@ -175,19 +190,15 @@ impl Line {
     }
 
     /// Notes the head of the answer, and watches its body to the end.
-    pub(super) fn answered(mut self, mut answer: Response<Body>) -> Response<Body> {
-        let (status, elapsed) = (answer.status(), self.start.elapsed());
+    pub(super) fn answered(mut self, answer: Response<Body>) -> Response<Body> {
+        let (status, now) = (answer.status(), Instant::now());
+        let elapsed = now.saturating_duration_since(self.start);
         self.head = Some((status, elapsed));
         self.metrics.head.observe(elapsed);
         if self.by == By::Upstream {
-            self.metrics.upstream.observe(self.since.elapsed());
+            self.metrics.upstream.observe(now.saturating_duration_since(self.since));
         }
         self.count_answer(class(status));
-        let extensions = answer.extensions_mut();
-        let (page, upstream) = (extensions.remove(), extensions.remove());
-        if let Some(said) = &mut self.said {
-            (said.page, said.upstream) = (page, upstream);
-        }
         answer.map(|body| Body::new(Watched { body, line: self }))
     }
 
@@ -285,7 +296,7 @@ impl Said {
             head_milliseconds = line.head.map(|(_, elapsed)| milliseconds(elapsed)),
             bytes_received = received,
             site = self.site.as_ref().map(|site| &*site.name),
-            upstream = self.upstream.as_ref().map(|served| &*served.address),
+            upstream = self.upstream.as_deref(),
             page = self.page.as_ref().and_then(Fate::reason),
             gate = self.gate,
             choices = self.choices,

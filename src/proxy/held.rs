@@ -79,7 +79,8 @@ impl Proxy {
         line.hand_to(By::Upstream);
         match self.sent.send(&self.own, &self.upstreams, site, permit, &ready, request).await {
             Sending::Answer(answer) => {
-                ready.mark(filter::apply(&site.filter, &ready.visit, plan, answer, &self.metrics))
+                line.served_by(answer.body().address());
+                ready.mark(filter::apply(&site.filter, &ready.visit, plan, answer, line.report(site)))
             }
             Sending::Again => self.own.sent_already(site, &ready),
             Sending::Unsure => self.own.unsure(site, &ready),

@@ -48,8 +48,11 @@ impl listener::App for Proxy {
         let settings = self.settings.load_full();
         let caller = client_address::identify(&peer, request.headers(), &settings.trusted_proxies);
         let mut line = self.line(&settings, &request, caller);
-        let request = request.map(|body| line.receive(body));
-        let answer = self.serve(&settings, request, &peer, caller, &mut line).await;
+        let (site, visit, request) = match self.receive(&settings, request, &peer, caller, &mut line) {
+            Ok(received) => received,
+            Err(refusal) => return line.answered(refusal),
+        };
+        let answer = self.serve(&settings, site, &visit, request, &mut line).await;
         line.answered(answer)
     }
 
@@ -92,43 +95,54 @@ impl Proxy {
         Line::start(request, settings.log_client_address.shown(client), scheme, &self.metrics)
     }
 
-    async fn serve(
+    /// Reads a request: whose it is, and the facts of it; or the answer to one that no site sees.
+    // Apart from what follows, which would keep room for all of it.
+    #[expect(clippy::result_large_err, reason = "an answer, which goes on at once")]
+    fn receive<'a>(
         &self,
-        settings: &config::Settings,
+        settings: &'a config::Settings,
         request: Request<Body>,
         peer: &Peer,
         (client, scheme): (IpAddr, Scheme),
         line: &mut Line,
-    ) -> Response<Body> {
+    ) -> Result<(&'a Arc<Site>, Visit, Request<Body>), Response<Body>> {
+        let request = request.map(|body| line.receive(body));
         let (parts, body) = request.into_parts();
-        let Host { canonical, authority } = match refuse::refuse(&parts, peer) {
-            Ok(host) => host,
-            Err(refusal) => {
-                line.refused(refusal.reason());
-                return reply::refused(refusal);
-            }
-        };
+        let Host { canonical, authority } = refuse::refuse(&parts, peer).map_err(|refusal| {
+            line.refused(refusal.reason());
+            reply::refused(refusal)
+        })?;
         let Some(site) = settings.sites.find(&canonical) else {
             line.refused("unknown-host");
-            return reply::unknown_site(&parts);
+            return Err(reply::unknown_site(&parts));
         };
         let arrival = Arrival { host: canonical, authority, scheme, client, now: self.clock.now() };
         let visit = Visit::read(&site.visit, &parts, arrival);
-        let request = Request::from_parts(parts, body);
         line.visit(site, &visit);
+        Ok((site, visit, Request::from_parts(parts, body)))
+    }
+
+    async fn serve(
+        &self,
+        settings: &config::Settings,
+        site: &Arc<Site>,
+        visit: &Visit,
+        request: Request<Body>,
+        line: &mut Line,
+    ) -> Response<Body> {
         site.filter.observed.note_time(visit.arrival.now);
         if settings.is_counted_by_site {
             line.count_for(site);
         }
         let mut answer = match site.mode {
             Mode::Enforce => {
-                let answering = self.enforce(settings, site, &visit, request, line);
-                self.own.hear(site, &visit, answering).await
+                let answering = std::pin::pin!(self.enforce(settings, site, visit, request, line));
+                self.own.hear(site, visit, answering).await
             }
-            Mode::Observe => self.observe(site, &visit, request, line).await,
-            Mode::Off => self.pass(site, &visit, request, line).await,
+            Mode::Observe => self.observe(site, visit, request, line).await,
+            Mode::Off => self.pass(site, visit, request, line).await,
         };
-        keep_to_https(site, scheme, answer.headers_mut());
+        keep_to_https(site, visit.arrival.scheme, answer.headers_mut());
         answer
     }
 
@@ -143,69 +157,67 @@ impl Proxy {
         // Before the gate: documents and choices must be reachable without any acceptance.
         if let Some(endpoint) = own::route(site, &visit.path) {
             line.hand_to(By::Own);
-            let Endpoint::Document(document) = endpoint else {
-                return self.own.answer(endpoint, site, visit, request).await;
-            };
-            let mut request = request;
-            if let Some(frame) = self.frame(site, visit).await {
-                request.extensions_mut().insert(frame);
-            }
-            let reader = self.own.recognise_reader(site, visit, document).await;
-            return reader.mark(self.own.answer(endpoint, site, &reader.visit, request).await);
+            return Box::pin(self.answer_itself(endpoint, site, visit, request)).await;
         }
         let most = settings.held_form;
         let mut request = match self.own.sort(visit, request, most).await {
             Sorted::Request(request) => request,
-            Sorted::Carrier(carrier) => return self.deliver(site, visit, carrier, line).await,
+            Sorted::Carrier(carrier) => return Box::pin(self.deliver(site, visit, carrier, line)).await,
             Sorted::Broken => return reply::broken_form(site, visit),
         };
         let recognised = self.own.recognise(site, visit).await;
-        let visit = &*recognised.visit;
+        let visit = recognised.visit();
         let verdict = gate::decide(&site.gate, visit);
         line.gate(verdict.reason());
         let permit = match verdict {
             Verdict::Admit(permit) | Verdict::AskWho(_, permit) => permit,
             Verdict::ShowDocument(gate) => return recognised.mark(reply::see_document(visit, gate)),
-            Verdict::HoldForm(gate) => return self.own.hold(site, visit, gate, request, most).await,
+            Verdict::HoldForm(gate) => {
+                return Box::pin(self.own.hold(site, visit, gate, request, most)).await;
+            }
             Verdict::Refuse(gate) => return reply::acceptance_missing(gate),
         };
         let plan = filter::prepare(&site.filter, visit, request.headers_mut());
         line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, permit, visit, request).await {
             Ok(answer) => {
+                line.served_by(answer.body().address());
                 let recognised = self.own.identify(site, recognised.clone(), answer.headers()).await;
-                let visit = &*recognised.visit;
+                let visit = recognised.visit();
                 let review = gate::review(&site.gate, visit, answer.headers());
                 let reason = review.reason();
                 let ours = match review {
                     Review::Pass => {
-                        let answer = filter::answer(&site.filter, visit, plan, answer, &self.metrics).await;
+                        let report = line.report(site);
+                        let answer = filter::answer(&site.filter, visit, plan, answer, report).await;
                         return recognised.mark(answer);
                     }
                     Review::ShowDocument(gate) => reply::see_document(visit, gate),
                     Review::Refuse(gate) => reply::acceptance_missing(gate),
                 };
                 line.gate(reason);
-                recognised.mark(self.instead(site, visit, plan, answer.headers(), ours))
+                recognised.mark(instead(site, visit, plan, answer.headers(), ours, line))
             }
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
     }
 
-    /// An answer of ours in place of the upstream's, whose cookies go on: it has a session to keep.
-    fn instead(
+    /// Answers a request to one of the proxy's own addresses.
+    async fn answer_itself(
         &self,
-        site: &Site,
+        endpoint: Endpoint<'_>,
+        site: &Arc<Site>,
         visit: &Visit,
-        plan: filter::Plan,
-        upstream: &HeaderMap,
-        mut ours: Response<Body>,
+        mut request: Request<Body>,
     ) -> Response<Body> {
-        let cookies: Vec<_> = upstream.get_all(SET_COOKIE).into_iter().cloned().collect();
-        for line in cookies {
-            ours.headers_mut().append(SET_COOKIE, line);
+        let Endpoint::Document(document) = endpoint else {
+            return self.own.answer(endpoint, site, visit, request).await;
+        };
+        if let Some(frame) = self.frame(site, visit).await {
+            request.extensions_mut().insert(frame);
         }
-        filter::apply(&site.filter, visit, plan, ours, &self.metrics)
+        let reader = self.own.recognise_reader(site, visit, document).await;
+        reader.mark(self.own.answer(endpoint, site, reader.visit(), request).await)
     }
 
     /// A plain proxy that tells what it would do: in the log, and by what browsers report.
@@ -235,11 +247,32 @@ impl Proxy {
     ) -> Response<Body> {
         line.hand_to(By::Upstream);
         match self.upstreams.send(&site.upstream, gate::stand_aside(), visit, request).await {
-            Ok(answer) if site.mode == Mode::Observe => filter::watch(&site.filter, visit, answer),
-            Ok(answer) => answer.map(filter::body::stream),
+            Ok(answer) => {
+                line.served_by(answer.body().address());
+                match site.mode {
+                    Mode::Observe => filter::watch(&site.filter, visit, answer),
+                    Mode::Enforce | Mode::Off => answer.map(filter::body::stream),
+                }
+            }
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
         }
     }
+}
+
+/// An answer of ours in place of the upstream's, whose cookies go on: it has a session to keep.
+fn instead(
+    site: &Arc<Site>,
+    visit: &Visit,
+    plan: filter::Plan,
+    upstream: &HeaderMap,
+    mut ours: Response<Body>,
+    line: &mut Line,
+) -> Response<Body> {
+    let cookies: Vec<_> = upstream.get_all(SET_COOKIE).into_iter().cloned().collect();
+    for cookie in cookies {
+        ours.headers_mut().append(SET_COOKIE, cookie);
+    }
+    filter::apply(&site.filter, visit, plan, ours, line.report(site))
 }
 
 /// Tells browsers to come over HTTPS alone, where the site wants it, whatever its mode: it is about the transport.

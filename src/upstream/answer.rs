@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::Cause;
-use super::lease::Held;
+use super::lease::Connection;
 use super::scrutiny;
 use super::upload::Upload;
 
@@ -25,6 +25,7 @@ pub struct Stalled;
 /// The body of an upstream's answer, as it comes.
 #[derive(Debug)]
 pub struct Answer {
+    address: Arc<str>,
     body: Incoming,
     /// How long it may pause; time that the visitor takes does not count.
     pause: Duration,
@@ -40,7 +41,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub(super) struct Occupied {
     pub(super) _counted: Counted,
-    pub(super) _held: Held,
+    pub(super) _connection: Connection,
 }
 
 /// A request that is counted as under way while this lives.
@@ -62,15 +63,31 @@ impl Drop for Counted {
 
 impl Answer {
     /// A body that occupies these until its end; one that is at its end already occupies nothing.
-    pub(super) fn new(body: Incoming, occupied: Occupied, pause: Duration) -> Self {
-        let occupied = (!http_body::Body::is_end_stream(&body)).then_some(occupied);
-        Answer { body, pause, timer: None, is_waiting: false, occupied, unwanted: None }
+    pub(super) fn new(address: &Arc<str>, body: Incoming, occupied: Occupied, pause: Duration) -> Self {
+        let is_over = http_body::Body::is_end_stream(&body);
+        let mut answer = Answer::switched(address, body, occupied, pause);
+        if is_over {
+            answer.occupied = None;
+        }
+        answer
     }
 
     /// What follows an answer 101 on its connection: not HTTP, and not over until the connection is.
-    pub(super) fn switched(body: Incoming, occupied: Occupied, pause: Duration) -> Self {
-        let occupied = Some(occupied);
-        Answer { body, pause, timer: None, is_waiting: false, occupied, unwanted: None }
+    pub(super) fn switched(address: &Arc<str>, body: Incoming, occupied: Occupied, pause: Duration) -> Self {
+        Answer {
+            address: Arc::clone(address),
+            body,
+            pause,
+            timer: None,
+            is_waiting: false,
+            occupied: Some(occupied),
+            unwanted: None,
+        }
+    }
+
+    /// Which address has answered: `HOST:PORT` or `unix:PATH`.
+    pub fn address(&self) -> &Arc<str> {
+        &self.address
     }
 
     /// Ready when the upstream has paused for too long.

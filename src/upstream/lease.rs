@@ -55,6 +55,44 @@ impl Channel {
     }
 }
 
+/// The connection of a request whose head has been answered.
+#[derive(Debug)]
+pub(super) enum Connection {
+    /// It goes back to the pool for the next request.
+    Kept { _kept: Kept },
+    /// It is shared, or has become something else than HTTP.
+    Held { _held: Held },
+}
+
+/// An HTTP/1.1 connection that goes back to its pool where this is dropped.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pool: Arc<Pool>,
+    /// None once it has gone back.
+    sender: Option<http1::SendRequest<Upload>>,
+    made: Instant,
+    held: Held,
+}
+
+impl Kept {
+    pub(super) fn new(
+        pool: &Arc<Pool>,
+        sender: http1::SendRequest<Upload>,
+        made: Instant,
+        held: Held,
+    ) -> Self {
+        Kept { pool: Arc::clone(pool), sender: Some(sender), made, held }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.pool.give_back(sender, self.made, std::mem::take(&mut self.held));
+        }
+    }
+}
+
 /// What a request occupies until the end of its answer. What is in it is let go where it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Held {

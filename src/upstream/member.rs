@@ -17,13 +17,13 @@ use super::balance::Standing;
 use super::certificates::Offer;
 use super::connector::{Connector, Shared};
 use super::health::{Health, Opinion, Turn};
-use super::lease::{Channel, Held, Lease, Missing, Wanted};
+use super::lease::{Channel, Connection, Kept, Lease, Missing, Wanted};
 use super::pool::Pool;
 use super::probe::{self, Check};
 use super::scrutiny::{self, Asked, Lie};
 use super::target::Target;
 use super::upload::{Interim, Upload};
-use super::{Cause, Failure, Served, State, outgoing};
+use super::{Cause, Failure, State, outgoing};
 use crate::listener::body::Broken;
 
 /// One address of an upstream while it runs. Sites that reach it in the same way share it.
@@ -113,7 +113,7 @@ impl Member {
             let lease = self.lease(wanted).await?;
             let is_used = lease.is_used;
             let error = match self.send(lease, parts, upload).await? {
-                Ok((answer, held)) => return Ok(self.occupy(answer, counted, held)),
+                Ok((answer, connection)) => return Ok(self.occupy(answer, counted, connection)),
                 Err(error) => error,
             };
             match Fate::of(error, upload) {
@@ -160,9 +160,10 @@ impl Member {
             }
         };
         let sent = tokio::select! {
+            biased;
+            () = interim.flooded() => return Err(self.garbled("interim answers without end".into())),
             sent = channel.send(request) => sent,
             () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
-            () = interim.flooded() => return Err(self.garbled("interim answers without end".into())),
         };
         let answer = match sent {
             Ok(answer) => accept(answer, parts),
@@ -175,27 +176,30 @@ impl Member {
             }
             self.garbled(lie.into())
         })?;
-        Ok(Ok(match channel {
+        let connection = match channel {
             // After a switch, what comes over the connection next is no HTTP.
             Channel::Http1(sender) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                self.pool.give_back(sender, made, held);
-                (answer, Held::default())
+                Connection::Kept { _kept: Kept::new(&self.pool, sender, made, held) }
             }
-            Channel::Http1(_) | Channel::Http2(_) => (answer, held),
-        }))
+            Channel::Http1(_) | Channel::Http2(_) => Connection::Held { _held: held },
+        };
+        Ok(Ok((answer, connection)))
     }
 
-    fn occupy(&self, answer: Response<Incoming>, counted: Counted, held: Held) -> Response<Answer> {
+    fn occupy(
+        &self,
+        answer: Response<Incoming>,
+        counted: Counted,
+        connection: Connection,
+    ) -> Response<Answer> {
         self.health.note(Health::connected, None);
-        let occupied = Occupied { _counted: counted, _held: held };
+        let occupied = Occupied { _counted: counted, _connection: connection };
         let pause = self.pool.connector.shared.timeouts.load().body;
         let of = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => Answer::switched,
             _ => Answer::new,
         };
-        let mut answer = answer.map(|body| of(body, occupied, pause));
-        answer.extensions_mut().insert(Served { address: Arc::clone(&self.address) });
-        answer
+        answer.map(|body| of(&self.address, body, occupied, pause))
     }
 
     fn unreachable(&self, source: Cause) -> Failure {
@@ -211,8 +215,8 @@ impl Member {
     }
 }
 
-/// An answer with what its request still occupies, or why there is none.
-type Outcome = Result<(Response<Incoming>, Held), TrySendError<Request<Upload>>>;
+/// An answer with its connection, or why there is none.
+type Outcome = Result<(Response<Incoming>, Connection), TrySendError<Request<Upload>>>;
 
 /// What has become of a request that got no answer.
 enum Fate {

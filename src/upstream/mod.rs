@@ -148,13 +148,6 @@ pub enum Failure {
     SlowBody,
 }
 
-/// Which address has answered: stands in the extensions of every answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// `HOST:PORT` or `unix:PATH`.
-    pub address: Arc<str>,
-}
-
 /// How an address is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -244,13 +237,14 @@ impl Upstreams {
     /// Where the visitor waits for `100 Continue`, nothing of the body is asked for before an upstream of HTTP/1.1 has
     /// said so, or has said nothing for a second (RFC 9110 section 10.1.1): one that refuses at once spares the
     /// visitor the upload. Over HTTP/2 the body goes at once.
-    pub async fn send(
+    pub fn send(
         &self,
         to: &Settings,
         _permit: Permit,
         visit: &Visit,
         request: Request<Body>,
-    ) -> Result<Response<Answer>, Failure> {
+    ) -> impl Future<Output = Result<Response<Answer>, Failure>> + Send {
+        // Before the future, which would keep room for all of it.
         let (mut parts, body) = request.into_parts();
         let visitor = upgrade::asked_for(&mut parts);
         let tie = parts.extensions.remove();
@@ -266,24 +260,27 @@ impl Upstreams {
             parts.headers.remove(EXPECT);
         }
         let upload = Upload::new(body, expectation);
-        let mut answer = self.running(to).ask(&parts, &upload).await?;
-        answer.body_mut().note_unwanted(upload.answered());
-        outgoing::strip_hop_by_hop(answer.headers_mut());
-        if to.via == Via::Written {
-            let version = answer.version();
-            outgoing::sign(answer.headers_mut(), version);
+        let (running, via) = (self.running(to), to.via);
+        async move {
+            let mut answer = running.ask(&parts, &upload).await?;
+            answer.body_mut().note_unwanted(upload.answered());
+            outgoing::strip_hop_by_hop(answer.headers_mut());
+            if via == Via::Written {
+                let version = answer.version();
+                outgoing::sign(answer.headers_mut(), version);
+            }
+            if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {
+                upgrade::announce(answer.headers_mut());
+                let upstream = hyper::upgrade::on(&mut answer);
+                let occupied = answer.body_mut().take_occupied();
+                let idle = self.shared.timeouts.load().idle;
+                tokio::spawn(async move {
+                    upgrade::tunnel(visitor, upstream, idle, tie).await;
+                    drop(occupied);
+                });
+            }
+            Ok(answer)
         }
-        if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {
-            upgrade::announce(answer.headers_mut());
-            let upstream = hyper::upgrade::on(&mut answer);
-            let occupied = answer.body_mut().take_occupied();
-            let idle = self.shared.timeouts.load().idle;
-            tokio::spawn(async move {
-                upgrade::tunnel(visitor, upstream, idle, tie).await;
-                drop(occupied);
-            });
-        }
-        Ok(answer)
     }
 
     fn running<'a>(&self, site: &'a Settings) -> &'a Running {

@@ -100,7 +100,7 @@ impl Pool {
         }
         let seat = match &self.seats {
             None => None,
-            Some(seats) => match timeout(self.timeouts().connect, self.wait(seats, wanted)).await {
+            Some(seats) => match Box::pin(timeout(self.timeouts().connect, self.wait(seats, wanted))).await {
                 Ok(Waited::Seat(seat)) => seat,
                 Ok(Waited::Lease(lease)) => return Ok(lease),
                 Err(_) => return Err(Missing::Busy),
@@ -113,7 +113,8 @@ impl Pool {
             let held = Held { _seat: seat, _stream: None };
             return Ok(Lease { channel: Channel::Http1(sender), is_used: true, made, held });
         }
-        match timeout(self.timeouts().connect, self.open(wanted, seat)).await {
+        // Seldom needed, and large: in a box, it takes no room of the others.
+        match Box::pin(timeout(self.timeouts().connect, self.open(wanted, seat))).await {
             Ok(opened) => opened.map_err(Missing::Unreachable),
             Err(_) => Err(Missing::Unreachable(std::io::Error::from(std::io::ErrorKind::TimedOut).into())),
         }
@@ -177,37 +178,40 @@ impl Pool {
         }
     }
 
-    /// Keeps an HTTP/1.1 connection for the next request, once the answer on it has been read to the end.
+    /// Keeps an HTTP/1.1 connection for the next request, once the answer on it has been read to the end. What its
+    /// request holds is let go then.
     pub(super) fn give_back(
         self: &Arc<Self>,
         mut sender: http1::SendRequest<Upload>,
         made: Instant,
         held: Held,
     ) {
+        if sender.is_ready() {
+            return self.keep(sender, made);
+        }
         let pool = Arc::clone(self);
-        tokio::spawn(async move {
+        self.connector.shared.runtime.spawn(async move {
             if sender.ready().await.is_ok() {
-                pool.keep(Idle { sender, made, since: Instant::now() });
+                pool.keep(sender, made);
             }
             drop(held);
         });
     }
 
-    fn keep(self: &Arc<Self>, idle: Idle) {
-        let mut state = self.state();
-        let is_forgotten = state.forgotten.is_some_and(|forgotten| idle.made <= forgotten);
-        if !is_forgotten && state.idle.len() < KEPT && !self.is_spent(idle.made, idle.since, self.kept_idle())
-        {
-            state.idle.push(idle);
+    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Upload>, made: Instant) {
+        let (mut state, now) = (self.state(), Instant::now());
+        let is_forgotten = state.forgotten.is_some_and(|forgotten| made <= forgotten);
+        if !is_forgotten && state.idle.len() < KEPT && !self.is_old(made, now) {
+            state.idle.push(Idle { sender, made, since: now });
             self.sweep_from_now_on(&mut state);
         }
     }
 
     /// The idle connection that was used last: the others may grow old and go.
     fn pop(&self) -> Option<Idle> {
-        let mut state = self.state();
+        let (mut state, now) = (self.state(), Instant::now());
         while let Some(idle) = state.idle.pop() {
-            if idle.sender.is_ready() && !self.is_spent(idle.made, idle.since, self.kept_idle()) {
+            if idle.sender.is_ready() && !self.is_spent(&idle, now) {
                 return Some(idle);
             }
         }
@@ -270,18 +274,18 @@ impl Pool {
     /// Whether a shared connection may take requests. An old one does while others are on it and no other could be
     /// made beside it.
     fn is_wanted(&self, shared: &Shared) -> bool {
-        let is_done = shared.requests >= REQUESTS || self.is_old(shared.made);
+        let is_done = shared.requests >= REQUESTS || self.is_old(shared.made, Instant::now());
         let has_no_room_beside = self.seats.as_ref().is_some_and(|seats| seats.available_permits() == 0);
         let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
         !shared.sender.is_closed() && (!is_done || has_no_room_beside && is_in_use)
     }
 
-    fn is_spent(&self, made: Instant, since: Instant, idle: Duration) -> bool {
-        self.is_old(made) || since.elapsed() >= idle
+    fn is_spent(&self, idle: &Idle, now: Instant) -> bool {
+        self.is_old(idle.made, now) || now.saturating_duration_since(idle.since) >= self.kept_idle()
     }
 
-    fn is_old(&self, made: Instant) -> bool {
-        made.elapsed() >= self.connector.shared.names.connection_life
+    fn is_old(&self, made: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(made) >= self.connector.shared.names.connection_life
     }
 
     fn kept_idle(&self) -> Duration {
@@ -314,10 +318,8 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
     loop {
         tokio::time::sleep(every.max(Duration::from_millis(1))).await;
         let Some(pool) = pool.upgrade() else { return };
-        let mut state = pool.state();
-        state.idle.retain(|idle| {
-            !idle.sender.is_closed() && !pool.is_spent(idle.made, idle.since, pool.kept_idle())
-        });
+        let (mut state, now) = (pool.state(), Instant::now());
+        state.idle.retain(|idle| !idle.sender.is_closed() && !pool.is_spent(idle, now));
         state.shared.retain(|shared| {
             let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
             pool.is_wanted(shared) && (is_in_use || shared.used.elapsed() < pool.kept_idle())

@@ -60,6 +60,11 @@ fn write_length_once(headers: &mut HeaderMap, status: StatusCode) {
         headers.remove(CONTENT_LENGTH);
         return;
     }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let is_once = |line: &HeaderValue| line.as_bytes().iter().all(u8::is_ascii_digit);
+    if lengths.next().is_none_or(is_once) && lengths.next().is_none() {
+        return;
+    }
     let length = tokens(headers, CONTENT_LENGTH).next().and_then(|length| length.parse::<u64>().ok());
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -137,8 +137,8 @@ impl Upload {
     pub(super) async fn overdue(&self, at_most: Duration) {
         // What came before, such as the search for a connection, has its own limit.
         let asked = Instant::now();
+        let mut now = asked;
         loop {
-            let now = Instant::now();
             let deadline = match self.state().waits_for {
                 WaitsFor::Others => now + at_most,
                 WaitsFor::Upstream(since) => since.max(asked) + at_most,
@@ -147,6 +147,7 @@ impl Upload {
                 return;
             }
             tokio::time::sleep_until(deadline).await;
+            now = Instant::now();
         }
     }
 

@@ -74,15 +74,23 @@ impl Fate {
 /// To whom the body reports what became of it.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The site's name, for the log.
-    pub site: Box<str>,
-    /// The counters.
-    pub metrics: Arc<Metrics>,
-    /// What the request's own line in the log says of it.
-    pub fate: Fate,
+    /// Those of the site, for its name in the log.
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    fate: Fate,
 }
 
 impl Report {
+    /// Nothing has become of the answer yet.
+    pub fn new(settings: &Arc<Settings>, metrics: &Arc<Metrics>) -> Self {
+        Report { settings: Arc::clone(settings), metrics: Arc::clone(metrics), fate: Fate::default() }
+    }
+
+    /// What the request's own line in the log will say of it.
+    pub fn fate(&self) -> &Fate {
+        &self.fate
+    }
+
     /// Counts what became of an answer, and keeps it for the request's own line in the log.
     pub fn page(&self, reason: &'static str) {
         count(&self.metrics.pages, reason);
@@ -94,7 +102,7 @@ impl Report {
     pub fn refused(&self, reason: &'static str) {
         self.page(reason);
         count(&self.metrics.cut_off, reason);
-        tracing::warn!(site = %self.site, reason, "a page was refused");
+        tracing::warn!(site = %self.settings.site, reason, "a page was refused");
     }
 
     /// Counts what could not be judged in a page, and tells of it once.
@@ -103,14 +111,14 @@ impl Report {
             let reason = reason.as_str();
             self.metrics.unjudged.get_or_create(&Reason { reason }).inc_by(times.into());
             let page = &*findings.page;
-            tracing::info!(site = %self.site, page, reason, times, "what a page holds could not be judged and is held");
+            tracing::info!(site = %self.settings.site, page, reason, times, "what a page holds could not be judged and is held");
         }
     }
 
     fn cut_off(&self, cause: &CutOff) {
         count(&self.metrics.cut_off, cause.reason());
         let source = std::error::Error::source(cause).map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(site = %self.site, reason = cause.reason(), error = source, "a page was cut off");
+        tracing::warn!(site = %self.settings.site, reason = cause.reason(), error = source, "a page was cut off");
     }
 }
 

@@ -10,7 +10,7 @@ use http_body::Frame;
 use super::gathered::{Extent, Gathered};
 use super::page::{Forms, Page, Report};
 use super::{Body, Error};
-use crate::filter::memory::{self, Key, Remembered, Shape};
+use crate::filter::memory::{Look, Remembered, Shape, Sighting};
 use crate::filter::{Settings, html};
 
 /// The largest page, as it leaves, that is remembered.
@@ -39,7 +39,7 @@ struct Plan {
 
 /// What is learnt of a page that came before and is not remembered.
 struct Lesson {
-    key: Key,
+    sighting: Sighting,
     body: Vec<u8>,
 }
 
@@ -68,19 +68,23 @@ where
 
     /// What follows when so much of the page has been gathered.
     fn begin(&self, extent: Extent, gathered: Gathered<B>, plan: Plan) -> Result<Stage<B>, Error> {
-        let key = match extent {
-            Extent::Whole => plan.shape.key(gathered.pieces()),
-            Extent::Beginning => None,
+        let Plan { shape, forms, settings, page } = plan;
+        let look = match extent {
+            Extent::Whole => shape.look(gathered.pieces()),
+            Extent::Beginning => Look::New,
         };
-        if let Some(Remembered { body, findings }) = key.as_ref().and_then(memory::recall) {
-            self.report.page("rewritten");
-            self.report.found(&findings);
-            return Ok(Stage::Recalled(body));
-        }
-        let Plan { forms, settings, page, .. } = plan;
+        let lesson = match look {
+            Look::New => None,
+            Look::Again(sighting) => Some(Lesson { sighting, body: Vec::new() }),
+            Look::Known(Remembered { body, findings }) => {
+                self.report.page("rewritten");
+                self.report.found(&findings);
+                return Ok(Stage::Recalled(body));
+            }
+        };
         let page = Page::new(gathered, forms, &settings, page, self.report.clone())
             .inspect_err(|cause| self.report.refused(cause.reason()))?;
-        Ok(Stage::Rewriting(Box::new(page), key.map(|key| Lesson { key, body: Vec::new() })))
+        Ok(Stage::Rewriting(Box::new(page), lesson))
     }
 }
 
@@ -92,7 +96,7 @@ impl Lesson {
     }
 
     fn learn(self, findings: html::Findings) {
-        memory::remember(self.key, Remembered { body: self.body.into(), findings });
+        self.sighting.remember(Remembered { body: self.body.into(), findings });
     }
 }
 

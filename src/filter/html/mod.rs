@@ -27,6 +27,7 @@ use lol_html::{AsciiCompatibleEncoding, MemorySettings, Selector};
 
 use super::Settings;
 use super::own_csp::Inserted;
+use super::page::Address;
 use super::scope::Scope;
 use crate::consent::Granted;
 use crate::consent::signal::Signal;
@@ -41,7 +42,7 @@ pub use unjudged::{Reason, Unjudged};
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The page's own absolute address, against which its links resolve.
-    pub url: url::Url,
+    pub url: Address,
     /// What the visitor granted.
     pub granted: Granted,
     /// What is inserted.
@@ -239,7 +240,7 @@ impl Rewriter {
     /// A rewriter for one page.
     pub fn new(settings: &Arc<Settings>, page: Page) -> Self {
         let is_host_known = knows_host(settings, &page.url);
-        let bases = vec![page.url.clone()];
+        let bases = vec![url::Url::clone(&page.url)];
         Rewriter::of(State::new(settings, page, bases, is_host_known, 0))
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -46,10 +46,9 @@ pub struct Carrier {
     pub(super) place: Place,
 }
 
-/// Tells carriers from the site's own forms; `most` is the size of the largest form that is held.
-pub(super) async fn sort(visit: &Visit, request: Request<Body>, most: usize, mut place: Place) -> Sorted {
-    let boundary = boundary(visit, request.headers()).filter(|_| !request.body().is_end_stream());
-    let Some(boundary) = boundary else { return Sorted::Request(request) };
+/// Tells carriers from the site's own forms, which have this boundary; `most` is the size of the largest form that is
+/// held.
+pub(super) async fn sort(request: Request<Body>, boundary: &str, most: usize, mut place: Place) -> Sorted {
     let (head, mut body) = request.into_parts();
     let start = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{SEALED}\"\r\n\r\n");
     let (read, end) = read_until(&mut body, start.len()).await;
@@ -69,16 +68,16 @@ pub(super) async fn sort(visit: &Visit, request: Request<Body>, most: usize, mut
     };
     let Some(rest) = rest else { return Sorted::Broken };
     let whole = if rest.is_empty() { read } else { Bytes::from([read, rest].concat()) };
-    let Some((sealed, form)) = fields(&whole, &boundary) else { return Sorted::Broken };
+    let Some((sealed, form)) = fields(&whole, boundary) else { return Sorted::Broken };
     Sorted::Carrier(Carrier { head, sealed, form, place })
 }
 
 /// The boundary of a form that a person uploads.
-fn boundary(visit: &Visit, headers: &HeaderMap) -> Option<String> {
-    if visit.method != Method::POST || visit.purpose == Purpose::Resource {
+pub(super) fn boundary(visit: &Visit, request: &Request<Body>) -> Option<String> {
+    if visit.method != Method::POST || visit.purpose == Purpose::Resource || request.body().is_end_stream() {
         return None;
     }
-    let written = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let written = request.headers().get(CONTENT_TYPE)?.to_str().ok()?;
     let (essence, parameters) = written.split_once(';')?;
     if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;

@@ -204,7 +204,10 @@ impl Own {
 
     /// Tells held forms that come back from the site's own forms; `most` is the size of the largest that is held.
     pub async fn sort(&self, visit: &Visit, request: Request<Body>, most: usize) -> Sorted {
-        carrier::sort(visit, request, most, self.desk.place()).await
+        match carrier::boundary(visit, &request) {
+            Some(boundary) => Box::pin(carrier::sort(request, &boundary, most, self.desk.place())).await,
+            None => Sorted::Request(request),
+        }
     }
 
     /// Takes a held form back, and records what the visitor says to the document.

@@ -11,9 +11,7 @@ use consentry::filter::body::{full, stream};
 use consentry::gate;
 use consentry::listener::{App, Peer};
 use consentry::proxy::refuse::refuse;
-use consentry::upstream::{
-    Failure, Protocol, Served, Settings, Target, Timeouts, Trust, Upstreams, Weighted,
-};
+use consentry::upstream::{Failure, Protocol, Settings, Target, Timeouts, Trust, Upstreams, Weighted};
 use consentry::visit::{self, Arrival, ClientAddress, Visit};
 use http::{Request, Response, StatusCode};
 
@@ -90,8 +88,8 @@ impl App for Forward {
         let request = Request::from_parts(parts, body);
         match self.upstreams.send(&self.to, gate::stand_aside(), &visit, request).await {
             Ok(mut answer) => {
-                let served = answer.extensions().get::<Served>().map(|served| served.address.to_string());
-                answer.headers_mut().insert("x-served", served.unwrap().parse().unwrap());
+                let served = answer.body().address().parse().unwrap();
+                answer.headers_mut().insert("x-served", served);
                 answer.map(stream)
             }
             Err(Failure::Connect { .. }) => failed(StatusCode::BAD_GATEWAY, "connect"),

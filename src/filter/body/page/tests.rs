@@ -14,14 +14,14 @@ const CODINGS: [Coding; 5] = [Coding::Identity, Coding::Gzip, Coding::Deflate, C
 fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
     let settings = Arc::new(settings(set(Vec::new(), &[])));
     let knowledge = Knowledge {
-        url: url::Url::parse("https://www.example.se/").unwrap(),
+        url: "https://www.example.se/".parse().unwrap(),
         granted: crate::consent::Granted::default(),
         inserts: Inserts::Nothing,
         embeds: None,
         nonce: None,
         scope: crate::filter::scope::Scope::of_granted(&settings, &crate::consent::Granted::default()),
     };
-    let report = Report { site: "example".into(), metrics: Arc::default(), fate: Fate::default() };
+    let report = Report::new(&settings, &Arc::default());
     let forms = Forms { from, to, charset: None };
     Page::new(script, forms, &settings, knowledge, report).unwrap()
 }

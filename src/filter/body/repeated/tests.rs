@@ -4,11 +4,11 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::consent::Granted;
-use crate::filter::body::page::Fate;
 use crate::filter::encoding::Coding;
 use crate::filter::html::{Inserts, Request};
 use crate::filter::scope::Scope;
 use crate::filter::tests::{Act, Script, set, settings};
+use crate::telemetry::Metrics;
 
 const HTML: &str =
     "<!doctype html><body><p>Hello</p><script src=https://www.google-analytics.com/ga.js></script>";
@@ -25,13 +25,13 @@ impl Site {
         let settings = Arc::new(settings(set(Vec::new(), &[])));
         settings.observed.saw_service("google-analytics");
         let scope = Scope::of_granted(&settings, &Granted::default());
-        let report = Report { site: "example".into(), metrics: Arc::default(), fate: Fate::default() };
+        let report = Report::new(&settings, &Arc::default());
         Site { settings, scope, report }
     }
 
     fn page(&self, path: &str) -> html::Page {
         html::Page {
-            url: url::Url::parse("https://www.example.se/").unwrap().join(path).unwrap(),
+            url: format!("https://www.example.se{path}").parse().unwrap(),
             granted: Granted::default(),
             inserts: Inserts::Nothing,
             embeds: None,
@@ -171,12 +171,14 @@ fn no_two_kinds_of_page_have_one_shape() {
 
 #[test]
 fn what_was_found_in_a_page_is_counted_each_time() {
-    let site = Site::new();
+    let metrics = Arc::new(Metrics::default());
+    let mut site = Site::new();
+    site.report = Report::new(&site.settings, &metrics);
     let html = "<!doctype html><script>fbq('init','1'); own(';</script>";
     for _ in 0..4 {
         site.answer(site.page("/c"), html);
     }
-    let metrics = site.report.metrics.render();
+    let metrics = metrics.render();
     let unjudged =
         metrics.lines().filter(|line| line.starts_with("consentry_unjudged_total")).collect::<Vec<_>>();
     assert!(unjudged.iter().any(|line| line.ends_with(" 4")), "{unjudged:?}");
