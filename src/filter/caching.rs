@@ -176,7 +176,14 @@ fn cache_control(headers: &HeaderMap) -> HeaderValue {
 }
 
 fn vary(headers: &mut HeaderMap, coding: Coding) {
-    let present = joined(headers, &VARY).unwrap_or_default();
+    let Some(present) = joined(headers, &VARY) else {
+        let all = match coding {
+            Coding::Identity => "Cookie, Sec-GPC, DNT",
+            _ => "Cookie, Sec-GPC, DNT, Accept-Encoding",
+        };
+        headers.insert(VARY, HeaderValue::from_static(all));
+        return;
+    };
     let has = |name: &str| present.split(',').any(|word| word.trim().eq_ignore_ascii_case(name));
     if has("*") {
         return;

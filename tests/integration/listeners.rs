@@ -1,6 +1,7 @@
 //! Listeners that come, go and change at a reload, while the others go on.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::net::TcpStream;
@@ -82,6 +83,18 @@ async fn an_address_keeps_its_socket_when_it_speaks_something_else() {
     whole.server.stop().await;
 }
 
+/// Tries until all addresses can be had, as the proxy does: a program that another test is just starting may hold a socket
+/// a moment longer.
+async fn complete(whole: &Whole) {
+    soon(async {
+        while whole.server.misses_listeners() {
+            whole.server.complete_listeners();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_address_that_is_taken_is_tried_again_and_holds_up_nothing_else() {
     let (whole, _upstream) = whole("listen: [{ address: 127.0.0.1:0 }]").await;
@@ -92,7 +105,9 @@ async fn an_address_that_is_taken_is_tried_again_and_holds_up_nothing_else() {
     assert_eq!(reload(&whole, &both), [first]);
     assert_eq!(asked(first).await, "hello");
     drop(taken);
-    assert_eq!(reload(&whole, &both), [second, first]);
+    reload(&whole, &both);
+    complete(&whole).await;
+    assert_eq!(whole.server.addresses(), [second, first]);
     assert_eq!((asked(first).await, asked(second).await), ("hello".into(), "hello".into()));
     whole.server.stop().await;
 }
@@ -110,8 +125,8 @@ async fn the_old_address_stays_until_the_new_one_can_be_had() {
     whole.server.complete_listeners();
     assert!(whole.server.metrics().render().contains("consentry_listeners_missing 1"));
     drop(taken);
-    whole.server.complete_listeners();
-    assert_eq!((whole.server.addresses(), whole.server.misses_listeners()), (vec![second], false));
+    complete(&whole).await;
+    assert_eq!(whole.server.addresses(), [second]);
     assert_eq!(asked(second).await, "hello");
     whole.server.stop().await;
 }
