@@ -8,12 +8,13 @@ use std::fmt::Write;
 
 use http::Method;
 use http::header::{
-    CACHE_CONTROL, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, PRAGMA, RANGE, VARY,
+    CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, RANGE, VARY,
 };
 use sha2::{Digest, Sha256};
 
 use super::encoding::Coding;
+use super::headers::remove_where;
 
 const MARK: &str = "-cs";
 const DIGITS: usize = 12;
@@ -131,21 +132,7 @@ fn map_if_match(headers: &mut HeaderMap) {
 
 /// Writes the caching headers of a rewritten answer.
 pub fn rewritten(headers: &mut HeaderMap, epoch: impl FnOnce() -> Epoch, coding: Coding) {
-    // Headers for shared caches outrank Cache-Control there, and no such cache may keep one visitor's page.
-    const SHARED: [HeaderName; 9] = [
-        HeaderName::from_static("cdn-cache-control"),
-        HeaderName::from_static("cloudflare-cdn-cache-control"),
-        HeaderName::from_static("edge-control"),
-        HeaderName::from_static("fastly-cdn-cache-control"),
-        HeaderName::from_static("netlify-cdn-cache-control"),
-        HeaderName::from_static("surrogate-control"),
-        HeaderName::from_static("use-as-dictionary"),
-        HeaderName::from_static("vercel-cdn-cache-control"),
-        HeaderName::from_static("x-accel-expires"),
-    ];
-    for name in SHARED.iter().chain([&EXPIRES, &PRAGMA, &LAST_MODIFIED]) {
-        headers.remove(name);
-    }
+    remove_where(headers, is_for_other_caches);
     let control = cache_control(headers);
     headers.insert(CACHE_CONTROL, control);
     vary(headers, coding);
@@ -154,6 +141,26 @@ pub fn rewritten(headers: &mut HeaderMap, epoch: impl FnOnce() -> Epoch, coding:
         Some(tag) => headers.insert(ETAG, tag),
         None => headers.remove(ETAG),
     };
+}
+
+/// Headers for shared caches outrank `Cache-Control` there, and no such cache may keep one visitor's page. The last three
+/// say to any cache what is not true any more.
+fn is_for_other_caches(name: &str) -> bool {
+    matches!(
+        name,
+        "cdn-cache-control"
+            | "cloudflare-cdn-cache-control"
+            | "edge-control"
+            | "fastly-cdn-cache-control"
+            | "netlify-cdn-cache-control"
+            | "surrogate-control"
+            | "use-as-dictionary"
+            | "vercel-cdn-cache-control"
+            | "x-accel-expires"
+            | "expires"
+            | "pragma"
+            | "last-modified"
+    )
 }
 
 /// Writes the caching headers of a 304 that confirms a rewritten page.

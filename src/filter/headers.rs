@@ -2,8 +2,8 @@
 //! what may not act, and what is no longer true of a rewritten body.
 
 use http::header::{
-    ACCEPT_RANGES, ALT_SVC, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderName,
-    HeaderValue, LINK, LOCATION, REFRESH, SET_COOKIE, TRAILER,
+    ALT_SVC, CONTENT_ENCODING, CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, REFRESH,
+    SET_COOKIE,
 };
 
 use super::encoding::Coding;
@@ -42,21 +42,30 @@ pub fn filter(headers: &mut HeaderMap, origins: Origins<'_>, may: impl Fn(Hint, 
     filter_links(headers, origins, may);
 }
 
-/// Takes out what is not true of a rewritten body, and names its coding.
-pub fn rewritten(headers: &mut HeaderMap, coding: Coding) {
-    const UNTRUE: [HeaderName; 8] = [
-        CONTENT_LENGTH,
-        HeaderName::from_static("content-md5"),
-        HeaderName::from_static("digest"),
-        HeaderName::from_static("repr-digest"),
-        HeaderName::from_static("content-digest"),
-        ACCEPT_RANGES,
-        TRAILER,
-        CONTENT_ENCODING,
-    ];
-    for name in UNTRUE {
+/// Takes out the headers whose names, in lower case, are condemned: one look at those there are, in place of one for each
+/// that might be.
+pub fn remove_where(headers: &mut HeaderMap, is_condemned: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_condemned(name.as_str())).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
+}
+
+/// Takes out what is not true of a rewritten body, and names its coding.
+pub fn rewritten(headers: &mut HeaderMap, coding: Coding) {
+    remove_where(headers, |name| {
+        matches!(
+            name,
+            "content-length"
+                | "content-md5"
+                | "digest"
+                | "repr-digest"
+                | "content-digest"
+                | "accept-ranges"
+                | "trailer"
+                | "content-encoding"
+        )
+    });
     if coding != Coding::Identity {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     }

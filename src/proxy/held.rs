@@ -39,7 +39,7 @@ impl Default for Sent {
 
 /// What came of sending a form on.
 enum Sending {
-    Answer(Response<upstream::Answer>),
+    Answer(Box<Response<upstream::Answer>>),
     Failed(Failure),
     /// It was sent before.
     Again,
@@ -80,7 +80,7 @@ impl Proxy {
         match self.sent.send(&self.own, &self.upstreams, site, permit, &ready, request).await {
             Sending::Answer(answer) => {
                 line.served_by(answer.body().address());
-                ready.mark(filter::apply(&site.filter, &ready.visit, plan, answer, line.report(site)))
+                ready.mark(filter::apply(&site.filter, &ready.visit, plan, *answer, line.report(site)))
             }
             Sending::Again => self.own.sent_already(site, &ready),
             Sending::Unsure => self.own.unsure(site, &ready),
@@ -121,7 +121,7 @@ impl Sent {
                 break taken;
             }
             if let Some(answer) = unclaimed.lock().await.take() {
-                return Sending::Answer(answer);
+                return Sending::Answer(answer.into());
             }
             // It may have failed before anything left.
             if self.0.contains_key(&ready.id) {
@@ -142,7 +142,7 @@ impl Sent {
         let (own, id, visit) = (own.clone(), ready.id, ready.visit.clone());
         tokio::spawn(async move {
             let sending = match upstreams.send(&site.upstream, permit, &visit, request).await {
-                Ok(answer) => Sending::Answer(answer),
+                Ok(answer) => Sending::Answer(answer.into()),
                 Err(failure) => {
                     if matches!(failure, Failure::Connect { .. } | Failure::Busy { .. }) {
                         // Nothing of it has left, so it may be sent again.
@@ -159,7 +159,7 @@ impl Sent {
                 own.end(id).await;
             }
             if let Err(Sending::Answer(answer)) = unclaimed {
-                *taken = Some(answer);
+                *taken = Some(*answer);
                 let unclaimed = Arc::clone(OwnedMutexGuard::mutex(&taken));
                 drop(taken);
                 tokio::time::sleep(UNCLAIMED_FOR).await;

@@ -42,16 +42,24 @@ pub struct Proxy {
     frames: Arc<Frames>,
 }
 
+/// A request, and what was read of it.
+struct Received<'a> {
+    site: &'a Arc<Site>,
+    visit: Visit,
+    request: Request<Body>,
+}
+
 impl listener::App for Proxy {
     async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         // One snapshot for the whole request: a reload takes effect between two requests.
         let settings = self.settings.load_full();
         let caller = client_address::identify(&peer, request.headers(), &settings.trusted_proxies);
         let mut line = self.line(&settings, &request, caller);
-        let (site, visit, request) = match self.receive(&settings, request, &peer, caller, &mut line) {
-            Ok(received) => received,
-            Err(refusal) => return line.answered(refusal),
-        };
+        let Received { site, visit, request } =
+            match self.receive(&settings, request, &peer, caller, &mut line) {
+                Ok(received) => received,
+                Err(refusal) => return line.answered(refusal),
+            };
         let answer = self.serve(&settings, site, &visit, request, &mut line).await;
         line.answered(answer)
     }
@@ -105,7 +113,7 @@ impl Proxy {
         peer: &Peer,
         (client, scheme): (IpAddr, Scheme),
         line: &mut Line,
-    ) -> Result<(&'a Arc<Site>, Visit, Request<Body>), Response<Body>> {
+    ) -> Result<Received<'a>, Response<Body>> {
         let request = request.map(|body| line.receive(body));
         let (parts, body) = request.into_parts();
         let Host { canonical, authority } = refuse::refuse(&parts, peer).map_err(|refusal| {
@@ -119,7 +127,7 @@ impl Proxy {
         let arrival = Arrival { host: canonical, authority, scheme, client, now: self.clock.now() };
         let visit = Visit::read(&site.visit, &parts, arrival);
         line.visit(site, &visit);
-        Ok((site, visit, Request::from_parts(parts, body)))
+        Ok(Received { site, visit, request: Request::from_parts(parts, body) })
     }
 
     async fn serve(

@@ -7,6 +7,7 @@ use http::header::{CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER, VIA
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 
+use crate::filter::headers::remove_where;
 use crate::visit::{Arrival, ClientAddress};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -129,13 +130,6 @@ const ADDRESSES: [&str; 10] = [
     "fastly-client-ip",
     "forwarded-for",
 ];
-
-fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| condemned(name.as_str())).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
-}
 
 /// Writes how the request came in: `Host`, `X-Forwarded-*` and `Forwarded` (RFC 7239).
 fn introduce(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
