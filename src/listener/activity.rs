@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
+use super::conversation::PREFACE;
 use super::parcel::Parcel;
 
 /// The state of one connection, told by its socket and by its requests.
@@ -136,6 +137,27 @@ impl Activity {
         }
     }
 
+    /// Ends when nobody has asked for anything over HTTP/1 for so long, and the last answer has left.
+    pub(super) async fn quiet_for(&self, long_enough: Duration) {
+        loop {
+            let now = Instant::now();
+            let until = match self.quiet_since() {
+                Some(since) if since + long_enough <= now => return,
+                since => since.unwrap_or(now) + long_enough,
+            };
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn quiet_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let is_free = state.under_way.is_empty() && state.blocked.is_none();
+        match (state.speaks, state.waiting) {
+            (Speaks::Http1, Waiting::ForRequest(since)) if is_free => Some(since),
+            _ => None,
+        }
+    }
+
     /// Takes back the answers of which the client has taken nothing for too long, so that they bind nobody behind
     /// us. In HTTP/2 a client can refuse one and take the others.
     fn withdraw_refused(&self, now: Instant) {
@@ -164,7 +186,6 @@ impl Activity {
     }
 
     fn read(&self, bytes: &[u8]) {
-        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         let mut state = self.state();
         if state.speaks == Speaks::NothingYet && !bytes.is_empty() {
             // A preface in pieces is measured like a head, until the first request shows what it is.
@@ -206,13 +227,20 @@ impl Drop for UnderWay {
     }
 }
 
-/// A socket whose end can be made to tell the client that something is missing.
-pub(super) trait Resettable {
-    /// When it is closed, the client gets a reset in place of an end.
+/// The socket beneath a connection.
+pub(super) trait Socket {
+    /// When it is closed, the client gets a reset in place of an end: that tells it that something is missing.
     fn reset_when_closed(&self);
+
+    /// Ready when there may be something to read, or the client is gone. What is beneath TLS may turn out to be nothing.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-impl Resettable for TcpStream {
+impl Socket for TcpStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(context)
+    }
+
     fn reset_when_closed(&self) {
         if let Err(error) = SockRef::from(self).set_linger(Some(Duration::ZERO)) {
             tracing::debug!(%error, "the connection is gone already");
@@ -220,7 +248,11 @@ impl Resettable for TcpStream {
     }
 }
 
-impl<S: Resettable> Resettable for TlsStream<S> {
+impl<S: Socket> Socket for TlsStream<S> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_readable(context)
+    }
+
     fn reset_when_closed(&self) {
         self.get_ref().0.reset_when_closed();
     }
@@ -228,13 +260,13 @@ impl<S: Resettable> Resettable for TlsStream<S> {
 
 /// A socket that tells an [`Activity`] what happens on it, and holds `seat` for as long as it is open.
 #[derive(Debug)]
-pub(super) struct Watched<S: Resettable, T> {
+pub(super) struct Watched<S: Socket, T> {
     socket: S,
     activity: Arc<Activity>,
     _seat: T,
 }
 
-impl<S: Resettable, T> Drop for Watched<S, T> {
+impl<S: Socket, T> Drop for Watched<S, T> {
     fn drop(&mut self) {
         if self.activity.state().is_cut_off {
             self.socket.reset_when_closed();
@@ -242,13 +274,13 @@ impl<S: Resettable, T> Drop for Watched<S, T> {
     }
 }
 
-impl<S: Resettable, T> Watched<S, T> {
+impl<S: Socket, T> Watched<S, T> {
     pub(super) fn new(socket: S, activity: Arc<Activity>, seat: T) -> Self {
         Watched { socket, activity, _seat: seat }
     }
 }
 
-impl<S: AsyncRead + Resettable + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
+impl<S: AsyncRead + Socket + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -261,7 +293,17 @@ impl<S: AsyncRead + Resettable + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     }
 }
 
-impl<S: AsyncWrite + Resettable + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
+impl<S: Socket, T> Socket for Watched<S, T> {
+    fn reset_when_closed(&self) {
+        self.socket.reset_when_closed();
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_readable(context)
+    }
+}
+
+impl<S: AsyncWrite + Socket + Unpin, T: Unpin> AsyncWrite for Watched<S, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

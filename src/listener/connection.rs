@@ -8,19 +8,21 @@ use std::time::Duration;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::activity::{Activity, Resettable, Watched};
+use super::activity::{Activity, Socket, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Room, Ticket};
+use super::conversation::{Broken, Conversation, Versions};
 use super::seldom::Seldom;
 use super::tie::Tie;
 use super::websocket::Handshake;
@@ -50,7 +52,7 @@ pub(super) struct Attendant<A> {
     app: A,
     greeting: Greeting,
     conditions: Conditions,
-    http: auto::Builder<TokioExecutor>,
+    versions: Versions,
     shutdown: CancellationToken,
     abort: CancellationToken,
 }
@@ -63,17 +65,17 @@ impl<A: App> Attendant<A> {
         shutdown: CancellationToken,
         abort: &CancellationToken,
     ) -> Self {
-        let http = builder(&conditions.limits);
-        Attendant { app, greeting, conditions, http, shutdown, abort: abort.clone() }
+        let versions = versions(&conditions.limits);
+        Attendant { app, greeting, conditions, versions, shutdown, abort: abort.clone() }
     }
 
     /// Who attends to the next connection: another one, where the conditions have changed.
     pub(super) fn renewed(self: Arc<Self>) -> Arc<Self> {
         let Some(conditions) = self.conditions.changed() else { return self };
-        let http = builder(&conditions.limits);
+        let versions = versions(&conditions.limits);
         let (app, greeting) = (self.app.clone(), self.greeting.clone());
         let (shutdown, abort) = (self.shutdown.clone(), self.abort.clone());
-        Arc::new(Attendant { app, greeting, conditions, http, shutdown, abort })
+        Arc::new(Attendant { app, greeting, conditions, versions, shutdown, abort })
     }
 
     /// The count of connections.
@@ -166,11 +168,11 @@ impl<A: App> Attendant<A> {
 
     async fn serve<S>(self: &Arc<Self>, socket: S, peer: Peer, seat: Seat)
     where
-        S: AsyncRead + AsyncWrite + Resettable + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
         let timeouts = &self.conditions.timeouts;
         let activity = Arc::new(Activity::new(timeouts.request_header, timeouts.idle));
-        let socket = TokioIo::new(Watched::new(socket, Arc::clone(&activity), seat));
+        let socket = Watched::new(socket, Arc::clone(&activity), seat);
         let service = service_fn(|mut request: Request<Incoming>| {
             let version = request.version();
             let under_way = activity.begin(version);
@@ -193,34 +195,47 @@ impl<A: App> Attendant<A> {
                 Ok::<_, Infallible>(answer.map(|body| Served::new(body, metrics, under_way)))
             })
         });
-        let mut connection = std::pin::pin!(self.http.serve_connection_with_upgrades(socket, service));
-        let mut turn = std::pin::pin!(async {
-            tokio::select! {
-                () = self.shutdown.cancelled() => Turn::Stop,
-                () = activity.expired() => Turn::Expiry,
+        let speaks_http1 = Arc::new(Notify::new());
+        let mut conversation = Conversation::new(&self.versions, service, socket, Arc::clone(&speaks_http1));
+        let turn = loop {
+            let mut turn = std::pin::pin!(async {
+                let quiet = async {
+                    speaks_http1.notified().await;
+                    activity.quiet_for(QUIET).await;
+                };
+                tokio::select! {
+                    () = self.shutdown.cancelled() => Turn::Stop,
+                    () = activity.expired() => Turn::Expiry,
+                    () = quiet => Turn::Rest,
+                }
+            });
+            let turn = tokio::select! {
+                biased;
+                ended = &mut conversation => Turn::End(ended),
+                turn = Seldom::new(turn.as_mut()) => turn,
+            };
+            match turn {
+                Turn::Rest => conversation.rest(),
+                turn => break turn,
             }
-        });
-        let turn = tokio::select! {
-            biased;
-            ended = connection.as_mut() => Turn::End(ended),
-            turn = Seldom::new(turn.as_mut()) => turn,
         };
         let ended = match turn {
             Turn::End(ended) => ended,
+            Turn::Rest => Ok(()),
             Turn::Stop => {
                 // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
                 // lost. So clients have a moment for it, and its answer says that it is the last.
                 if !activity.speaks_http2() {
                     activity.end_with_the_next();
                     tokio::select! {
-                        _ = connection.as_mut() => return,
+                        _ = &mut conversation => return,
                         () = activity.expired() => return,
                         () = tokio::time::sleep(GRACE) => {}
                     }
                 }
-                connection.as_mut().graceful_shutdown();
+                conversation.graceful_shutdown();
                 tokio::select! {
-                    ended = connection.as_mut() => ended,
+                    ended = &mut conversation => ended,
                     () = activity.expired() => Ok(()),
                 }
             }
@@ -230,16 +245,16 @@ impl<A: App> Attendant<A> {
                 }
                 if activity.speaks_http2() {
                     // GOAWAY tells the client that a request it sends just now was not taken.
-                    connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(FAREWELL, connection.as_mut()).await;
+                    conversation.graceful_shutdown();
+                    let _ = tokio::time::timeout(FAREWELL, &mut conversation).await;
                 }
                 Ok(())
             }
         };
         if let Err(error) = ended {
-            match malformed(error.as_ref()) {
+            match malformed(&error) {
                 Some(reason) => self.refuse(reason, &error),
-                None => tracing::debug!(error, "the connection broke off"),
+                None => tracing::debug!(%error, "the connection broke off"),
             }
         }
     }
@@ -260,21 +275,26 @@ impl<A: App> Attendant<A> {
 }
 
 /// What a connection comes to.
-enum Turn<E> {
+enum Turn {
     /// It has ended by itself.
-    End(E),
+    End(Result<(), Broken>),
+    /// Nobody asks for anything.
+    Rest,
     /// The listener stops.
     Stop,
     /// The client has taken longer than it may.
     Expiry,
 }
 
+/// How long nobody asks for anything before buffers are put away.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// How long after a stop those who are connected may still ask.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Why what came was no request. hyper has answered it with 400, 414 or 431.
-fn malformed(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    let error = error.downcast_ref::<hyper::Error>()?;
+fn malformed(error: &Broken) -> Option<&'static str> {
+    let Broken::Http(error) = error else { return None };
     match (error.is_parse_too_large(), error.is_parse()) {
         (true, _) => Some("too-large"),
         (false, true) => Some("malformed"),
@@ -292,20 +312,21 @@ fn say_that_it_is_the_last<B>(version: Version, answer: &mut Response<B>) {
     }
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn versions(limits: &Limits) -> Versions {
     // What hyper itself allows, for a limit of 0; and the least it takes.
     const UNLIMITED: usize = 400 * 1024;
     const LEAST: usize = 8 * 1024;
     const STREAMS: u32 = 128;
     const PING_EVERY: Duration = Duration::from_secs(20);
     let head = if limits.request_header == 0 { UNLIMITED } else { limits.request_header };
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
+    let mut http1 = http1::Builder::new();
+    http1
         .timer(TokioTimer::new())
         // `Activity` measures both the head and the silence before it; hyper would take one for the other.
         .header_read_timeout(None)
         .max_buf_size(head.max(LEAST));
-    http.http2()
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
         .timer(TokioTimer::new())
         .max_header_list_size(head.try_into().unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS)
@@ -315,5 +336,5 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_local_error_reset_streams(256)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_EVERY);
-    http
+    Versions { http1, http2 }
 }

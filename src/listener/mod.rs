@@ -7,6 +7,7 @@ mod census;
 pub mod certificates;
 pub mod client_address;
 mod connection;
+mod conversation;
 mod inherited;
 mod parcel;
 mod proxy_protocol;

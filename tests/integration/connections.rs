@@ -1,5 +1,6 @@
 //! What a client may take of a listener: TLS with certificates by name, time, size, number; and how it stops.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use consentry::filter::Body;
@@ -8,7 +9,11 @@ use consentry::listener::{App, Peer, Transport};
 use consentry::visit::Scheme;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
 
 use crate::support::browser::{Browser, Speaks};
 use crate::support::certificates::Authority;
@@ -65,6 +70,41 @@ fn held() -> (Held, mpsc::Receiver<()>) {
 fn over_tls(authority: &Authority, names: &[&[&str]]) -> Setup {
     let files = names.iter().map(|names| authority.sign(names)).collect();
     Setup { transport: Transport::Tls(files), ..Setup::default() }
+}
+
+/// Talks as clients do who think for a while: before they ask, between two requests, and within one.
+async fn think_between_requests(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
+    const PAUSE: Duration = Duration::from_millis(1_300);
+    let request = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    let (first, second, third) = (&request[..9], &request[9..20], &request[20..]);
+    for pieces in [&[request][..], &[request], &[&format!("{request}{first}")], &[second, third]] {
+        for piece in pieces {
+            tokio::time::sleep(PAUSE).await;
+            socket.write_all(piece.as_bytes()).await.unwrap();
+            socket.flush().await.unwrap();
+        }
+        let mut answer = String::new();
+        while !answer.ends_with(" HTTP/1.1 0") {
+            let mut piece = [0; 1024];
+            let length = soon(socket.read(&mut piece)).await.unwrap();
+            assert_ne!(length, 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+        }
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn connections_that_nobody_used_for_a_while_go_on_as_if_nothing_had_been() {
+    let authority = Authority::new();
+    let clear = Running::start(Mirror, Setup::default());
+    let tls = Running::start(Mirror, over_tls(&authority, &[&["shop.example"]]));
+    let connector = TlsConnector::from(Arc::new(authority.client(&[])));
+    let name = ServerName::try_from("shop.example").unwrap();
+    let encrypted = connector.connect(name, TcpStream::connect(tls.address).await.unwrap()).await.unwrap();
+    let plain = TcpStream::connect(clear.address).await.unwrap();
+    tokio::join!(think_between_requests(plain), think_between_requests(encrypted));
+    tokio::join!(clear.stopped(), tls.stopped());
 }
 
 #[tokio::test]
