@@ -111,12 +111,22 @@ impl Scheme {
 pub enum Purpose {
     /// A page that a person navigates to; the browser says so.
     Page,
-    /// Probably a page: a client without fetch metadata that takes HTML and names no script library.
+    /// Probably a page: a client without fetch metadata that takes HTML and names no script library; or a service worker
+    /// that passes on what somebody navigates to, be it a page or a frame.
     PresumedPage,
     /// A frame inside a page.
     Frame,
     /// A fragment, data, a script, a picture: everything that no person navigates to.
     Resource,
+}
+
+/// A kind of worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worker {
+    /// It ends with the pages that started it.
+    OfPages,
+    /// It stays, and stands between pages and the network.
+    Service,
 }
 
 impl Purpose {
@@ -139,8 +149,8 @@ pub struct Visit {
     pub target: Box<str>,
     /// What the browser will do with the answer.
     pub purpose: Purpose,
-    /// Whether the answer is the script of a worker, which has a policy of its own.
-    pub is_worker: bool,
+    /// Whose script the answer is, where it is that of a worker, which has a policy of its own.
+    pub worker: Option<Worker>,
     /// What the visitor chose, if their cookie is valid.
     pub choices: Option<Choices>,
     /// What may act now: the choices, less what a signal takes back, and what was agreed to once for this page.
@@ -219,7 +229,7 @@ impl Visit {
             path: CanonicalPath::of(parts.uri.path()),
             target: target.into(),
             purpose: purpose(&parts.method, &parts.headers),
-            is_worker: is_worker(&parts.headers),
+            worker: worker(&parts.headers),
             granted: once_here.add_to(signal::granted(choices.as_ref(), signal)),
             once,
             once_here,
@@ -264,6 +274,8 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
 /// What script libraries send that fetch fragments.
@@ -303,6 +315,8 @@ pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
     match text(headers, SEC_FETCH_DEST) {
         Some("document") => Purpose::Page,
         Some("iframe" | "frame" | "embed" | "object" | "fencedframe") => Purpose::Frame,
+        // No script can make a request of this mode, but a service worker can pass one on (Fetch: constructor of `Request`).
+        Some("empty") if text(headers, SEC_FETCH_MODE) == Some("navigate") => Purpose::PresumedPage,
         Some(_) => Purpose::Resource,
         // They send no `Sec-Fetch-Mode: navigate`, but old browsers send none at all.
         None if FRAGMENTS.iter().any(|name| headers.contains_key(name)) => Purpose::Resource,
@@ -315,9 +329,13 @@ pub fn purpose(method: &Method, headers: &HeaderMap) -> Purpose {
     }
 }
 
-/// Whether a worker of any kind asks for its script (Fetch, section 2.2.5: `destination`).
-fn is_worker(headers: &HeaderMap) -> bool {
-    matches!(text(headers, SEC_FETCH_DEST), Some("worker" | "sharedworker" | "serviceworker"))
+/// Which worker asks for its script, if one does (Fetch, section 2.2.5: `destination`; Service Workers, section 6.3).
+fn worker(headers: &HeaderMap) -> Option<Worker> {
+    match text(headers, SEC_FETCH_DEST) {
+        Some("worker" | "sharedworker") => Some(Worker::OfPages),
+        Some("serviceworker") => Some(Worker::Service),
+        _ => (text(headers, SERVICE_WORKER) == Some("script")).then_some(Worker::Service),
+    }
 }
 
 fn crawler(user_agent: &str) -> Crawler {
@@ -365,6 +383,8 @@ mod tests {
             (&[("sec-fetch-dest", "document")][..], Purpose::Page),
             (&[("sec-fetch-dest", "iframe"), ("accept", "text/html")], Purpose::Frame),
             (&[("sec-fetch-dest", "empty"), ("accept", "text/html")], Purpose::Resource),
+            (&[("sec-fetch-dest", "empty"), ("sec-fetch-mode", "cors")], Purpose::Resource),
+            (&[("sec-fetch-dest", "empty"), ("sec-fetch-mode", "navigate")], Purpose::PresumedPage),
             (&[("accept", "text/html,*/*;q=0.8")], Purpose::PresumedPage),
             (&[("accept", "text/html"), ("x-requested-with", "XMLHttpRequest")], Purpose::Resource),
             (&[("accept", "text/html"), ("hx-request", "true")], Purpose::Resource),

@@ -58,7 +58,7 @@ impl<'a> Case<'a> {
     pub(super) fn filter(&self, headers: &mut HeaderMap) {
         let visit = self.visit;
         // A worker obeys the policy of its own script, not that of the page (CSP 3, section 4.2.1).
-        if visit.is_worker
+        if visit.worker.is_some()
             && let Some(policy) = &self.scope().policy
         {
             policy.write(headers, visit.arrival.scheme);
