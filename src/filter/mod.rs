@@ -19,6 +19,7 @@ pub mod page;
 mod prelude;
 pub mod scope;
 mod sheet;
+mod whole;
 
 use std::collections::HashSet;
 use std::sync::Arc;

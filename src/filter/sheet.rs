@@ -8,12 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use encoding_rs::WINDOWS_1252;
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 
 use super::body::{self, Body};
 use super::case::Case;
-use super::encoding::{self, Coded, Coding, Decoder, Encoder};
+use super::encoding;
 use super::page::Address;
+use super::whole::{self, Unread, Whole};
 use super::{Plan, Settings, apply, caching, headers, html};
 use crate::visit::Visit;
 
@@ -39,21 +39,16 @@ where
     B::Error: Into<body::Error> + Send + Unpin,
 {
     let (head, upstream) = answer.into_parts();
-    let from = match encoding::coded(&head.headers) {
-        Coded::Once(coding) => coding,
-        Coded::Opaque => return super::refused(&report, "unknown-coding"),
-    };
-    let most = if settings.html_token == 0 { usize::MAX } else { settings.html_token };
-    let whole = Limited::new(upstream, most).collect().await.map(http_body_util::Collected::to_bytes);
-    let read = whole.ok().and_then(|whole| Some((decoded(&whole, from, most)?, whole)));
-    let Some((plain, whole)) = read else {
-        return super::refused(&report, "style-sheet");
+    let Whole { coded, coding, plain } = match whole::read(&head.headers, upstream, settings.html_token).await {
+        Ok(whole) => whole,
+        Err(Unread::Opaque) => return super::refused(&report, "unknown-coding"),
+        Err(Unread::Broken) => return super::refused(&report, "style-sheet"),
     };
     let (rules, _) = WINDOWS_1252.decode_without_bom_handling(&plain);
     let found = html::style_sheet(settings, &visit.granted, &Address::of(visit), &rules);
-    let to = encoding::agreed(from, plan.accept_encoding.as_ref());
+    let to = encoding::agreed(coding, plan.accept_encoding.as_ref());
     let mut answer =
-        apply(settings, visit, plan, Response::from_parts(head, body::full(whole)), report.clone());
+        apply(settings, visit, plan, Response::from_parts(head, body::full(coded)), report.clone());
     if found == html::Sheet::ForEverybody {
         return answer;
     }
@@ -63,33 +58,9 @@ where
         html::Sheet::Without(rules) => rules,
         html::Sheet::ForEverybody | html::Sheet::AsItIs => &*rules,
     };
-    match encoded(&WINDOWS_1252.encode(rules).0, to) {
+    match whole::encoded(&WINDOWS_1252.encode(rules).0, to) {
         Some(bytes) => *answer.body_mut() = body::full(bytes),
         None => return super::refused(&report, "encoding"),
     }
     answer
-}
-
-/// What a sheet decodes to; none where it cannot be decoded, or to more than `most`.
-fn decoded(coded: &[u8], coding: Coding, most: usize) -> Option<Vec<u8>> {
-    let mut decoder = Decoder::new(coding).ok()?;
-    let (mut plain, mut rest) = (Vec::new(), coded);
-    loop {
-        let (step, bytes) = decoder.step(rest).ok()?;
-        plain.extend_from_slice(bytes);
-        rest = rest.get(step.consumed..)?;
-        if plain.len() > most {
-            return None;
-        }
-        if rest.is_empty() && !step.is_full {
-            // One that is cut short is read as far as it goes, as browsers do.
-            return Some(plain);
-        }
-    }
-}
-
-fn encoded(plain: &[u8], coding: Coding) -> Option<Vec<u8>> {
-    let mut encoder = Encoder::new(coding).ok()?;
-    encoder.write(plain).ok()?;
-    encoder.finish().ok()
 }
