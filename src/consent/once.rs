@@ -139,6 +139,11 @@ impl OnPage {
         OnPage(once.grants.iter().filter(|grant| grant.page == page).cloned().collect())
     }
 
+    /// Whether nothing was loaded once.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds the services that may act on the whole page.
     #[must_use]
     pub fn add_to(&self, granted: Granted) -> Granted {

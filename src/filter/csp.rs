@@ -94,6 +94,11 @@ impl Policy {
         }
     }
 
+    /// What it does.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
     /// What the policy for pages of this scheme is known by, in short.
     pub fn digest(&self, scheme: Scheme) -> &[u8; 32] {
         let [plain, secure] = &self.digests;
@@ -107,6 +112,12 @@ impl Policy {
     pub fn weight(&self) -> usize {
         self.plain.len() + self.secure.len() + self.endpoints.len() + size_of_val(&self.digests)
     }
+}
+
+/// What pages and workers know each other's choices by: those with one name obey one policy.
+pub fn name(policy: Option<&Policy>) -> Box<str> {
+    let Some(policy) = policy else { return "all".into() };
+    policy.digest(Scheme::Http).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 fn add(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {

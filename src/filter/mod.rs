@@ -20,6 +20,7 @@ mod prelude;
 pub mod scope;
 mod sheet;
 mod whole;
+mod worker;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::consent::signal::Signal;
 use crate::gate;
 use crate::observed::Observed;
 use crate::services;
-use crate::visit::{Purpose, Visit};
+use crate::visit::{Purpose, Visit, Worker};
 use crate::web::{self, language::Language};
 use caching::Expected;
 use case::Case;
@@ -141,6 +142,8 @@ pub fn prepare(settings: &Settings, visit: &Visit, headers: &mut HeaderMap) -> P
     }
     let expected = match visit.purpose {
         Purpose::Page | Purpose::PresumedPage | Purpose::Frame => Expected::Page,
+        // Its beginning is made for the visitor's choices.
+        Purpose::Resource if visit.worker == Some(Worker::Service) => Expected::Page,
         Purpose::Resource => Expected::Other,
     };
     let epoch = || Case::new(settings, visit).epoch();
@@ -148,7 +151,7 @@ pub fn prepare(settings: &Settings, visit: &Visit, headers: &mut HeaderMap) -> P
     Plan { accept_encoding, revalidated }
 }
 
-/// Filters what the upstream answered, as [`apply`] does; a style sheet is read whole before.
+/// Filters what the upstream answered, as [`apply`] does; a style sheet and a service worker are read whole before.
 pub async fn answer<B>(
     settings: &Arc<Settings>,
     visit: &Visit,
@@ -163,6 +166,9 @@ where
     if sheet::is_sheet(&answer) {
         // Seldom, and large: in a box, it takes no room of the others.
         return Box::pin(sheet::filter(settings, visit, plan, answer, report)).await;
+    }
+    if worker::is_script(visit, &answer) {
+        return Box::pin(worker::filter(settings, visit, plan, answer, report)).await;
     }
     apply(settings, visit, plan, answer, report)
 }

@@ -60,6 +60,15 @@ enum Unknown {
 #[derive(Debug, Default)]
 struct Hosts(HashSet<Box<str>>);
 
+/// How far what is granted reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Reach {
+    /// It holds on the whole site.
+    Site,
+    /// Something of it was loaded once, on this page alone.
+    Page,
+}
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     site: Box<str>,
@@ -67,6 +76,7 @@ struct Key {
     /// What the site was seen to use: the policy names it first.
     seen: u64,
     has_chosen: bool,
+    reach: Reach,
     signal: Signal,
     categories: u8,
     services: Box<[Box<str>]>,
@@ -91,14 +101,15 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
         epoch: settings.epoch,
         seen: settings.observed.generation(),
         has_chosen: visit.choices.is_some(),
+        reach: if visit.once_here.is_empty() { Reach::Site } else { Reach::Page },
         signal: visit.signal,
         categories: visit.granted.categories().bits(),
         services: visit.granted.services().map(Into::into).collect(),
         once: visit.once_here.services().into_iter().map(Into::into).collect(),
     };
-    let has_chosen = key.has_chosen;
+    let (has_chosen, reach) = (key.has_chosen, key.reach);
     SCOPES.get_with(key, || {
-        let mut scope = Scope::new(settings, &visit.granted, has_chosen, visit.signal);
+        let mut scope = Scope::new(settings, &visit.granted, has_chosen, reach, visit.signal);
         let once = visit.once_here.services();
         if !once.is_empty() {
             // The policy cannot tell one embed from another; rewriter and guard hold the others.
@@ -112,10 +123,10 @@ pub fn of(settings: &Settings, visit: &Visit) -> Arc<Scope> {
 impl Scope {
     /// The scope of visitors who granted this and loaded nothing once; not kept.
     pub fn of_granted(settings: &Settings, granted: &Granted) -> Arc<Scope> {
-        Arc::new(Scope::new(settings, granted, false, Signal::Ignored))
+        Arc::new(Scope::new(settings, granted, false, Reach::Site, Signal::Ignored))
     }
 
-    fn new(settings: &Settings, granted: &Granted, has_chosen: bool, signal: Signal) -> Self {
+    fn new(settings: &Settings, granted: &Granted, has_chosen: bool, reach: Reach, signal: Signal) -> Self {
         let (mut acting, mut held) = (Hosts::default(), Hosts::default());
         acting.0.extend(settings.hosts.iter().cloned());
         for service in settings.services.iter() {
@@ -128,10 +139,17 @@ impl Scope {
             }
         }
         let used = settings.used();
-        let guard: Arc<str> = guard_script(settings, &used, granted, has_chosen, signal).into();
+        let policy = csp::policy(settings, granted);
+        let choices_name = match reach {
+            Reach::Site => csp::name(policy.as_ref()),
+            // Workers and other pages know nothing of it.
+            Reach::Page => "".into(),
+        };
+        let guard: Arc<str> =
+            guard_script(settings, &used, granted, has_chosen, &choices_name, signal).into();
         Scope {
             identity: Identity::default(),
-            policy: csp::policy(settings, granted),
+            policy,
             guard_source: source(&guard).into(),
             guard,
             list: (!granted.is_all())
@@ -227,6 +245,7 @@ fn guard_script(
     used: &HashSet<Box<str>>,
     granted: &Granted,
     has_chosen: bool,
+    choices_name: &str,
     signal: Signal,
 ) -> String {
     let judged: Vec<(&Service, Judgement)> = settings
@@ -256,6 +275,7 @@ fn guard_script(
         choices: has_chosen.then(|| {
             serde_json::json!({ "decided": true, "categories": guard::categories(granted), "services": granted.services().collect::<Vec<_>>() })
         }),
+        choices_name,
         refused_cookies: cookies.iter().map(String::as_str).collect(),
         refused_storage: storage.iter().map(String::as_str).collect(),
         refused_addresses: guard::addresses(
@@ -360,16 +380,16 @@ mod tests {
             ("elsewhere.example", false, true, true),
         ] {
             site.unknown_third_parties = UnknownThirdParties::BlockActive;
-            let undecided = Scope::new(&site, &Granted::default(), false, Signal::Ignored);
+            let undecided = Scope::new(&site, &Granted::default(), false, Reach::Site, Signal::Ignored);
             assert_eq!(undecided.may_connect(host), block_active, "{host}");
             assert_eq!(
-                Scope::new(&site, &Granted::all(), true, Signal::Ignored).may_connect(host),
+                Scope::new(&site, &Granted::all(), true, Reach::Site, Signal::Ignored).may_connect(host),
                 all,
                 "{host}"
             );
             site.unknown_third_parties = UnknownThirdParties::Allow;
             assert_eq!(
-                Scope::new(&site, &Granted::default(), false, Signal::Ignored).may_connect(host),
+                Scope::new(&site, &Granted::default(), false, Reach::Site, Signal::Ignored).may_connect(host),
                 allow,
                 "{host}"
             );
@@ -380,8 +400,13 @@ mod tests {
     fn the_guard_of_a_typical_page_weighs_at_most_three_kilobytes_packed() {
         use std::io::Write;
         let rules = [("youtube", Rule::CONSENT), ("google-maps", Rule::CONSENT)];
-        let scope =
-            Scope::new(&settings(set(Vec::new(), &rules)), &Granted::default(), false, Signal::Ignored);
+        let scope = Scope::new(
+            &settings(set(Vec::new(), &rules)),
+            &Granted::default(),
+            false,
+            Reach::Site,
+            Signal::Ignored,
+        );
         // What the site's own scripts may ask stands behind it.
         let (guard, _) = scope.guard.split_once(");(function(").unwrap();
         assert!(guard.contains("_ga_*") && guard.contains("fbq"));

@@ -39,7 +39,8 @@ where
     B::Error: Into<body::Error> + Send + Unpin,
 {
     let (head, upstream) = answer.into_parts();
-    let Whole { coded, coding, plain } = match whole::read(&head.headers, upstream, settings.html_token).await {
+    let Whole { coded, coding, plain } = match whole::read(&head.headers, upstream, settings.html_token).await
+    {
         Ok(whole) => whole,
         Err(Unread::Opaque) => return super::refused(&report, "unknown-coding"),
         Err(Unread::Broken) => return super::refused(&report, "style-sheet"),

@@ -404,6 +404,66 @@ async fn a_style_sheet_that_anybody_may_load_leaves_as_it_came_and_is_kept_by_ca
     }
 }
 
+async fn worker(
+    shop: &Exchange,
+    headers: &[(&str, &str)],
+    status: StatusCode,
+    body: &[u8],
+) -> Response<Body> {
+    let visit = visit("/sw.js", &[("sec-fetch-dest", "serviceworker"), ("service-worker", "script")]);
+    let visit = Visit { purpose: Purpose::Resource, worker: Some(Worker::Service), ..visit };
+    let (_, plan) = shop.prepared(&visit, &[(ACCEPT_ENCODING, "gzip")]);
+    let mut upstream = Response::builder().status(status);
+    for (name, value) in headers {
+        upstream = upstream.header(*name, *value);
+    }
+    answer(&shop.settings, &visit, plan, upstream.body(Script::of(&[body])).unwrap(), shop.report()).await
+}
+
+// COMPLIANCE C4.
+#[tokio::test]
+async fn c4_a_service_worker_begins_with_what_was_chosen_and_differs_when_that_does() {
+    let shop = shop();
+    let script = b"addEventListener('push', show);";
+    let headers =
+        [("content-type", "text/javascript"), ("cache-control", "max-age=86400"), ("etag", "\"7\"")];
+    let plain = worker(&shop, &headers, StatusCode::OK, script).await;
+    assert_eq!(plain.headers()[CACHE_CONTROL], "private, no-cache");
+    assert_ne!(plain.headers()[ETAG], "\"7\"");
+    let policy = plain.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    let text = String::from_utf8(bytes(plain).await.to_vec()).unwrap();
+    assert!(text.ends_with("addEventListener('push', show);") && text.contains(&policy), "{text}");
+    let packed = [headers[0], ("content-encoding", "gzip")];
+    let packed = worker(&shop, &packed, StatusCode::OK, &gzipped(script)).await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let mut unpacked = String::new();
+    let coded = bytes(packed).await;
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&coded[..]), &mut unpacked).unwrap();
+    assert_eq!(unpacked, text);
+    // It obeys another policy once the site is seen to use another service.
+    shop.settings.observed.saw_service("jsdelivr");
+    let later = bytes(worker(&shop, &headers, StatusCode::OK, script).await).await;
+    assert_ne!(&later[..], text.as_bytes());
+}
+
+#[tokio::test]
+async fn what_is_no_script_of_a_service_worker_is_left_alone_and_what_cannot_be_read_does_not_pass() {
+    let shop = shop();
+    for (content_type, status) in [("text/plain", StatusCode::OK), ("text/javascript", StatusCode::NOT_FOUND)]
+    {
+        let answer = worker(&shop, &[("content-type", content_type)], status, b"missing").await;
+        assert_eq!(&bytes(answer).await[..], b"missing");
+    }
+    for (coding, body) in [("identity", &vec![b' '; 5 << 20][..]), ("gzip", b"no gzip"), ("acme", b"?")] {
+        let headers = [("content-type", "application/javascript"), ("content-encoding", coding)];
+        assert_eq!(
+            worker(&shop, &headers, StatusCode::OK, body).await.status(),
+            StatusCode::BAD_GATEWAY,
+            "{coding}"
+        );
+    }
+}
+
 // COMPLIANCE C4.
 #[tokio::test]
 async fn c4_a_refused_cookie_of_one_folder_ends_with_the_next_page_of_that_folder() {

@@ -12,7 +12,8 @@ use super::{Call, answer, once, settings};
 use crate::clock::Timestamp;
 use crate::consent::signal::{self, Signal};
 use crate::consent::{Categories, Category, Choices, Granted, cookie};
-use crate::filter::{Body, expire};
+use crate::filter::csp::Effect;
+use crate::filter::{Body, expire, scope};
 use crate::ledger::entry::Action;
 use crate::ledger::{Decision, Method, Recorded, Shown};
 use crate::services::Set;
@@ -287,11 +288,15 @@ pub(super) fn clear_cache(headers: &mut HeaderMap) {
     headers.insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
 }
 
-/// `GET /_consent/choices`
+/// `GET /_consent/choices`, with the policy that a page takes on which cannot be loaded anew.
 pub(super) fn tell(call: &Call<'_>) -> Response<Body> {
     let visit = call.visit;
     let told = guard::choices(visit.choices.as_ref(), &visit.granted, visit.signal, until(call));
-    answer::json(StatusCode::OK, &told)
+    let mut reply = answer::json(StatusCode::OK, &told);
+    if let Some(policy) = &scope::of(&call.site.filter, visit).policy {
+        policy.write_as(Effect::Enforces, reply.headers_mut(), visit.arrival.scheme);
+    }
+    reply
 }
 
 /// Until when the visitor's present choices hold.

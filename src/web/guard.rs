@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub own_path: &'a str,
     /// The visitor's choices, for `window.consentry.choices`; none: undecided.
     pub choices: Option<serde_json::Value>,
+    /// What pages and workers know each other's choices by; empty where the page has some of its own.
+    pub choices_name: &'a str,
     /// Names of cookies that may not be written, a `*` at the end covers all that begin so.
     pub refused_cookies: Vec<&'a str>,
     /// Names of storage keys that may not be written, written in the same way.
@@ -66,7 +68,7 @@ pub fn script(facts: &Facts<'_>) -> String {
     guard(facts)
         + &with_facts(
             &API,
-            &json!({ "o": facts.own_path, "c": facts.choices, "g": u8::from(facts.signal == Signal::Absent) }),
+            &json!({ "o": facts.own_path, "c": facts.choices, "d": facts.choices_name, "g": u8::from(facts.signal == Signal::Absent) }),
         )
         + banner
 }
@@ -103,7 +105,7 @@ pub fn held(globals: &[&str]) -> String {
 }
 
 /// A script with its facts in their place.
-fn with_facts(script: &str, facts: &Value) -> String {
+pub(super) fn with_facts(script: &str, facts: &Value) -> String {
     let (before, after) = script.rsplit_once("FACTS").unwrap_or((script, ""));
     format!("{before}{}{after}", ascii::script(facts))
 }
@@ -240,6 +242,7 @@ mod tests {
         Facts {
             own_path: "/_consent/",
             choices: Some(json!({"note": "</script><!--å"})),
+            choices_name: "0123",
             refused_cookies: vec!["_ga*"],
             refused_storage: vec!["mp_*"],
             refused_addresses: short_name("google-analytics.com"),

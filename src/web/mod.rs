@@ -18,6 +18,7 @@ pub mod shown;
 mod style;
 pub(crate) mod templates;
 pub mod texts;
+pub mod worker;
 mod xml;
 
 use std::collections::HashMap;

@@ -84,6 +84,7 @@ const ROWS = [
   [/www\.youtube\.com\/iframe_api/, { then: "window.onYouTubeIframeAPIReady && onYouTubeIframeAPIReady();" }],
   [/maps\.googleapis\.com\/maps\/api\/js/, { then: "window.initMap && initMap();", calls: ['maps.googleapis.com/maps/vt'] }],
   [/cdn\.jsdelivr\.net|ajax\.googleapis\.com/, { then: "window.$ = window.jQuery = function (f) { f(); };" }],
+  [/sdk\.unknown\.example\/push\.js/, { then: 'self.canPush = true;' }],
   [/(widgets?|ads|tags)\.unknown\.example\/.*\.js/, { cookies: ['unknown_visitor'], calls: ['tags.unknown.example/seen.gif'] }],
 ];
 

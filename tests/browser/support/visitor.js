@@ -16,8 +16,8 @@ const OWN_COOKIES = new Set(['PHPSESSID', 'consentry', 'consentry_accepted', 'co
 const OF_PAGES = ['fonts', 'maps', 'ajax', 'translate'].map((name) => `${name}.googleapis.com`);
 const OF_CHROMIUM = ['*.googleapis.com', 'accounts.google.com', 'clients*.google.com', '*.gvt1.com', 'mtalk.google.com'];
 
-/** Opens Chromium. Names lead to `internet`; addresses and `*.localhost` are left alone. */
-export async function openBrowser(internet) {
+/** Opens Chromium. Names lead to `internet`; addresses and `*.localhost` are left alone. `keepsPages` for the back button. */
+export async function openBrowser(internet, { keepsPages = false } = {}) {
   const rules = [
     ...OF_PAGES.map((host) => `MAP ${host} 127.0.0.1:${internet.port}`),
     `MAP canary.example ${NEUTRAL}:${internet.port}`,
@@ -28,6 +28,7 @@ export async function openBrowser(internet) {
   ];
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    ignoreDefaultArgs: keepsPages ? ['--disable-back-forward-cache'] : [],
     args: [...FLAGS, `--host-resolver-rules=${rules.join(', ')}`],
   });
 }
