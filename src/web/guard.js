@@ -69,10 +69,10 @@ function cleaned(html, on) {
   return clean == text ? html : clean;
 }
 
-// One window; those of the frames that it makes have prototypes of their own.
+// One window; those of its frames have prototypes of their own, and what is loaded into a frame has new ones.
 function protect(w) {
-  if (!w || ~seen.indexOf(w)) return;
-  seen.push(w);
+  if (~seen.indexOf(w.Object)) return;
+  seen.push(w.Object);
   function change(kind, names, write, read) {
     names.split(' ').forEach(function (name) {
       attempt(function () {
@@ -113,7 +113,8 @@ function protect(w) {
   change('Element', 'innerHTML outerHTML', cleaned);
   change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1], on)); });
   change('Document', 'write writeln', function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
-  function frame(v) { attempt(protect, v && v.defaultView || v); return v; }
+  // Of another host's window nothing can be asked.
+  function frame(v) { attempt(function () { protect(v.defaultView || v); }); return v; }
   change('HTMLIFrameElement', 'contentWindow contentDocument', no, frame);
   change('HTMLIFrameElement', 'srcdoc', function (v) {
     var known = d.querySelector('[data-consentry=known]');

@@ -126,6 +126,42 @@ test('a frame that a script makes is guarded as well', () => onPage('/', async (
   assert.deepEqual(world.internet.called(), []);
 }));
 
+const acts = (n) => `document.cookie='_ga=${n}; path=/'; new Image().src='https://www.facebook.com/tr?id=${n}'; document.cookie='plain=${n}; path=/';`;
+const inMarkup = (code) => `&lt;script>${code}&lt;/script>`;
+for (const [name, body, keeps] of [
+  ['a srcdoc', `<iframe srcdoc="<p>x</p>${inMarkup(acts(1))}"></iframe>`, true],
+  ['a srcdoc, when it has long been there', `<iframe srcdoc="${inMarkup(`setTimeout(function () { ${acts(2)} }, 300)`)}"></iframe>`, true],
+  ['a handler in a srcdoc', `<iframe srcdoc="<body onload=&quot;${acts(3)}&quot;>x"></iframe>`, true],
+  ['an empty frame, by its name', "<iframe name=fr></iframe><script>fr.document.cookie = '_ga=4; path=/'; fr.document.cookie = 'plain=4; path=/'; new fr.Image().src = 'https://www.facebook.com/tr?id=4'; fr.document.createElement('img').src = 'https://www.facebook.com/tr?id=44';</script>", true],
+  ['an empty frame, by its number', "<iframe></iframe><script>frames[0].document.cookie = '_ga=5; path=/'; frames[0].document.cookie = 'plain=5; path=/'; new frames[0].Image().src = 'https://www.facebook.com/tr?id=5';</script>", true],
+  ['a frame that is written into', `<iframe name="wr"></iframe><script>wr.document.write("<script>${acts(6)}<" + "/script>"); wr.document.close();</script>`, true],
+  ['a frame of javascript', `<iframe id="js"></iframe><script>document.getElementById('js').src = "javascript:void((function () { ${acts(7)} })())";</script>`, true],
+  ['a frame of a blob', `<script>var f = document.createElement('iframe'); f.src = URL.createObjectURL(new Blob(["<script>${acts(8)}<" + "/script>"], { type: 'text/html' })); document.body.appendChild(f);</script>`, false],
+  ['a srcdoc in markup that a script writes', `<div id="p"></div><script>document.getElementById('p').innerHTML = '<iframe srcdoc="' + ${JSON.stringify(inMarkup(acts(9)).replaceAll('<', '\\x3c').replaceAll('&lt;', '\\x26lt;')).replaceAll('\\\\', '\\')} + '"></iframe>';</script>`, true],
+]) {
+  test(`scripts in ${name} keep nothing and call nobody`, async () => {
+    world.pages['/frames'] = page(body);
+    await onPage('/frames', async (visitor) => {
+      if (keeps) await visitor.page.waitForFunction(() => /plain=/.test(document.cookie));
+      await settle(visitor);
+      assert.ok(!(await visitor.cookieNames()).some((one) => one === '_ga'), name);
+      assert.deepEqual(world.internet.called(), []);
+    });
+  });
+}
+
+test('a frame of another host, which may act, can be told something', async () => {
+  world.pages['/around'] = page('<script>var f = document.createElement("iframe"); f.src = "https://player.vimeo.com/video/1"; document.body.appendChild(f);</script>');
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.choose('accept-all');
+    await visitor.choose('save', ['marketing', 'preferences']);
+    await visitor.visit('/around');
+    await world.internet.callTo('player.vimeo.com/video/1');
+    await visitor.page.evaluate(() => document.querySelector('iframe').contentWindow.postMessage('play', '*'));
+    assert.deepEqual(visitor.errors, []);
+  });
+});
+
 test('what only the list of all services knows is held from the first script on', async () => {
   world.pages['/early'] = page('<p>x</p>', `<script>
 document.cookie = '_ttp=1; path=/'; document.cookie = 'plain=1; path=/';

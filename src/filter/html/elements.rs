@@ -117,14 +117,23 @@ fn watch_end(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Elemen
     }));
 }
 
-/// The page inside an `iframe`, in a pass of its own.
+/// The page inside an `iframe`, in a pass of its own. It is no answer of its own that would have a guard.
 fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
+    /// Whoever asks a frame for its window has the guard of the page around it look after that.
+    const GUARDED: &str = "try{frameElement.contentWindow}catch(e){}";
     let Some(value) = element.get_attribute("srcdoc") else { return Ok(()) };
     let markup = references::decode_markup(&value);
+    let is_guarded = markup.starts_with("<script data-consentry=\"frame\"");
+    let runs = !state.page.granted.is_all() && !is_guarded && runs_code(&markup);
+    let nonce = state.page.nonce.clone();
+    let guard = if runs { scripts::own("frame", GUARDED, nonce.as_deref()) } else { String::new() };
     match scripts::nested(state, &markup, None)? {
+        Kept::Whole if runs => {
+            element.set_attribute("srcdoc", &references::encode_markup(&(guard + &markup)))?
+        }
         Kept::Whole => {}
         Kept::Changed(rewritten) => {
-            element.set_attribute("srcdoc", &references::encode_markup(&rewritten))?
+            element.set_attribute("srcdoc", &references::encode_markup(&(guard + &rewritten)))?
         }
         Kept::Nothing(reason) => {
             element.remove_attribute("srcdoc");
@@ -133,6 +142,19 @@ fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Whether a page has scripts, or what looks like an attribute that is one.
+fn runs_code(markup: &str) -> bool {
+    let text = markup.to_ascii_lowercase();
+    let handles = |(at, _): (usize, &str)| {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + 2..).unwrap_or_default());
+        let name = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        before.ends_with(|letter: char| letter.is_ascii_whitespace() || "\"'/".contains(letter))
+            && name > 0
+            && after.get(name..).is_some_and(|rest| rest.trim_ascii_start().starts_with('='))
+    };
+    text.contains("<script") || text.contains("javascript:") || text.match_indices("on").any(handles)
 }
 
 /// A script that is still there: whether its text is read, and what its type becomes.

@@ -308,6 +308,27 @@ fn pages_within_pages_keep_their_letters() {
 }
 
 #[test]
+fn a_page_within_a_page_that_has_scripts_shows_itself_to_the_guard_before_they_run() {
+    for (inner, is_guarded) in [
+        ("<p>x<script>a()</script>", true),
+        ("<SCRIPT src=/a.js></SCRIPT>", true),
+        ("<body onload = a()>", true),
+        ("<img src=a/onerror=a()>", true),
+        ("<a href=javascript:a()>x</a>", true),
+        ("<p>on=1, once on a button</p>", false),
+        ("<p class=lemon>x</p>", false),
+    ] {
+        let html = format!("<iframe srcdoc='{inner}'></iframe>");
+        let out = held(&html);
+        let guard = "<script data-consentry=&quot;frame&quot;>try{frameElement.contentWindow}";
+        assert_eq!(out.contains(&format!("srcdoc=\"{guard}")), is_guarded, "{html} became {out}");
+        assert_eq!(held(&out), out);
+    }
+    let html = "<iframe srcdoc='<script>a()</script>'></iframe>";
+    assert_eq!(rewrite_in(&[html.as_bytes()], &Granted::all(), &Inserts::Nothing), html.as_bytes());
+}
+
+#[test]
 fn what_is_too_deep_is_held_and_counted() {
     let settings = Arc::new(settings(set(Vec::new(), &[])));
     let mut rewriter = Rewriter::new(&settings, page(&settings, Granted::default(), Inserts::Nothing));
