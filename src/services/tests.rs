@@ -222,6 +222,39 @@ fn an_address_is_found_however_the_site_hides_it() {
         ("https://www.paypal.com/sdk/js?client-id=x", Some("paypal")),
         ("https://cdn.shopify.com/s/files/1/x.png", Some("shopify-cdn")),
         ("https://www.google.com/search?q=x", None),
+        // As they stand in pages.
+        ("https://www.google-analytics.com/j/collect?v=1&_v=j101&t=pageview", Some("google-analytics")),
+        ("https://bat.bing.com/action/0?ti=5283089&Ver=2", Some("microsoft-uet")),
+        ("https://img.en25.com/i/elqCfg.min.js", Some("eloqua")),
+        ("https://chat.kindlycdn.com/kindly-chat.js", Some("kindly")),
+        ("https://nav.boost.ai/chatPanel/chatPanel.js", Some("boost-ai")),
+        ("https://account.psplugin.com/83BD7664/ps.js", Some("puzzel")),
+        ("https://cdn.elev.io/sdk/bootloader/v4/elevio-bootloader.js?cid=1", Some("elevio")),
+        ("https://halc.iadvize.com/iadvize.js?sid=1&lang=fr", Some("iadvize")),
+        ("https://salesiq.zohopublic.com/widget?wc=1", Some("zoho-salesiq")),
+        ("https://static.lipscore.com/assets/no/lipscore-v1.js", Some("lipscore")),
+        ("https://js.testfreaks.com/onpage/example.se/head.js", Some("testfreaks")),
+        ("https://static.rekai.se/1234.js", Some("rekai")),
+        ("https://cdn.monsido.com/tool/javascripts/monsido.js", Some("monsido")),
+        ("https://customer.cludo.com/scripts/bundles/search-script.min.js", Some("cludo")),
+        ("https://cdn.userreport.com/userreport.js", Some("userreport")),
+        ("https://pixel.byspotify.com/ping.min.js", Some("spotify-pixel")),
+        ("https://s.yimg.com/wi/ytc.js", Some("yahoo-ads")),
+        ("https://s.yimg.com/a/picture.png", None),
+        ("https://tags.srv.stackadapt.com/events.js", Some("stackadapt")),
+        ("https://cdn.callrail.com/companies/1/2/12/swap.js", Some("callrail")),
+        ("https://cdn.permutive.com/1-web.js", Some("permutive")),
+        ("https://cdn.pendo.io/agent/static/1/pendo.js", Some("pendo")),
+        ("https://fast.appcues.com/1.js", Some("appcues")),
+        ("https://esprit01.webtrekk.net/1/wt", Some("mapp-intelligence")),
+        ("https://lwadm.com/lw/pbjs?pid=1", Some("livewrapped")),
+        ("https://cdn.brandmetrics.com/tag/1/example.js", Some("brand-metrics")),
+        ("https://analytics.freespee.com/js/external/fs.js", Some("freespee")),
+        ("https://wm.wiredminds.de/track/count.js", Some("wiredminds")),
+        (
+            "https://mktdplp102cdn.azureedge.net/public/latest/js/form-loader.js",
+            Some("dynamics-365-marketing"),
+        ),
     ] {
         let found = Catalogue::builtin().identify_url(&url.parse().unwrap()).map(|service| &*service.id);
         assert_eq!(found, expected, "{url}");
@@ -299,6 +332,8 @@ fn consent_tools_of_others_are_known_by_what_sites_load_of_them() {
         ),
         ("https://cdn.privacy-mgmt.com/unified/wrapperMessagingWithoutDetection.js", "sourcepoint"),
         ("https://static.axept.io/sdk.js", "axeptio"),
+        ("https://cdn.cookiehub.eu/c2/1.js", "cookiehub"),
+        ("https://cdn.cookie-script.com/s/1.js", "cookie-script"),
         ("https://shop.example/js/tarteaucitron/tarteaucitron.js", "tarteaucitron"),
     ] {
         let found = catalogue.identify_url(&address.parse().unwrap());
