@@ -127,7 +127,7 @@ function chunks(text, r) {
   return [text.slice(0, at), text.slice(at)];
 }
 
-/** What a script does with an address; a rule of style that it makes is reached by `unknown: block` alone. */
+/** What a script does with an address; before the list of all services is there, a rule of style is reached by `block` alone. */
 const ACTS = [
   ['passive', (text) => `new Image().src = ${text};`],
   ['passive', (text) => `new window["Im" + "age"]()["s" + "rc"] = ${text};`],
