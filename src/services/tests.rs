@@ -226,6 +226,11 @@ fn an_address_is_found_however_the_site_hides_it() {
         ("https://www.google-analytics.com/j/collect?v=1&_v=j101&t=pageview", Some("google-analytics")),
         ("https://bat.bing.com/action/0?ti=5283089&Ver=2", Some("microsoft-uet")),
         ("https://img.en25.com/i/elqCfg.min.js", Some("eloqua")),
+        (
+            "https://storage.googleapis.com/workbox-cdn/releases/6.5.4/workbox-sw.js",
+            Some("google-hosted-libraries"),
+        ),
+        ("https://storage.googleapis.com/some-bucket/a.js", None),
         ("https://chat.kindlycdn.com/kindly-chat.js", Some("kindly")),
         ("https://nav.boost.ai/chatPanel/chatPanel.js", Some("boost-ai")),
         ("https://account.psplugin.com/83BD7664/ps.js", Some("puzzel")),

@@ -115,24 +115,33 @@ if (F.d != 'all' && w.MutationObserver) {
 // Pages in other tabs, and those behind the back button, end with what they were allowed: they are loaded anew, or, where
 // something was typed that would be lost, load nothing of others any more.
 var tabs, isTyped, isEnded;
-function hear(now) {
+function isLess(now) {
   var had = w.consentry.choices;
-  if (!had || isEnded || !Object.keys(had.categories).some(function (v) { return had.categories[v] && !now.categories[v]; }) &&
-    (!F.d || had.services.every(function (v) { return now.services.indexOf(v) >= 0; }))) return;
-  isEnded = true;
-  if (!isTyped && !me.hasAttribute('data-posted')) return location.reload();
-  ask(function (answer) {
-    var meta = d.createElement('meta');
-    meta.httpEquiv = 'Content-Security-Policy';
-    meta.content = (answer.headers.get('Content-Security-Policy') || '').split(';')[0];
-    d.head.appendChild(meta);
-  });
+  return had && !isEnded && (Object.keys(had.categories).some(function (v) { return had.categories[v] && !now.categories[v]; }) ||
+    F.d && had.services.some(function (v) { return now.services.indexOf(v) < 0; }));
 }
-function ask(act) { w.fetch(F.o + 'choices', { cache: 'no-store' }).then(act)['catch'](no); }
+// What another page says may be old: the server knows.
+function check() {
+  w.fetch(F.o + 'choices', { cache: 'no-store' }).then(function (answer) {
+    return answer.json().then(function (now) {
+      if (isLess(now)) end(now, answer.headers.get('Content-Security-Policy') || '');
+    });
+  })['catch'](no);
+}
+function end(now, policy) {
+  isEnded = true;
+  // A page that acts on the change itself says so.
+  if (!d.dispatchEvent(new CustomEvent('consentry:change', { detail: now, cancelable: true }))) return;
+  if (!isTyped && !me.hasAttribute('data-posted')) return location.reload();
+  var meta = d.createElement('meta');
+  meta.httpEquiv = 'Content-Security-Policy';
+  meta.content = policy.split(';')[0];
+  d.head.appendChild(meta);
+}
 function listen() {
   try {
     tabs = new BroadcastChannel('consentry');
-    tabs.onmessage = function (e) { hear(e.data); };
+    tabs.onmessage = function (e) { if (isLess(e.data)) check(); };
     tabs.postMessage(F.c || { categories: { necessary: true }, services: [] });
   } catch (e) {}
 }
@@ -141,7 +150,7 @@ w.addEventListener('pagehide', function () { if (tabs) tabs.close(); });
 w.addEventListener('pageshow', function (e) {
   if (!e.persisted) return;
   listen();
-  ask(function (answer) { return answer.json().then(hear); });
+  check();
 });
 listen();
 

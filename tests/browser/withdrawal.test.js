@@ -228,6 +228,13 @@ test('c4 where something was typed in the other tab it stays, and nobody is call
   assert.equal(await other.inputValue('#name'), 'Ada');
 }));
 
+test('a page in another tab that acts on the change itself is told of it, and stays', () => withTwoTabs(async (visitor, other) => {
+  await other.evaluate(() => document.addEventListener('consentry:change', (event) => { window.told = event.detail.categories; event.preventDefault(); }));
+  await visitor.choose('reject-all');
+  await other.waitForFunction(() => window.told);
+  assert.equal(await other.evaluate(() => window.told.marketing), false);
+}));
+
 test('a page in another tab stays as it is while nothing is taken back', () => withTwoTabs(async (visitor, other) => {
   await other.evaluate(() => { window.isSame = true; });
   await visitor.choose('accept-all');
