@@ -3,45 +3,58 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aho_corasick::AhoCorasick;
+use foldhash::fast::RandomState;
+use memchr::memmem::Finder;
 use url::Url;
 
 use super::{Mark, NamePattern, Service};
+
+/// What is looked up by a name. Pages choose what is looked up and not what stands here, so that a quick hash will do.
+type Named<T> = HashMap<Box<str>, T, RandomState>;
 
 /// Indexes into the services that it was made from.
 #[derive(Debug)]
 pub(super) struct Matcher {
     /// By host: what the path begins with, and whose it is; the longest beginning first.
-    exact: HashMap<Box<str>, Vec<(Box<str>, usize)>>,
+    exact: Named<Vec<(Box<str>, usize)>>,
     /// The same for hosts and all below them.
-    below: HashMap<Box<str>, Vec<(Box<str>, usize)>>,
+    below: Named<Vec<(Box<str>, usize)>>,
     /// By the name of the file, on any host.
-    files: HashMap<Box<str>, usize>,
+    files: Named<usize>,
     /// The last segments of `files`, where those have two.
-    file_ends: HashSet<Box<str>>,
+    file_ends: HashSet<Box<str>, RandomState>,
     /// By a folder anywhere in the path, on any host; a handful.
-    folders: Vec<(Box<str>, usize)>,
+    folders: Vec<Folder>,
     /// By how the query of a folder begins, on any host; a handful.
     queries: Vec<(Box<str>, usize)>,
     inline: Option<AhoCorasick>,
     inline_of: Vec<usize>,
-    whole_cookies: HashMap<Box<str>, usize>,
+    whole_cookies: Named<usize>,
     /// By how the name begins; the lengths that occur, the longest first.
-    cookie_starts: HashMap<Box<str>, usize>,
+    cookie_starts: Named<usize>,
     cookie_lengths: Vec<usize>,
-    ids: HashMap<Box<str>, usize>,
+    ids: Named<usize>,
     /// What their scripts fill, by a word of its class, and by its `id`.
-    classes: HashMap<Box<str>, usize>,
-    elements: HashMap<Box<str>, usize>,
+    classes: Named<usize>,
+    elements: Named<usize>,
+}
+
+#[derive(Debug)]
+struct Folder {
+    whole: Finder<'static>,
+    /// Without the slash before it, which a relative address may leave out.
+    bare: Finder<'static>,
+    index: usize,
 }
 
 impl Matcher {
     pub(super) fn new(services: &[Service]) -> Self {
-        let (mut exact, mut below, mut files) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let (mut whole_cookies, mut cookie_starts) = (HashMap::new(), HashMap::new());
+        let (mut exact, mut below, mut files) = (Named::default(), Named::default(), Named::default());
+        let (mut whole_cookies, mut cookie_starts) = (Named::default(), Named::default());
         let (mut signatures, mut inline_of) = (Vec::new(), Vec::new());
         let (mut folders, mut queries) = (Vec::new(), Vec::new());
-        let mut ids = HashMap::new();
-        let (mut classes, mut elements) = (HashMap::new(), HashMap::new());
+        let mut ids = Named::default();
+        let (mut classes, mut elements) = (Named::default(), Named::default());
         for (index, service) in services.iter().enumerate() {
             ids.entry(service.id.clone()).or_insert(index);
             for mark in service.embed.iter().flat_map(|embed| &embed.marks) {
@@ -56,7 +69,9 @@ impl Matcher {
                     ("*", _) if pattern.path.starts_with("/?") => {
                         queries.push((pattern.path.trim_start_matches("/?").into(), index));
                     }
-                    ("*", _) if pattern.path.ends_with('/') => folders.push(entry),
+                    ("*", _) if pattern.path.ends_with('/') => {
+                        folders.push(Folder::new(&pattern.path, index))
+                    }
                     ("*", _) => {
                         let file = pattern.path.trim_start_matches('*').trim_start_matches('/');
                         files.entry(file.into()).or_insert(index);
@@ -127,7 +142,8 @@ impl Matcher {
     }
 
     fn folder(&self, path: &str) -> Option<usize> {
-        self.folders.iter().find(|(folder, _)| path.contains(&**folder)).map(|(_, index)| *index)
+        let mut found = self.folders.iter().filter(|folder| folder.whole.find(path.as_bytes()).is_some());
+        found.next().map(|folder| folder.index)
     }
 
     fn query(&self, url: &Url) -> Option<usize> {
@@ -143,8 +159,9 @@ impl Matcher {
     /// Whether this path and query, as an address writes them, may belong to a service whatever the host: rather once
     /// too often.
     pub(super) fn knows_place(&self, path: &str, query: &str) -> bool {
-        let file = path.rsplit('/').next().unwrap_or_default();
-        let in_folder = |(folder, _): &(Box<str>, usize)| path.contains(folder.trim_start_matches('/'));
+        let file = path.bytes().rposition(|byte| byte == b'/').map_or(0, |slash| slash + 1);
+        let file = path.get(file..).unwrap_or_default();
+        let in_folder = |folder: &Folder| folder.bare.find(path.as_bytes()).is_some();
         // What the query begins with may be written as a reference.
         let is_open =
             |start: &str| query.get(1..2).is_some_and(|first| start.starts_with(first) || first == "&");
@@ -180,11 +197,21 @@ impl Matcher {
     }
 }
 
-fn file_ends(files: &HashMap<Box<str>, usize>) -> HashSet<Box<str>> {
+impl Folder {
+    fn new(path: &str, index: usize) -> Self {
+        let finder = |path: &str| Finder::new(path).into_owned();
+        Folder { whole: finder(path), bare: finder(path.trim_start_matches('/')), index }
+    }
+}
+
+fn file_ends(files: &Named<usize>) -> HashSet<Box<str>, RandomState> {
     files.keys().filter_map(|file| file.rsplit('/').next()).map(Into::into).collect()
 }
 
 /// A host and every domain above it.
 fn above(host: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(host), |host| host.split_once('.').map(|(_, rest)| rest))
+    std::iter::successors(Some(host), |host| {
+        let dot = host.bytes().position(|byte| byte == b'.')?;
+        host.get(dot + 1..)
+    })
 }
