@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use url::Url;
 
 use super::{State, references};
-use crate::services::Set;
+use crate::services::{Service, Set};
 
 /// What the first look at an address needs to know.
 pub(super) struct Ground<'a> {
@@ -28,13 +28,14 @@ impl<'a> Ground<'a> {
             return ["image/", "font/", "audio/", "video/"].iter().any(|start| kind.starts_with(start))
                 && !kind.starts_with("image/svg");
         }
-        let end = address.find(['?', '#']).unwrap_or(address.len());
-        let (place, query) = address.split_at(end);
+        let end = address.bytes().position(|byte| matches!(byte, b'?' | b'#'));
+        let (place, query) = address.split_at(end.unwrap_or(address.len()));
         let after_scheme =
             place.strip_prefix("https:").or_else(|| place.strip_prefix("http:")).unwrap_or(place);
         let (is_known, path) = match after_scheme.strip_prefix("//") {
             Some(rest) => {
-                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let end = rest.bytes().position(|byte| byte == b'/');
+                let (host, path) = rest.split_at(end.unwrap_or(rest.len()));
                 (!is_plain_host(host) || self.services.knows_host(host), path)
             }
             // Only the whole of `https:` and what follows is an address of its own.
@@ -56,7 +57,11 @@ fn is_plain_host(host: &str) -> bool {
 
 /// What stands for itself in a path, and neither ends it nor begins something else.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/._-~+,@=()!$*".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'/' | b'.' | b'_' | b'-' | b'~' | b'+' | b',' | b'@' | b'=' | b'(' | b')' | b'!' | b'$' | b'*'
+        )
 }
 
 /// The absolute addresses that an attribute's value may lead to, if they are of the web: one for each base and each
@@ -68,6 +73,18 @@ pub(super) fn candidates<'a>(value: &'a str, bases: &'a [Url]) -> impl Iterator<
         let reading = with_two_slashes(&reading);
         bases.iter().filter_map(move |base| plain(base.join(&reading).ok()?)).collect::<Vec<_>>()
     })
+}
+
+/// The services that an attribute's value may lead to, with the addresses that do.
+pub(super) fn identified<'a, 's>(
+    state: &'a State,
+    services: &'s Set,
+    value: &'a str,
+) -> impl Iterator<Item = (&'s Service, Url)> {
+    let ground = Ground { services, is_host_known: state.is_host_known };
+    let value = (!ground.is_harmless(value.as_bytes())).then_some(value);
+    let candidates = value.into_iter().flat_map(|value| candidates(value, &state.bases));
+    candidates.filter_map(|url| Some((services.identify_url(&url)?, url)))
 }
 
 /// The address with no more than two slashes at its beginning: browsers skip what is more, the parser does not.
@@ -158,6 +175,8 @@ pub(super) fn of_refresh(content: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -222,4 +241,63 @@ mod tests {
             assert_eq!(of_refresh(content), expected);
         }
     }
+
+    proptest! {
+        #[test]
+        fn what_looks_harmless_belongs_to_nobody(
+            parts in proptest::collection::vec(proptest::sample::select(&PARTS[..]), 0..8),
+        ) {
+            let base: Url = "https://www.example.se/a/b.html".parse().unwrap();
+            let (value, services) = (parts.concat(), Set::default());
+            let ground = Ground { services: &services, is_host_known: services.knows_host("www.example.se") };
+            if ground.is_harmless(value.as_bytes()) {
+                let found = candidates(&value, std::slice::from_ref(&base))
+                    .find_map(|url| Some((services.identify_url(&url)?.id.clone(), url)));
+                prop_assert_eq!(found, None);
+            }
+        }
+    }
+
+    const PARTS: [&str; 40] = [
+        "https:",
+        "http:",
+        "HTTPS:",
+        "data:image/png,",
+        "data:",
+        "//",
+        "/",
+        "/",
+        "\\",
+        ":",
+        "@",
+        "?",
+        "#",
+        ".",
+        "..",
+        "%67",
+        "&amp;",
+        "&#47;",
+        "&",
+        " ",
+        "\t",
+        "\u{e5}",
+        "www.google-analytics.com",
+        "googletagmanager.com",
+        "www.",
+        "images.news.example",
+        "www.example.se",
+        "ga.js",
+        "gtag/js",
+        "g/collect",
+        "gtm.js",
+        "id=G-1",
+        "id=GTM-1",
+        "cdn-cgi/zaraz/",
+        "b/ss/",
+        "matomo.php",
+        "a.png",
+        "t",
+        "zaraz/s.js",
+        "x",
+    ];
 }

@@ -39,9 +39,9 @@ pub(super) fn change<'s>(state: &State, services: &'s Set, value: &str, holds: H
 }
 
 fn one<'s>(state: &State, services: &'s Set, value: &str) -> Change<'s> {
-    let found =
-        address::candidates(value, &state.bases).find_map(|url| Some((services.identify_url(&url)?, url)));
-    let Some((service, url)) = found else { return Change::Nothing };
+    let Some((service, url)) = address::identified(state, services, value).next() else {
+        return Change::Nothing;
+    };
     let Some(means) = service.anonymize.as_ref().filter(|means| !means.urls.is_empty()) else {
         return Change::Nothing;
     };
@@ -60,9 +60,7 @@ fn one<'s>(state: &State, services: &'s Set, value: &str) -> Change<'s> {
 pub(super) fn script(state: &mut State, element: &mut Element<'_, '_>) {
     let Some(value) = element.get_attribute("src") else { return };
     let settings = std::sync::Arc::clone(&state.settings);
-    let found =
-        address::candidates(&value, &state.bases).find_map(|url| settings.services.identify_url(&url));
-    let Some(service) = found else { return };
+    let Some((service, _)) = address::identified(state, &settings.services, &value).next() else { return };
     if judge(&settings.services, service, &state.page.granted) == Judgement::Anonymize {
         for (name, value) in service.anonymize.iter().flat_map(|means| &means.attributes) {
             set(element, name, value);

@@ -216,7 +216,9 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
         let found = match worst(state, &settings.services, &value, holds) {
             Found::Nothing => match anonymize::change(state, &settings.services, &value, holds) {
                 Change::Nothing => {
-                    if let Some(host) = stranger(state, &value).filter(|_| places::is_frame(tag, holds)) {
+                    if places::is_frame(tag, holds)
+                        && let Some(host) = stranger(state, &value)
+                    {
                         state.settings.observed.saw_host(&host);
                         put_away(element, &name, &value, UNKNOWN_HOST);
                         held = Held::Yes;
@@ -392,8 +394,8 @@ impl<'s> Lookup<'_, 's> {
 
     /// Of one address.
     pub(super) fn one(&self, address: &str) -> Option<(Judgement, &'s Service)> {
-        let found = address::candidates(address, &self.state.bases)
-            .filter_map(|url| self.judged(self.services.identify_url(&url)?));
+        let found = address::identified(self.state, self.services, address)
+            .filter_map(|(service, _)| self.judged(service));
         found.min_by_key(|(judgement, _)| matches!(judgement, Judgement::Strip))
     }
 
