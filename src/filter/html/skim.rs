@@ -202,14 +202,16 @@ fn start_tag(
     is_harmless: impl Fn(&[u8]) -> bool,
     marks: impl Fn(Known, &[u8]) -> bool,
 ) -> Token {
-    let name_end = page.iter().skip(1).position(|byte| is_blank(*byte) || matches!(byte, b'/' | b'>'));
-    let Some(name) = name_end.and_then(|end| page.get(1..end + 1)) else { return Token::Unfinished };
+    let name_end = next(page, 1, BLANK | SLASH | END);
+    let Some((name, name_end)) = name_end.and_then(|end| Some((page.get(1..end)?, end))) else {
+        return Token::Unfinished;
+    };
     let mut buffer = [0; 16];
     let tag = lower(name, &mut buffer);
     let meaning = meaning(tag);
     let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_));
     let mut is_doubtful = false;
-    let end = tag_end(page, 1 + name.len(), |name, value| {
+    let end = tag_end(page, name_end, |name, value| {
         is_doubtful |= decides && !is_doubtful && is_in_doubt(tag, name, value, &is_harmless, &marks);
     });
     let Some(end) = end else { return Token::Unfinished };
@@ -282,6 +284,7 @@ fn is_in_doubt(
     let mut buffer = [0; 32];
     // A long name is one that scripts have made up; those that load begin alike.
     let name = match name.get(..32) {
+        None if !places::may_be(name) => return false,
         None => lower(name, &mut buffer),
         Some(start) if start.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data-")) => {
             b"data-lazy"
@@ -320,55 +323,71 @@ fn is_relative(address: &[u8]) -> bool {
 
 /// Where the tag ends whose attributes begin at `from`: after its `>`. Each attribute is told to `tell`.
 fn tag_end<'a>(page: &'a [u8], from: usize, mut tell: impl FnMut(&'a [u8], &'a [u8])) -> Option<usize> {
-    let mut at = from;
     // The rest of an end tag's name.
-    while !matches!(page.get(at)?, b'/' | b'>') && !is_blank(*page.get(at)?) {
-        at += 1;
-    }
+    let mut at = next(page, from, BLANK | SLASH | END)?;
     loop {
-        while is_blank(*page.get(at)?) || page.get(at) == Some(&b'/') {
-            at += 1;
-        }
+        at = next(page, at, !(BLANK | SLASH))?;
         if page.get(at)? == &b'>' {
             return Some(at + 1);
         }
         // Even a `=` is the first letter of a name.
-        let name = at;
-        at += 1;
-        while !matches!(page.get(at)?, b'/' | b'>' | b'=') && !is_blank(*page.get(at)?) {
-            at += 1;
-        }
-        let name = page.get(name..at)?;
-        while is_blank(*page.get(at)?) {
-            at += 1;
-        }
+        let end = next(page, at + 1, BLANK | SLASH | END | EQUALS)?;
+        let name = page.get(at..end)?;
+        at = next(page, end, !BLANK)?;
         if page.get(at)? != &b'=' {
             tell(name, b"");
             continue;
         }
-        at += 1;
-        while is_blank(*page.get(at)?) {
-            at += 1;
-        }
-        let value = at;
-        match page.get(at)? {
+        at = next(page, at + 1, !BLANK)?;
+        let (value, end) = match page.get(at)? {
             quote @ (b'"' | b'\'') => {
-                let length = memchr(*quote, page.get(at + 1..)?)?;
-                at += length + 2;
-                tell(name, page.get(value + 1..at - 1)?);
+                let value = page.get(at + 1..)?;
+                let length = memchr(*quote, value)?;
+                (value.get(..length)?, at + length + 2)
             }
             _ => {
-                while *page.get(at)? != b'>' && !is_blank(*page.get(at)?) {
-                    at += 1;
-                }
-                tell(name, page.get(value..at)?);
+                let end = next(page, at, BLANK | END)?;
+                (page.get(at..end)?, end)
             }
-        }
+        };
+        tell(name, value);
+        at = end;
     }
 }
 
+/// What a byte may be in a tag, outside of quotes; every other one is `OTHER`.
+const BLANK: u8 = 1;
+const SLASH: u8 = 2;
+const END: u8 = 4;
+const EQUALS: u8 = 8;
+const OTHER: u8 = 16;
+
+#[expect(clippy::indexing_slicing, reason = "the compiler itself indexes")]
+const KINDS: [u8; 256] = {
+    let mut kinds = [OTHER; 256];
+    kinds[b' ' as usize] = BLANK;
+    kinds[b'\t' as usize] = BLANK;
+    kinds[b'\n' as usize] = BLANK;
+    kinds[b'\r' as usize] = BLANK;
+    kinds[0x0c] = BLANK;
+    kinds[b'/' as usize] = SLASH;
+    kinds[b'>' as usize] = END;
+    kinds[b'=' as usize] = EQUALS;
+    kinds
+};
+
+fn is_of(kinds: u8, byte: u8) -> bool {
+    KINDS.get(usize::from(byte)).is_some_and(|kind| kind & kinds != 0)
+}
+
+/// Where the next byte of these kinds stands, at `from` or behind it.
+fn next(page: &[u8], from: usize, kinds: u8) -> Option<usize> {
+    let place = page.get(from..)?.iter().position(|byte| is_of(kinds, *byte))?;
+    Some(from + place)
+}
+
 fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c)
+    is_of(BLANK, byte)
 }
 
 #[cfg(test)]
