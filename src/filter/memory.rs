@@ -4,7 +4,7 @@
 //! and no memory. What came is kept beside what left, and compared byte by byte: what one page was rewritten to never
 //! stands in for another, even where somebody chooses their bytes.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ use super::html::{Embeds, Findings, Inserts, Page};
 /// What all pages that are remembered may weigh together.
 const BYTES: u64 = 64 << 20;
 
-/// How many pages that came once are kept in mind, each by a hash.
+/// How many things that came once are kept in mind, each by a hash.
 const ONCE: usize = 16_384;
 
 /// A number that nothing else in this process has, not even a copy of what it belongs to.
@@ -36,6 +36,37 @@ impl Clone for Identity {
     /// A copy may be changed afterwards.
     fn clone(&self) -> Self {
         Identity::default()
+    }
+}
+
+impl Identity {
+    /// The number.
+    pub fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+/// What came once, as far as is known: each thing by a hash, and a later one in the place of an earlier.
+#[derive(Debug)]
+pub struct CameOnce([AtomicU64; ONCE]);
+
+impl CameOnce {
+    /// Nothing has come.
+    pub const fn new() -> Self {
+        CameOnce([const { AtomicU64::new(0) }; ONCE])
+    }
+
+    /// Whether this had come before; it has now.
+    pub fn had(&self, thing: impl Hash) -> bool {
+        let hash = QUICK.hash_one(thing);
+        let slot = self.0.get(usize::try_from(hash).unwrap_or_default() % ONCE);
+        slot.is_some_and(|slot| slot.swap(hash, Ordering::Relaxed) == hash)
+    }
+}
+
+impl Default for CameOnce {
+    fn default() -> Self {
+        CameOnce::new()
     }
 }
 
@@ -88,7 +119,7 @@ static PAGES: LazyLock<moka::sync::Cache<u64, Arc<Kept>, RandomState>> = LazyLoc
         .build_with_hasher(RandomState::default())
 });
 
-static CAME_ONCE: [AtomicU64; ONCE] = [const { AtomicU64::new(0) }; ONCE];
+static CAME_ONCE: CameOnce = CameOnce::new();
 
 static QUICK: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
@@ -176,8 +207,7 @@ impl Shape {
         if let Some(kept) = PAGES.get(&quick).filter(|kept| kept.is_of(&self, pieces.clone())) {
             return Look::Known(kept.page.clone());
         }
-        let slot = CAME_ONCE.get(usize::try_from(quick).unwrap_or_default() % ONCE);
-        if slot.is_none_or(|slot| slot.swap(quick, Ordering::Relaxed) != quick) {
+        if !CAME_ONCE.had(quick) {
             return Look::New;
         }
         let mut came = Vec::with_capacity(pieces.clone().map(Bytes::len).sum());

@@ -39,6 +39,19 @@ pub(super) enum Why {
     Entangled,
 }
 
+impl<T> Verdict<T> {
+    /// The same verdict with what `of` makes of its service; none where that makes nothing.
+    pub(super) fn with<U>(&self, of: impl FnOnce(&T) -> Option<U>) -> Option<Verdict<U>> {
+        Some(match self {
+            Verdict::Runs => Verdict::Runs,
+            Verdict::Held(service, why) => Verdict::Held(of(service)?, *why),
+            Verdict::Parted { service, runs, held } => {
+                Verdict::Parted { service: of(service)?, runs: runs.clone(), held: held.clone() }
+            }
+        })
+    }
+}
+
 /// What a script can be asked.
 pub(super) trait Catalogue {
     /// A service.

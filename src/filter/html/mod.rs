@@ -18,6 +18,7 @@ mod sheet;
 mod skim;
 mod stubs;
 mod unjudged;
+mod verdicts;
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

@@ -6,9 +6,10 @@ use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use lol_html::html_content::{ContentType, TextChunk};
 
-use super::code::{self, Catalogue, Kind, Verdict, Why};
+use super::code::{self, Kind, Verdict, Why};
 use super::elements::Lookup;
 use super::unjudged::Reason;
+use super::verdicts::{self, Judged};
 use super::{Embeds, Inserts, Page, Rewriter, State, anonymize, references, stubs};
 use crate::filter::judge::Judgement;
 use crate::services::{Service, Set};
@@ -129,7 +130,7 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
         (None, kind)
     };
     let read = decoded.as_deref().unwrap_or(&text);
-    let found = Lookup { state, services: &settings.services }.find(read);
+    let Judged { found, verdict } = verdicts::on(state, &settings.services, read, kind_read);
     if found.is_empty() {
         return anonymize::inline(state, text);
     }
@@ -138,8 +139,7 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
     } else {
         stubs::of(state, found.into_iter().map(|(_, service)| service))
     };
-    let lookup = Lookup { state, services: &settings.services };
-    let (service, runs, held, why) = match code::judge(read, kind_read, &lookup) {
+    let (service, runs, held, why) = match verdict {
         Verdict::Runs => return stubs + &anonymize::inline(state, text),
         Verdict::Held(found, why) => (found, stubs, text, Some(why)),
         Verdict::Parted { service, runs, held } => (service, stubs + &runs, held, None),

@@ -14,7 +14,8 @@ pub(super) fn are_there_for(page: &Page, service: &Service) -> bool {
     has_guard(page) || page.scope.has_stubs(service)
 }
 
-fn has_guard(page: &Page) -> bool {
+/// Whether a guard stands in the page itself.
+pub(super) fn has_guard(page: &Page) -> bool {
     !matches!(page.inserts, Inserts::Nothing | Inserts::Xml { .. })
 }
 
