@@ -79,7 +79,7 @@ pub struct Settings {
 
 impl Settings {
     /// The banner in one language, with the services that the site names or its traffic showed.
-    pub fn banner(&self, language: &Language, signal: Signal, place: web::Place<'_>) -> String {
+    pub fn banner(&self, language: &Language, signal: Signal, place: web::Place<'_>) -> web::Markup {
         let services = || {
             let seen = self.observed.snapshot();
             self.services.optional(seen.services().map(|service| service.name))

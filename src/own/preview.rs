@@ -152,14 +152,16 @@ async fn show(own: &Own, site: &Site, language: &Language, state: State<'_>) -> 
     let mut reader = Reader::new(own, site, language, Signal::Absent);
     Some(match state {
         State::Banner(layer, signal) => {
-            let banner = site.filter.banner(language, signal, Place::default());
+            let banner = site.filter.banner(language, signal, Place::default()).text;
             let banner = match layer {
                 Layer::First => banner,
                 Layer::Second => banner.replace("<details", "<details open"),
             };
             preview::behind(language, &banner)
         }
-        State::Link => preview::behind(language, &look.settings_link(language, Shows::Now, Place::default())),
+        State::Link => {
+            preview::behind(language, &look.settings_link(language, Shows::Now, Place::default()).text)
+        }
         State::Note(document) => {
             let note = look.note(language, &announced(own, document), Place::default());
             preview::behind(language, &note)

@@ -1,6 +1,7 @@
 //! Banner and settings link: ASCII markup for pages of any character set, prepared once and filled per request.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -86,6 +87,15 @@ pub enum Shows {
     AfterTheBanner,
 }
 
+/// Markup of ours for one page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Markup {
+    /// All of it; ASCII.
+    pub text: String,
+    /// What of it is the same on other pages: all but where a form leads back to.
+    pub recurring: Vec<Range<usize>>,
+}
+
 /// Markup with places that each page fills: a text, and what comes after it.
 type Pieces = Box<[(Box<str>, Option<Gap>)]>;
 
@@ -107,13 +117,13 @@ static LINK_STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_st
 
 impl Look {
     /// The banner in one language, as ASCII markup: `<consentry-banner>` with a declarative shadow root.
-    pub fn banner(&self, language: &Language, asking: &Asking<'_>, place: Place<'_>) -> String {
+    pub fn banner(&self, language: &Language, asking: &Asking<'_>, place: Place<'_>) -> Markup {
         let item = Item::Banner { generation: asking.generation, signal: asking.signal.name() };
         self.fill_prepared(language, item, place, || self.prepare_banner(language, asking))
     }
 
     /// The link to the settings that stands on every page, as ASCII markup.
-    pub fn settings_link(&self, language: &Language, shows: Shows, place: Place<'_>) -> String {
+    pub fn settings_link(&self, language: &Language, shows: Shows, place: Place<'_>) -> Markup {
         self.fill_prepared(language, Item::Link(shows), place, || self.prepare_link(language, shows))
     }
 
@@ -133,20 +143,26 @@ impl Look {
         item: Item,
         place: Place<'_>,
         prepare: impl FnOnce() -> String,
-    ) -> String {
+    ) -> Markup {
         let key = (self.prepared.id, language.clone(), item);
         let pieces = PREPARED.get_with(key, || Arc::new(pieces(&prepare())));
         let (origin, return_to) = (ascii::text(place.origin), ascii::text(place.return_to));
-        let mut out = String::with_capacity(pieces.iter().map(|(text, _)| text.len() + 64).sum());
-        for (text, gap) in &*pieces.clone() {
-            out.push_str(text);
+        let mut text = String::with_capacity(pieces.iter().map(|(text, _)| text.len() + 64).sum());
+        let (mut recurring, mut start) = (Vec::new(), 0);
+        for (piece, gap) in &**pieces {
+            text.push_str(piece);
             match gap {
-                Some(Gap::Origin) => out.push_str(&origin),
-                Some(Gap::ReturnTo) => out.push_str(&return_to),
+                Some(Gap::Origin) => text.push_str(&origin),
+                Some(Gap::ReturnTo) => {
+                    recurring.push(start..text.len());
+                    text.push_str(&return_to);
+                    start = text.len();
+                }
                 None => {}
             }
         }
-        out
+        recurring.push(start..text.len());
+        Markup { text, recurring }
     }
 
     fn prepare_link(&self, language: &Language, shows: Shows) -> String {
@@ -282,7 +298,7 @@ mod tests {
         let set = Set::default();
         let services = || set.optional(ids.iter().copied());
         let generation = ids.len() as u64;
-        look.banner(&language(tag), &Asking { generation, signal, services: &services }, place)
+        look.banner(&language(tag), &Asking { generation, signal, services: &services }, place).text
     }
 
     fn banner(tag: &str) -> String {
@@ -293,7 +309,10 @@ mod tests {
     fn banner_and_link_are_ascii_in_every_language() {
         for language in super::super::texts::languages() {
             assert!(banner(language.as_str()).is_ascii(), "{language}");
-            assert!(look().settings_link(language, Shows::Now, Place::default()).is_ascii(), "{language}");
+            assert!(
+                look().settings_link(language, Shows::Now, Place::default()).text.is_ascii(),
+                "{language}"
+            );
         }
     }
 
@@ -310,7 +329,7 @@ mod tests {
         let place = Place { origin: "https://www.example.se", return_to: "" };
         let look = look();
         let banner = with_services(&look, "sv", &[], Signal::Absent, place)
-            + &look.settings_link(&language("sv"), Shows::Now, place);
+            + &look.settings_link(&language("sv"), Shows::Now, place).text;
         for address in
             banner.split(['"']).filter(|word| word.contains("/_consent/") || word.contains("/privacy"))
         {
@@ -409,7 +428,7 @@ mod tests {
         let look = look();
         for (markup, style) in [
             (shown(&look, "sv", ""), look.banner_style()),
-            (look.settings_link(&language("sv"), Shows::Now, Place::default()), Look::link_style()),
+            (look.settings_link(&language("sv"), Shows::Now, Place::default()).text, Look::link_style()),
         ] {
             assert!(markup.contains(&format!("<style>{style}</style>")));
             assert_eq!(markup.matches("<style").count(), 1);

@@ -3,6 +3,7 @@
 //! It holds nothing longer than the upstream pauses, and no step of it grows with what a body decodes to. What
 //! cannot be filtered to its end breaks off with an error, so that the connection is aborted, never ended.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -298,7 +299,7 @@ impl Filter {
 
     fn encode(&mut self) -> Result<(), CutOff> {
         if !self.rewritten.is_empty() {
-            self.encoder.write_out(&mut self.rewritten)?;
+            self.encoder.write_out(&mut self.rewritten, &self.reader.take_recurring())?;
             self.is_dirty = true;
         }
         Ok(())
@@ -349,6 +350,15 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// What of the page, as it was written last, recurs in others.
+    fn take_recurring(&mut self) -> Vec<Range<usize>> {
+        match self {
+            Reader::Rewriting(rewriter) => rewriter.take_recurring(),
+            // In another character set it stands elsewhere.
+            Reader::Transcoding(_) | Reader::Waiting { .. } | Reader::Passing => Vec::new(),
+        }
     }
 
     /// Ends the page; what was found in it, if it was markup.

@@ -1,14 +1,16 @@
 //! Encoding into memory, from where the body takes it frame by frame.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::write::ZlibEncoder;
 use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
 use super::Coding;
+use super::gzip::Gzip;
 
 /// 512 KiB: many pages are on their way at once, and each has a window of its own.
 const ZSTD_WINDOW_LOG: u32 = 19;
@@ -18,7 +20,7 @@ pub struct Encoder(Engine);
 
 enum Engine {
     Identity(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<Gzip>),
     Deflate(ZlibEncoder<Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Zstd(ZstdEncoder<'static, Vec<u8>>),
@@ -29,7 +31,7 @@ impl Encoder {
     pub fn new(coding: Coding) -> io::Result<Self> {
         Ok(Encoder(match coding {
             Coding::Identity => Engine::Identity(Vec::new()),
-            Coding::Gzip => Engine::Gzip(GzEncoder::new(Vec::new(), Compression::new(4))),
+            Coding::Gzip => Engine::Gzip(Box::default()),
             Coding::Deflate => Engine::Deflate(ZlibEncoder::new(Vec::new(), Compression::new(4))),
             Coding::Brotli => {
                 Engine::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 8 * 1024, 4, 18)))
@@ -47,10 +49,15 @@ impl Encoder {
         self.writer().write_all(bytes)
     }
 
-    /// The same, and empties `bytes`: what is not encoded changes hands.
-    pub fn write_out(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+    /// The same, and empties `bytes`: what is not encoded changes hands. What of it is `recurring` in other pages need
+    /// not be encoded again.
+    pub fn write_out(&mut self, bytes: &mut Vec<u8>, recurring: &[Range<usize>]) -> io::Result<()> {
         match &mut self.0 {
             Engine::Identity(out) if out.is_empty() => std::mem::swap(out, bytes),
+            Engine::Gzip(gzip) => {
+                gzip.write_with(bytes, recurring)?;
+                bytes.clear();
+            }
             _ => {
                 self.write(bytes)?;
                 bytes.clear();
@@ -68,7 +75,7 @@ impl Encoder {
     pub fn waiting(&self) -> usize {
         match &self.0 {
             Engine::Identity(out) => out.len(),
-            Engine::Gzip(encoder) => encoder.get_ref().len(),
+            Engine::Gzip(gzip) => gzip.waiting(),
             Engine::Deflate(encoder) => encoder.get_ref().len(),
             Engine::Brotli(encoder) => encoder.get_ref().len(),
             Engine::Zstd(encoder) => encoder.get_ref().len(),
@@ -79,7 +86,7 @@ impl Encoder {
     pub fn take(&mut self) -> Bytes {
         let out = match &mut self.0 {
             Engine::Identity(out) => out,
-            Engine::Gzip(encoder) => encoder.get_mut(),
+            Engine::Gzip(gzip) => gzip.out(),
             Engine::Deflate(encoder) => encoder.get_mut(),
             Engine::Brotli(encoder) => encoder.get_mut(),
             Engine::Zstd(encoder) => encoder.get_mut(),
@@ -91,7 +98,7 @@ impl Encoder {
     pub fn finish(self) -> io::Result<Vec<u8>> {
         match self.0 {
             Engine::Identity(out) => Ok(out),
-            Engine::Gzip(encoder) => encoder.finish(),
+            Engine::Gzip(gzip) => gzip.finish(),
             Engine::Deflate(encoder) => encoder.finish(),
             Engine::Brotli(encoder) => Ok(encoder.into_inner()),
             Engine::Zstd(encoder) => encoder.finish(),
@@ -101,7 +108,7 @@ impl Encoder {
     fn writer(&mut self) -> &mut dyn Write {
         match &mut self.0 {
             Engine::Identity(out) => out,
-            Engine::Gzip(encoder) => encoder,
+            Engine::Gzip(gzip) => &mut **gzip,
             Engine::Deflate(encoder) => encoder,
             Engine::Brotli(encoder) => encoder,
             Engine::Zstd(encoder) => encoder,

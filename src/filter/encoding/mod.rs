@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod gzip;
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 

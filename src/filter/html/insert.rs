@@ -1,9 +1,11 @@
 //! Where guard and banner go: once a document, whatever tags its author left out. Pure.
 
+use std::ops::Range;
+
 use super::{Inserts, Page, Request, embeds, skim};
 use crate::filter::{Banner, Settings};
 use crate::web::guard::known_script_source;
-use crate::web::{self, language::Language};
+use crate::web::{self, Markup, language::Language};
 
 /// How far the insertion has come.
 #[derive(Debug, Default)]
@@ -134,42 +136,73 @@ impl Insertion {
         page: &Page,
         settings: &Settings,
         origin: &str,
-        out: &mut Vec<u8>,
+        mut out: Out<'_>,
     ) {
         if around.guard == Some(side) {
-            guard(page, out);
+            guard(page, &mut out);
         }
         match around.banner {
             Some((at, Room::Body)) if at == side => {
-                note(page, settings, self.language.as_ref(), origin, out);
-                banner(page, settings, self.language.as_ref(), origin, out);
+                note(page, settings, self.language.as_ref(), origin, &mut out);
+                banner(page, settings, self.language.as_ref(), origin, &mut out);
             }
             Some((at, Room::Head)) if at == side => {
-                out.extend_from_slice(b"<template data-consentry=\"frameset\">");
-                banner(page, settings, self.language.as_ref(), origin, out);
-                out.extend_from_slice(b"</template>");
+                out.put("<template data-consentry=\"frameset\">");
+                banner(page, settings, self.language.as_ref(), origin, &mut out);
+                out.put("</template>");
             }
             Some((at, Room::Xml)) if at == side => {
-                xml(page, settings, self.language.as_ref(), origin, out);
+                xml(page, settings, self.language.as_ref(), origin, &mut out);
             }
             Some(_) | None => {}
         }
     }
 }
 
-fn guard(page: &Page, out: &mut Vec<u8>) {
+/// The page as it leaves.
+pub(super) struct Out<'a> {
+    pub(super) page: &'a mut Vec<u8>,
+    /// Where something stands in it that is put into other pages, too.
+    pub(super) recurring: &'a mut Vec<Range<usize>>,
+}
+
+impl Out<'_> {
+    fn put(&mut self, text: &str) {
+        self.page.extend_from_slice(text.as_bytes());
+    }
+
+    fn put_recurring(&mut self, text: &str) {
+        self.put(text);
+        self.mark(self.page.len() - text.len()..self.page.len());
+    }
+
+    fn put_markup(&mut self, markup: &Markup) {
+        let start = self.page.len();
+        self.put(&markup.text);
+        markup.recurring.iter().for_each(|place| self.mark(start + place.start..start + place.end));
+    }
+
+    fn mark(&mut self, place: Range<usize>) {
+        match self.recurring.last_mut() {
+            Some(last) if last.end == place.start => last.end = place.end,
+            Some(_) | None => self.recurring.push(place),
+        }
+    }
+}
+
+fn guard(page: &Page, out: &mut Out<'_>) {
     let (Inserts::Guard(guard) | Inserts::Page { guard, .. }) = &page.inserts else { return };
     let nonce = page.nonce.as_ref();
     let nonce =
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-    out.extend_from_slice(b"<script data-consentry=\"guard\"");
+    out.put("<script data-consentry=\"guard\"");
     if matches!(page.inserts, Inserts::Page { request: Request::Posted, .. }) {
-        out.extend_from_slice(b" data-posted");
+        out.put(" data-posted");
     }
-    out.extend_from_slice(nonce.as_bytes());
-    out.push(b'>');
-    out.extend_from_slice(guard.as_bytes());
-    out.extend_from_slice(b"</script>");
+    out.put(&nonce);
+    out.put(">");
+    out.put_recurring(guard);
+    out.put_recurring("</script>");
     if let Some(path) = &page.scope.list {
         // Policies let it in by its hash, which takes `integrity` (CSP 3, section 6.7.1.1).
         let hash = known_script_source().trim_matches('\'');
@@ -177,21 +210,22 @@ fn guard(page: &Page, out: &mut Vec<u8>) {
             "" => String::new(),
             ids => format!(" data-acting=\"{ids}\""),
         };
-        let known = format!(
-            "<script data-consentry=\"known\" async src=\"{path}\" integrity=\"{hash}\"{acting}{nonce}></script>"
-        );
-        out.extend_from_slice(known.as_bytes());
+        out.put_recurring(&format!(
+            "<script data-consentry=\"known\" async src=\"{path}\" integrity=\"{hash}\"{acting}"
+        ));
+        out.put(&nonce);
+        out.put_recurring("></script>");
     }
 }
 
-fn note(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
+fn note(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
     let Inserts::Page { note: Some(note), language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
     let place = web::Place { origin, return_to };
-    out.extend_from_slice(settings.look.note(language, note, place).as_bytes());
+    out.put(&settings.look.note(language, note, place));
 }
 
-fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
+fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
     let Inserts::Page { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
     let place = web::Place { origin, return_to };
@@ -199,16 +233,16 @@ fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str
     match banner {
         Banner::NothingToAsk => return,
         Banner::Shown if *undecided => {
-            out.extend_from_slice(settings.banner(language, *signal, place).as_bytes());
-            out.extend_from_slice(web::FIXED.as_bytes());
+            out.put_markup(&settings.banner(language, *signal, place));
+            out.put_recurring(web::FIXED);
             shows = web::Shows::AfterTheBanner;
         }
         Banner::Shown | Banner::Off => {}
     }
-    out.extend_from_slice(settings.look.settings_link(language, shows, place).as_bytes());
+    out.put_markup(&settings.look.settings_link(language, shows, place));
 }
 
-fn xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Vec<u8>) {
+fn xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
     let Inserts::Xml { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
     let shows = match banner {
@@ -217,5 +251,5 @@ fn xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, o
         Banner::Shown | Banner::Off => web::Shows::Now,
     };
     let place = web::Place { origin, return_to };
-    out.extend_from_slice(settings.look.xml(language, shows, *signal, place).as_bytes());
+    out.put_markup(&settings.look.xml(language, shows, *signal, place));
 }

@@ -21,6 +21,7 @@ mod unjudged;
 mod verdicts;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use lol_html::send::{ElementContentHandlers, HtmlRewriter, Settings as LolSettings};
@@ -160,6 +161,7 @@ pub struct Rewriter {
     phase: Phase,
     place: skim::Place,
     insertion: insert::Insertion,
+    recurring: Vec<Range<usize>>,
     /// A tag that has not ended yet.
     kept: Vec<u8>,
     /// How many elements without an end tag of their own the parser has been given.
@@ -268,6 +270,7 @@ impl Rewriter {
             phase: Phase::default(),
             place: skim::Place::default(),
             insertion: insert::Insertion::of(&page.inserts),
+            recurring: Vec::new(),
             kept: Vec::new(),
             left_open: 0,
         }
@@ -305,6 +308,11 @@ impl Rewriter {
         let outcome = lol.end().map_err(|error| Failure::Parser(error.into()));
         out.append(&mut locked(&self.output));
         outcome
+    }
+
+    /// Where in what was written to last something stands that is put into other pages, too.
+    pub fn take_recurring(&mut self) -> Vec<Range<usize>> {
+        std::mem::take(&mut self.recurring)
     }
 
     /// What was found so far.
@@ -391,11 +399,12 @@ impl Rewriter {
         Ok(passes + tag.len())
     }
 
-    fn insert(&self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
+    fn insert(&mut self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
         let state = locked(&self.state);
         // A `<base>` would lead our addresses elsewhere.
         let origin = (state.bases.len() > 1).then(|| state.page.url.origin().ascii_serialization());
         let origin = origin.as_deref().unwrap_or_default();
+        let out = insert::Out { page: out, recurring: &mut self.recurring };
         self.insertion.write(around, side, &state.page, &state.settings, origin, out);
     }
 
