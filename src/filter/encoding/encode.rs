@@ -6,14 +6,10 @@ use std::ops::Range;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use zstd::stream::raw::CParameter;
-use zstd::stream::write::Encoder as ZstdEncoder;
 
 use super::Coding;
 use super::gzip::Gzip;
-
-/// 512 KiB: many pages are on their way at once, and each has a window of its own.
-const ZSTD_WINDOW_LOG: u32 = 19;
+use super::zstd::Zstd;
 
 /// Encodes one body.
 pub struct Encoder(Engine);
@@ -23,7 +19,7 @@ enum Engine {
     Gzip(Box<Gzip>),
     Deflate(ZlibEncoder<Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
-    Zstd(ZstdEncoder<'static, Vec<u8>>),
+    Zstd(Zstd),
 }
 
 impl Encoder {
@@ -36,11 +32,7 @@ impl Encoder {
             Coding::Brotli => {
                 Engine::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 8 * 1024, 4, 18)))
             }
-            Coding::Zstd => {
-                let mut encoder = ZstdEncoder::new(Vec::new(), 3)?;
-                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
-                Engine::Zstd(encoder)
-            }
+            Coding::Zstd => Engine::Zstd(Zstd::new()?),
         }))
     }
 
@@ -78,7 +70,7 @@ impl Encoder {
             Engine::Gzip(gzip) => gzip.waiting(),
             Engine::Deflate(encoder) => encoder.get_ref().len(),
             Engine::Brotli(encoder) => encoder.get_ref().len(),
-            Engine::Zstd(encoder) => encoder.get_ref().len(),
+            Engine::Zstd(zstd) => zstd.waiting(),
         }
     }
 
@@ -89,7 +81,7 @@ impl Encoder {
             Engine::Gzip(gzip) => gzip.out(),
             Engine::Deflate(encoder) => encoder.get_mut(),
             Engine::Brotli(encoder) => encoder.get_mut(),
-            Engine::Zstd(encoder) => encoder.get_mut(),
+            Engine::Zstd(zstd) => zstd.out(),
         };
         std::mem::take(out).into()
     }
@@ -101,7 +93,7 @@ impl Encoder {
             Engine::Gzip(gzip) => gzip.finish(),
             Engine::Deflate(encoder) => encoder.finish(),
             Engine::Brotli(encoder) => Ok(encoder.into_inner()),
-            Engine::Zstd(encoder) => encoder.finish(),
+            Engine::Zstd(zstd) => zstd.finish(),
         }
     }
 
@@ -111,7 +103,7 @@ impl Encoder {
             Engine::Gzip(gzip) => &mut **gzip,
             Engine::Deflate(encoder) => encoder,
             Engine::Brotli(encoder) => encoder,
-            Engine::Zstd(encoder) => encoder,
+            Engine::Zstd(zstd) => zstd,
         }
     }
 }
@@ -134,6 +126,22 @@ mod tests {
                 assert_eq!(decoded, text.as_bytes(), "{coding:?}");
                 assert_eq!(step.consumed, coded.len(), "{coding:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_packed_one_body_packs_the_next_as_if_it_were_the_first() {
+        let text = "<p class=row>1</p>".repeat(400);
+        for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
+            let packed = |is_broken_off: bool| {
+                let mut encoder = Encoder::new(coding).unwrap();
+                encoder.write(text.as_bytes()).unwrap();
+                if is_broken_off { Vec::new() } else { encoder.finish().unwrap() }
+            };
+            let first = std::thread::scope(|scope| scope.spawn(|| packed(false)).join().unwrap());
+            packed(true);
+            assert_eq!(packed(false), first, "{coding:?}");
+            assert_eq!(packed(false), first, "{coding:?}");
         }
     }
 }

@@ -8,10 +8,13 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
+use std::thread::LocalKey;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
+
+use super::kept::{Kept, Machine};
 
 /// The level that keeps up with a fast upstream.
 const LEVEL: u32 = 4;
@@ -27,9 +30,6 @@ const LONGEST_BARE: usize = 128;
 
 /// What parts may weigh together, with what they were before they were packed.
 const BYTES_OF_PARTS: u64 = 16 << 20;
-
-/// How many machines a thread keeps: to clear one takes half as long as to make one (7 µs and 14).
-const MACHINES: usize = 4;
 
 /// Room for what one step gives, and for the mark of a flush.
 const ROOM: usize = 8 * 1024;
@@ -65,7 +65,7 @@ pub(super) struct Gzip {
     out: Vec<u8>,
     has_begun: bool,
     crc: Crc,
-    machine: Option<Compress>,
+    machine: Option<Kept<Compress>>,
     /// Whether what was written since the last part is still in the machine, or may be referred to by it.
     is_open: bool,
 }
@@ -132,13 +132,16 @@ impl Gzip {
         }
         self.out.extend_from_slice(&self.crc.sum().to_le_bytes());
         self.out.extend_from_slice(&self.crc.amount().to_le_bytes());
-        Ok(std::mem::take(&mut self.out))
+        Ok(self.out)
     }
 
     fn run(&mut self, bytes: &[u8], flush: FlushCompress) -> io::Result<()> {
         self.begin();
-        let machine = self.machine.get_or_insert_with(machine);
-        run(machine, bytes, flush, &mut self.out)
+        let machine = match &mut self.machine {
+            Some(machine) => machine,
+            none => none.insert(Kept::take()?),
+        };
+        run(machine.machine(), bytes, flush, &mut self.out)
     }
 }
 
@@ -157,23 +160,21 @@ impl io::Write for Gzip {
     }
 }
 
-impl Drop for Gzip {
-    fn drop(&mut self) {
-        let Some(machine) = self.machine.take() else { return };
-        // A thread that ends keeps nothing.
-        let _ = IDLE.try_with(|idle| {
-            let mut idle = idle.borrow_mut();
-            if idle.len() < MACHINES {
-                idle.push(machine);
-            }
-        });
-    }
-}
+impl Machine for Compress {
+    const MOST: usize = 4;
 
-fn machine() -> Compress {
-    let mut idle = IDLE.with_borrow_mut(Vec::pop);
-    idle.as_mut().map(Compress::reset);
-    idle.unwrap_or_else(|| Compress::new(Compression::new(LEVEL), false))
+    fn make() -> io::Result<Self> {
+        Ok(Compress::new(Compression::new(LEVEL), false))
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.reset();
+        Ok(())
+    }
+
+    fn shelf() -> &'static LocalKey<RefCell<Vec<Self>>> {
+        &IDLE
+    }
 }
 
 fn run(machine: &mut Compress, mut bytes: &[u8], flush: FlushCompress, out: &mut Vec<u8>) -> io::Result<()> {

@@ -3,6 +3,8 @@
 mod decode;
 mod encode;
 mod gzip;
+mod kept;
+mod zstd;
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 
