@@ -91,7 +91,7 @@ function look(records) {
   records.forEach(function (v) {
     // What the parser writes the server has read.
     var isWritten = v.type == 'attributes' || d.readyState != 'loading';
-    restyle(v.target, isWritten);
+    if (v.type == 'attributes' || v.target.nodeName == 'STYLE') restyle(v.target, isWritten);
     [].forEach.call(v.addedNodes, function (node) {
       restyle(node, isWritten);
       if (node.querySelectorAll) [].forEach.call(node.querySelectorAll('style,[style*="("]'), function (one) { restyle(one, isWritten); });
