@@ -400,7 +400,13 @@ async fn a_style_sheet_that_anybody_may_load_leaves_as_it_came_and_is_kept_by_ca
     assert!(!bytes(held).await.is_empty());
     // More than may be kept of it, and what cannot be decoded, does not pass.
     for body in [&gzipped(&vec![b' '; 5 << 20])[..], b"no gzip"] {
-        assert_eq!(sheet(&shop, &visit, &headers, body).await.status(), StatusCode::BAD_GATEWAY);
+        let (report, (_, plan)) = (shop.report(), shop.prepared(&visit, &[]));
+        let upstream =
+            Response::builder().header("content-type", "text/css").header("content-encoding", "gzip");
+        let upstream = upstream.body(Script::of(&[body])).unwrap();
+        let refused = super::answer(&shop.settings, &visit, plan, upstream, report.clone()).await;
+        assert_eq!(refused.status(), StatusCode::BAD_GATEWAY);
+        assert_eq!(report.fate().reason(), Some("style-sheet"));
     }
 }
 
