@@ -33,10 +33,13 @@ function differs(v) { return F.p ? v.indexOf(F.p) < 0 : v.indexOf(F.o + 'reports
 
 // Other choices than this worker's are made, or were: from here on nothing of it acts, until one for them has come or it
 // turns out that there is none. What pages tell it meanwhile is told to that one.
-function settle() {
+function settle(round) {
   var all = kept, next = w.registration.installing || w.registration.waiting;
+  // A page may know of it first.
+  if (!next && round < 20) return setTimeout(settle, 100, round + 1);
   kept = [];
   isOver = next;
+  if (next) next.postMessage({ consentry: 'go' });
   next = next || w.registration.active;
   all.forEach(function (v) { next.postMessage(v.data, [].slice.call(v.ports)); });
 }
@@ -46,9 +49,12 @@ function stop(e) {
   if (isOwn && v.method == 'POST' && /(choices|receipts)$/.test(path)) {
     isOver = 1;
     e.waitUntil(forget(function () { return 1; }));
-    e.waitUntil(new Promise(function (done) { setTimeout(done, 2e3); }).then(function () { return w.registration.update(); }).then(settle)['catch'](no));
+    e.waitUntil(new Promise(function (done) { setTimeout(done, 2e3); }).then(function () { return w.registration.update(); }).then(function () { settle(0); })['catch'](no));
   }
-  if (isOver && e.type == 'message') kept.push(e);
+  if (isOver && e.type == 'message') {
+    kept.push(e);
+    if (isOver != 1) settle(0);
+  }
   if (isOver || isOwn || v && isHeld(v.url)) e.stopImmediatePropagation();
 }
 // Before any listener of the worker's own, and only where it has one: others wake it for nothing.
@@ -69,7 +75,19 @@ w.addEventListener = function (type) {
     of.set.call(w, v);
   } });
 });
-w.fetch = function () { return isOver ? Promise.reject(new TypeError('ended')) : ask.apply(w, arguments); };
+w.fetch = function () {
+  var all = arguments;
+  function go() { return isOver ? Promise.reject(new TypeError('ended')) : ask.apply(w, all); }
+  return unsure && !isOver ? unsure.then(go) : go();
+};
+// Browsers end workers and start them again, whatever they had been told. One that finds another beside it asks for which
+// choices that is; what it would ask of others waits for the answer.
+var unsure, answered, beside = w.registration.waiting || w.registration.installing;
+function isActive() { return !w.serviceWorker || w.serviceWorker.state == 'activated'; }
+if (w.serviceWorker && isActive() && beside) {
+  unsure = new Promise(function (done) { answered = done; setTimeout(done, 1e3); }).then(function () { unsure = 0; });
+  beside.postMessage({ consentry: F.d });
+}
 
 // What is held is left out; a worker that cannot be without it is none any more.
 w.importScripts = function () {
@@ -87,12 +105,16 @@ listen('message', function (e) {
   if (!told) return;
   e.stopImmediatePropagation();
   if (told == 'go') w.skipWaiting();
-  else if (told != F.d) {
-    isOver = 1;
-    if (!port) return from.postMessage({ consentry: 'go' });
-    // A page looks for the new one: browsers let workers do so after half a minute.
-    port.onmessage = settle;
-    port.postMessage(1);
+  else if (!isActive()) from.postMessage({ consentry: F.d });
+  else {
+    if (told != F.d) {
+      isOver = 1;
+      // A page looks for the new one: browsers let workers do so after half a minute.
+      if (port) port.onmessage = function () { settle(0); };
+      (port || from).postMessage(port ? 1 : { consentry: 'go' });
+      if (!port) settle(0);
+    }
+    if (answered) answered();
   }
 });
 guard('message');
