@@ -204,24 +204,23 @@ impl<A: App> Attendant<A> {
                     activity.quiet_for(QUIET).await;
                 };
                 tokio::select! {
-                    () = self.shutdown.cancelled() => Turn::Stop,
-                    () = activity.expired() => Turn::Expiry,
-                    () = quiet => Turn::Rest,
+                    () = self.shutdown.cancelled() => Some(Turn::Stop),
+                    () = activity.expired() => Some(Turn::Expiry),
+                    () = quiet => None,
                 }
             });
             let turn = tokio::select! {
                 biased;
-                ended = &mut conversation => Turn::End(ended),
+                ended = &mut conversation => Some(Turn::End(ended)),
                 turn = Seldom::new(turn.as_mut()) => turn,
             };
             match turn {
-                Turn::Rest => conversation.rest(),
-                turn => break turn,
+                Some(turn) => break turn,
+                None => conversation.rest(),
             }
         };
         let ended = match turn {
             Turn::End(ended) => ended,
-            Turn::Rest => Ok(()),
             Turn::Stop => {
                 // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
                 // lost. So clients have a moment for it, and its answer says that it is the last.
@@ -278,8 +277,6 @@ impl<A: App> Attendant<A> {
 enum Turn {
     /// It has ended by itself.
     End(Result<(), Broken>),
-    /// Nobody asks for anything.
-    Rest,
     /// The listener stops.
     Stop,
     /// The client has taken longer than it may.
