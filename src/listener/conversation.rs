@@ -252,6 +252,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: example.se\r\n\r\n";
 
+    fn versions() -> Versions {
+        Versions { http1: http1::Builder::new(), http2: http2::Builder::new(TokioExecutor::new()) }
+    }
+
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -274,8 +278,7 @@ mod tests {
     #[tokio::test]
     async fn what_rests_goes_on_where_it_was_with_all_that_had_come() {
         let (mut client, server) = pair().await;
-        let versions =
-            Versions { http1: http1::Builder::new(), http2: http2::Builder::new(TokioExecutor::new()) };
+        let versions = versions();
         let activity = Arc::new(Activity::new(LONG, LONG));
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = activity.begin(request.version());
@@ -305,8 +308,7 @@ mod tests {
     #[tokio::test]
     async fn a_conversation_in_which_nothing_was_asked_ends_at_once() {
         let (_client, server) = pair().await;
-        let versions =
-            Versions { http1: http1::Builder::new(), http2: http2::Builder::new(TokioExecutor::new()) };
+        let versions = versions();
         let activity = Arc::new(Activity::new(LONG, LONG));
         let service = service_fn(|request: Request<Incoming>| {
             let under_way = activity.begin(request.version());

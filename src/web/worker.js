@@ -105,7 +105,7 @@ listen('message', function (e) {
   if (!told) return;
   e.stopImmediatePropagation();
   if (told == 'go') w.skipWaiting();
-  else if (!isActive()) from.postMessage({ consentry: F.d });
+  else if (!port && !isActive()) from.postMessage({ consentry: F.d });
   else {
     if (told != F.d) {
       isOver = 1;
