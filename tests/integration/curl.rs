@@ -92,7 +92,8 @@ async fn two_hundred_megabytes_go_up_and_come_down_in_constant_memory() {
         let words = [version, "-T", &path, "-o", &sink, "-w", "%{http_code}"];
         assert_eq!(curl(run.address, &words).await, "200", "{version}");
         assert!(std::fs::read(&down).unwrap() == bytes, "{version}: the file differs");
-        let more = most_memory(run.child.id()) - before;
+        // The kernel counts loosely: the most of all can be told as less than it was before.
+        let more = most_memory(run.child.id()).saturating_sub(before);
         assert!(more < MORE, "{version}: {more} bytes more");
     }
 }
