@@ -11,7 +11,7 @@ use super::page::Address;
 use super::{Banner, Settings, UnknownThirdParties, csp, html, prelude};
 use crate::consent::signal::Signal;
 use crate::consent::{Category, Granted};
-use crate::services::{NamePattern, Service, Set, UrlPattern};
+use crate::services::{Catalogue, NamePattern, Service, Set, UrlPattern};
 use crate::visit::Visit;
 use crate::web::{self, guard};
 
@@ -288,7 +288,7 @@ fn guard_script(
         hints: if waits(settings, granted) { guard::Hints::Held } else { guard::Hints::Free },
         globals: globals.into_iter().collect(),
         signal,
-        acting: (!granted.is_all()).then(|| acting(&judged)),
+        acting: (!granted.is_all()).then(|| acting(settings, &judged)),
         anonymize: told.iter().map(String::as_str).collect(),
     })
 }
@@ -312,8 +312,9 @@ fn told(
     told
 }
 
-/// Which services of the catalogue may act: the categories in which most do, and those that do otherwise.
-fn acting<'a>(judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
+/// Who may act: of the catalogue the categories in which most do, and the services that do otherwise; beside it the
+/// hosts of the site and of its own services.
+fn acting<'a>(settings: &Settings, judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
     let mut all = guard::Acting::default();
     for category in Category::OPTIONAL {
         let of = || judged.iter().filter(move |(service, _)| service.category == category);
@@ -324,6 +325,11 @@ fn acting<'a>(judged: &[(&'a Service, Judgement)]) -> guard::Acting<'a> {
         let others = of().filter(|(_, judgement)| is_held(*judgement) == acts);
         all.exceptions.extend(others.map(|(service, _)| &*service.id));
     }
+    let own = judged.iter().filter(|(service, judgement)| {
+        !is_held(*judgement) && Catalogue::builtin().find(&service.id).is_none()
+    });
+    let own = own.flat_map(|(service, _)| &service.urls).map(|url| &url.host);
+    all.hosts = guard::hosts(settings.hosts.iter().chain(own).map(|host| &**host));
     all
 }
 
@@ -420,7 +426,7 @@ mod tests {
     #[test]
     fn every_common_service_is_one_of_the_catalogue() {
         for id in COMMON {
-            assert!(crate::services::Catalogue::builtin().find(id).is_some(), "{id}");
+            assert!(Catalogue::builtin().find(id).is_some(), "{id}");
         }
     }
 
@@ -430,7 +436,7 @@ mod tests {
         let of = |granted: Granted| {
             let services = site.services.iter();
             let judged: Vec<_> = services.map(|one| (one, judge(&site.services, one, &granted))).collect();
-            let acting = acting(&judged);
+            let acting = acting(&site, &judged);
             (acting.categories, acting.exceptions.into_iter().map(str::to_owned).collect::<Vec<_>>())
         };
         let (categories, exceptions) = of(Granted::default());

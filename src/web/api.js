@@ -60,58 +60,7 @@ if (d.referrer.indexOf(location.origin + F.o) == 0) renew(1);
 // The guard reaches a frame where somebody asks for its window; others know it by its name or number, or run in it.
 function enter() { [].forEach.call(d.getElementsByTagName('iframe'), function (v) { return v.contentWindow; }); }
 d.addEventListener('load', enter, true);
-// Rules of style that scripts write, before the browser loads what they name. The guard tells by an input, which loads
-// nothing, whether an address is refused; while it does not know all services, foreign ones wait.
-var probe = d.createElement('input'), anchor = d.createElement('a'), waiting = [];
-function isHeld(url) {
-  probe.removeAttribute('data-consentry-src');
-  probe.src = url;
-  return probe.hasAttribute('data-consentry-src');
-}
-function isForeign(url) {
-  anchor.href = url;
-  return anchor.host && anchor.host != location.host;
-}
-function cleaned(rules, waits) {
-  return rules.replace(/url\(\s*(["']?)([^"')]+)\1\s*\)/gi, function (all, quote, url) {
-    return isHeld(url) || waits && isForeign(url) ? 'none' : all;
-  });
-}
-function restyle(v, isWritten) {
-  var isSheet = v.nodeName == 'STYLE', rules = isSheet ? v.textContent : v.getAttribute && v.getAttribute('style'), clean;
-  function put(text) { if (isSheet) v.textContent = text; else v.setAttribute('style', text); }
-  if (!/url\(/i.test(rules || '')) return;
-  clean = cleaned(rules, waiting && isWritten);
-  if (clean == rules) return;
-  if (waiting) waiting.push(function () { if ((isSheet ? v.textContent : v.getAttribute('style')) == clean) put(rules); });
-  put(clean);
-}
-function look(records) {
-  enter();
-  records.forEach(function (v) {
-    // What the parser writes the server has read.
-    var isWritten = v.type == 'attributes' || d.readyState != 'loading';
-    if (v.type == 'attributes' || v.target.nodeName == 'STYLE') restyle(v.target, isWritten);
-    [].forEach.call(v.addedNodes, function (node) {
-      restyle(node, isWritten);
-      if (node.querySelectorAll) [].forEach.call(node.querySelectorAll('style,[style*="("]'), function (one) { restyle(one, isWritten); });
-    });
-  });
-}
-function known() {
-  var all = waiting || [];
-  waiting = 0;
-  all.forEach(function (put) { put(); });
-}
-if (F.d != 'all' && w.MutationObserver) {
-  new MutationObserver(look).observe(d, { childList: true, subtree: true, attributes: true, attributeFilter: ['style'] });
-  ['insertRule', 'addRule', 'replace', 'replaceSync'].forEach(function (name) {
-    var own = w.CSSStyleSheet && CSSStyleSheet.prototype[name];
-    if (own) CSSStyleSheet.prototype[name] = function () { return own.apply(this, [].map.call(arguments, function (v) { return typeof v == 'string' ? cleaned(v) : v; })); };
-  });
-  d.addEventListener('consentry:known', known);
-  w.addEventListener('load', known);
-}
+if (F.d != 'all' && w.MutationObserver) new MutationObserver(enter).observe(d, { childList: true, subtree: true });
 // Pages in other tabs, and those behind the back button, end with what they were allowed: they are loaded anew, or, where
 // something was typed that would be lost, load nothing of others any more.
 var tabs, isTyped, isEnded;

@@ -1,8 +1,8 @@
-// The guard: first in the head of every page, for what a header cannot say.
+// The guard: first in the head of every page, for what a header cannot say. The rarer ways of loading are in `ways.js`.
 // FACTS: k refused cookies, s refused storage keys, u refused addresses (see `guard.rs`), h whether hints to unknown
 // hosts are held, g globals to stub; of the services that the site is likely to have. The rest comes in a script that
-// browsers keep (`known_script`), for which foreign images wait (w): of its services those are held whose category is
-// not among a, or those that are, for x.
+// browsers keep (`known_script`), for which foreign images wait (w); what cannot wait fetches it. Of its services those
+// are held whose category is not among a, or those that are, for x.
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
 // What short functions are given is called v everywhere: a script packs the better the more it repeats itself.
 (function (F) {
@@ -20,38 +20,59 @@ function covers(list) {
 }
 var isCookie = covers(F.k), isKey = covers(F.s);
 function isAllowed(v) { return !isCookie(v); }
+// What `ways.js` takes, and what it adds: r cleans rules of style in markup, p protects a window, a learns who may act,
+// f knows of frames of nobody.
+var ways = { r: String, p: no, a: no, f: no, n: no, w: frame, h: cleaned, o: hold, s: stops, k: isCookie, u: isRefused };
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
-var anchor = d.createElement('a'), LOADS = /^(img|image|input|link|script|iframe|source|video|audio)$/i;
+var anchor = d.createElement('a'), LOADS = /^(img|(fe)?image|input|link|script|iframe|source|video|audio|body|t\w+|set|animate)$/i;
 function isKnown(v) {
   for (var hash = 5381, key = '', i = 0; i < v.length; i++) hash = (hash * 33 ^ v.charCodeAt(i)) >>> 0;
   for (i = 0; i < 24; i += 6) key += String.fromCharCode(63 + (hash >> i & 63));
-  for (i = F.u.indexOf(key); i > 0 && i % 4;) i = F.u.indexOf(key, i + 1);
+  for (i = this.indexOf(key); i > 0 && i % 4;) i = this.indexOf(key, i + 1);
   return i >= 0;
 }
-function isRefused(v) {
+function isRefused(v, among) {
   anchor.href = v;
   var host = anchor.hostname.replace(/\.$/, ''), path = anchor.pathname.split('/'), first = '/' + path[1], last = '/' + path.pop(), keys = [last, '/' + path.pop() + last, '=' + host, '=' + host + first];
   for (; host; host = host.replace(/^[^.]*\.?/, '')) keys.push(host, host + first);
-  return anchor.host && keys.some(isKnown);
+  return anchor.host && keys.some(isKnown, among || F.u);
 }
-// Whether an attribute would load what may not be loaded.
+// Whether it is of another host while it is not known yet who is held there.
+function isOpen(v) {
+  anchor.href = v;
+  return waiting && anchor.host && anchor.host != location.host;
+}
+// Fetches the rest at once, and says whether it is still missing.
+function need() {
+  attempt(function () {
+    var v = new XMLHttpRequest();
+    v.open('GET', d.querySelector('[data-consentry=known]').src, false);
+    v.send();
+    learn(JSON.parse(/\[\[.*\]\]/.exec(v.responseText)));
+  });
+  return waiting;
+}
+// Whether an attribute would load what may not be loaded. Scripts are the policy's.
 function stops(tag, name, value) {
   return LOADS.test(tag) && (
-    /^(src|poster|(xlink:)?href)$/i.test(name) ? isRefused(value) :
-    /^(image)?srcset$/i.test(name) ? value.split(/[\s,]+/).some(isRefused) :
+    /^(src|poster|background|to|from|values|(xlink:)?href|(image)?srcset)$/i.test(name) ? (/set$|v/i.test(name) ? value.split(/[\s,;]+/) : [value]).some(function (v) {
+      return !/script/i.test(tag) && isOpen(v) && need() || isRefused(v) || /^if/i.test(tag) && ways.f(v);
+    }) :
     F.h && /^(rel|type)$/i.test(name) && /precon|prer|dns|specul/i.test(value));
 }
-// Whether it is an image, a frame or a style sheet of another host while it is not known yet who is held there.
+// What can wait until that is known: images, frames and style sheets.
 function waits(tag, name, value) {
-  anchor.href = value;
-  return waiting && /^((img|iframe) src|link href)$/i.test(tag + ' ' + name) && anchor.host && anchor.host != location.host;
+  return /^((img|iframe) src|(img|source) srcset|link href)$/i.test(tag + ' ' + name) && isOpen(value);
 }
 function hold(element, name, value) {
   var isLate = waits(element.nodeName, name, value);
   if (!isLate && !stops(element.nodeName, name, String(value))) return;
   element.setAttribute('data-consentry-' + name, value);
-  if (isLate) return waiting.push(element);
+  if (isLate) {
+    element.removeAttribute(name);
+    return waiting.push(element);
+  }
   // Rules that are no rules must not run as a script.
   if (/^type$/i.test(name)) element.type = 'text/plain';
   // Pages wait for their pixels before they go on.
@@ -59,16 +80,18 @@ function hold(element, name, value) {
   return 1;
 }
 function cleaned(html, on) {
-  var wait, text = String(html), clean = text.replace(/<(\w+)\b[^>]+/g, function (all, tag) {
-    return !LOADS.test(tag) ? all : all.replace(/([\s"'\/])(\w+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
+  var wait, text = String(html), clean = ways.r(text).replace(/<(\w+)\b[^>]+/g, function (all, tag) {
+    return !LOADS.test(tag) ? all : all.replace(/([\s"'\/])([\w:]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
       var url = value.replace(/^["']|["']$/g, '').replace(/&amp;/g, '&');
-      return stops(tag, name, url) || waits(tag, name, url) && (wait = 1) ? before + 'data-consentry-' + name + is + value : all;
+      return waits(tag, name, url) && (wait = 1) || stops(tag, name, url) ? before + 'data-consentry-' + name + is + value : all;
     });
   });
   if (wait && on) waiting.push(on.getRootNode());
   return clean == text ? html : clean;
 }
 
+// Of another host's window nothing can be asked.
+function frame(v) { attempt(function () { protect(v.defaultView || v); }); return v; }
 // One window; those of its frames have prototypes of their own, and what is loaded into a frame has new ones.
 function protect(w) {
   if (~seen.indexOf(w.Object)) return;
@@ -84,13 +107,10 @@ function protect(w) {
       });
     });
   }
-  function without(kind, name, test, instead) {
-    change(kind, name, function (a, own, on) { return test(a[0]) ? instead : own.apply(on, a); });
-  }
   change('Document', 'cookie', function (v) { return isCookie(v) ? no : v; }, function (v) {
     return v.split('; ').filter(isAllowed).join('; ');
   });
-  without('Storage', 'setItem', isKey);
+  change('Storage', 'setItem', function (a, own, on) { if (!isKey(a[0])) own.apply(on, a); });
   ['localStorage', 'sessionStorage'].forEach(function (name) {
     attempt(function () {
       var store = w[name], proxy = new Proxy(store, {
@@ -101,36 +121,24 @@ function protect(w) {
       Object.defineProperty(w, name, { configurable: true, get: function () { return proxy; } });
     });
   });
-  'Image src srcset|Script src type|IFrame src|Link href rel imageSrcset|Source src srcset|Input src|Media src|Video poster'.split('|').forEach(function (v) {
+  'Image src srcset|Script src type|IFrame src|Link href rel'.split('|').forEach(function (v) {
     v = v.split(/ (.+)/);
     change('HTML' + v[0] + 'Element', v[1], function (v, on, name) { return hold(on, name, v) ? no : v; });
   });
-  // A name and a value at the end, or a node that has both.
-  change('Element', 'setAttribute setAttributeNS setAttributeNode', function (a, own, on) {
-    var v = a[0] || 0, at = a.length - 2;
-    return hold(on, v.name || a[at], v.value || a[at + 1]) ? null : own.apply(on, a);
-  });
+  change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
   change('Element', 'innerHTML outerHTML', cleaned);
-  change('Element', 'insertAdjacentHTML', function (a, own, on) { own.call(on, a[0], cleaned(a[1], on)); });
   change('Document', 'write writeln', function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
-  // Of another host's window nothing can be asked.
-  function frame(v) { attempt(function () { protect(v.defaultView || v); }); return v; }
   change('HTMLIFrameElement', 'contentWindow contentDocument', no, frame);
   change('HTMLIFrameElement', 'srcdoc', function (v) {
     var known = d.querySelector('[data-consentry=known]');
     // Who agreed to everything has none, and frames as they were written.
     return (known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '') + cleaned(v);
   });
-  without('Navigator', 'sendBeacon', isRefused, true);
-  var own = w.fetch;
-  if (own) w.fetch = function (a) { return isRefused(a && a.url || a) ? Promise.resolve(new Response('')) : own.apply(this, arguments); };
-  var nothing = Promise.resolve(null);
-  without('CookieStore', 'set get', isCookie, nothing);
-  change('CookieStore', 'getAll', function (a, own, on) {
-    return own.apply(on, a).then(function (v) { return v.filter(isAllowed); });
-  });
+  ways.p(w, change);
+  return change;
 }
-attempt(protect, w);
+ways.c = attempt(protect, w);
+w.consentry = ways;
 function clean() {
   sweep.forEach(attempt);
   jar.get.call(d).split('; ').forEach(function (v) {
@@ -207,19 +215,19 @@ function release() {
   var all = waiting || [];
   waiting = 0;
   all.concat(d).forEach(function (v) {
-    ['src', 'href'].forEach(function (name) {
+    ['src', 'href', 'srcset'].forEach(function (name) {
       var key = 'data-consentry-' + name;
-      function show(v) { if (v[name] == '') v[name] = v.getAttribute(key); }
+      function show(v) { if (v[name] == '' && v.hasAttribute(key)) v[name] = v.getAttribute(key); }
       show(v);
       // What the server holds has a category.
       [].forEach.call(v.querySelectorAll('[' + key + ']:not([data-consentry-category])'), show);
     });
   });
 }
-d.addEventListener('consentry:known', function (e) {
+function learn(all) {
   attempt(function () {
-    e.detail.forEach(function (v) {
-      if ((F.a.indexOf(v[0]) < 0) != (F.x.indexOf(v[1]) < 0)) return;
+    all.forEach(function (v) {
+      if ((F.a.indexOf(v[0]) < 0) != (F.x.indexOf(v[1]) < 0)) return ways.a(v[4]);
       [].push.apply(F.k, v[2]);
       [].push.apply(F.s, v[3]);
       F.u += v[4];
@@ -228,7 +236,8 @@ d.addEventListener('consentry:known', function (e) {
     clean();
   });
   release();
-});
+}
+d.addEventListener('consentry:known', function (e) { learn(e.detail); });
 
 w.addEventListener('load', release);
 })(FACTS);

@@ -45,6 +45,8 @@ pub struct Acting<'a> {
     pub categories: Vec<Category>,
     /// The services that do otherwise than their category.
     pub exceptions: Vec<&'a str>,
+    /// The hosts that may act and that the list does not name, as [`hosts`] packs them.
+    pub hosts: String,
 }
 
 /// Whether hints such as `preconnect` may name hosts that nobody knows; no policy reaches them.
@@ -58,14 +60,20 @@ pub enum Hints {
 }
 
 static GUARD: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("guard.js")));
+static WAYS: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("ways.js")));
 static API: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("api.js")));
 static BANNER: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("banner.js")));
 
-/// The guard's script, what the site's own scripts may ask, and for the undecided the banner's, without their tag;
-/// ASCII, and free of `</script`.
+/// The guard's script, what the site's own scripts may ask, where something is held the rarer ways of loading it, and
+/// for the undecided the banner's, without their tag; ASCII, and free of `</script`.
 pub fn script(facts: &Facts<'_>) -> String {
     let banner = if facts.choices.is_none() { &**BANNER } else { "" };
+    let ways = |acting: &Acting<'_>| {
+        let hosts = (facts.hints == Hints::Held).then_some(&acting.hosts);
+        with_facts(&WAYS, &json!({ "c": hosts }))
+    };
     guard(facts)
+        + &facts.acting.as_ref().map_or_else(String::new, ways)
         + &with_facts(
             &API,
             &json!({ "o": facts.own_path, "c": facts.choices, "d": facts.choices_name, "g": u8::from(facts.signal == Signal::Absent) }),
@@ -85,7 +93,7 @@ fn guard(facts: &Facts<'_>) -> String {
         "h": u8::from(facts.hints == Hints::Held),
         "g": facts.globals,
         "w": u8::from(facts.acting.is_some()),
-        "a": facts.acting.iter().flat_map(|acting| &acting.categories).map(|one| letter(*one)).collect::<String>(),
+        "a": facts.acting.iter().flat_map(|acting| &acting.categories).fold("n".to_owned(), |all, one| all + letter(*one)),
         "x": facts.acting.as_ref().map(|acting| acting.exceptions.clone()).unwrap_or_default(),
     });
     script + &with_facts(&GUARD, &facts)
@@ -140,6 +148,9 @@ static KNOWN: LazyLock<String> = LazyLock::new(|| {
             globals(service).collect::<Vec<_>>(),
         ])
     });
+    let necessary: String = necessary.iter().map(|address| short_name(address)).collect();
+    let none: [&str; 0] = [];
+    let services = services.chain([json!([letter(Category::Necessary), "", none, none, necessary, none])]);
     with_facts(&pack::pack(include_str!("known.js")), &Value::Array(services.collect()))
 });
 
@@ -185,6 +196,15 @@ pub fn addresses<'a>(
     let acting: BTreeSet<String> = acting.filter_map(address).collect();
     let held: BTreeSet<String> = held.filter_map(address).filter(|held| !acting.contains(held)).collect();
     held.iter().map(|address| short_name(address)).collect()
+}
+
+/// Packs hosts as sites and patterns write them (`example.com`, `*.example.com`) in the same way.
+pub fn hosts<'a>(hosts: impl Iterator<Item = &'a str>) -> String {
+    let named = |host: &str| match host.strip_prefix("*.") {
+        Some(below) => short_name(below),
+        None => short_name(&format!("={host}")),
+    };
+    hosts.map(named).collect()
 }
 
 fn address(pattern: &UrlPattern) -> Option<String> {
@@ -294,25 +314,33 @@ mod tests {
         assert_eq!(addresses(held.iter(), acting.iter()), short_name("=a.example"));
     }
 
-    #[test]
-    fn the_script_weighs_at_most_three_kilobytes_packed() {
+    fn packed(script: &str) -> usize {
         use std::io::Write;
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-        packer.write_all(guard(&facts()).as_bytes()).unwrap();
-        let size = packer.finish().unwrap().len();
+        packer.write_all(script.as_bytes()).unwrap();
+        packer.finish().unwrap().len()
+    }
 
+    #[test]
+    fn the_script_weighs_at_most_three_kilobytes_packed() {
+        let size = packed(&guard(&facts()));
         assert!(size <= 3 * 1024, "{size}");
     }
 
     #[test]
+    fn the_rarer_ways_weigh_at_most_three_kilobytes_packed_and_come_where_something_is_held() {
+        let size = packed(&WAYS);
+        assert!(size <= 3 * 1024, "{size}");
+        assert!(script(&facts()).contains("createContextualFragment"));
+        assert!(!script(&Facts { acting: None, ..facts() }).contains("createContextualFragment"));
+    }
+
+    #[test]
     fn c43_the_script_of_the_banner_weighs_at_most_five_kilobytes_packed_and_comes_to_the_undecided_alone() {
-        use std::io::Write;
         let undecided = Facts { choices: None, ..facts() };
         assert!(script(&undecided).contains("consentry-banner") && script(&undecided).contains("onChange"));
         assert!(!script(&facts()).contains("consentry-banner") && script(&facts()).contains("onChange"));
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-        packer.write_all(format!("{}{}", *API, *BANNER).as_bytes()).unwrap();
-        let size = packer.finish().unwrap().len();
+        let size = packed(&format!("{}{}", *API, *BANNER));
         assert!(size <= 5 * 1024, "{size}");
     }
 

@@ -67,41 +67,6 @@ for (const [name, code] of Object.entries({
   'an event source': `new EventSource('https://www.google-analytics.com/collect')`,
 })) callsNobody(name, code);
 
-const STYLES = {
-  'an attribute of style': "d.setAttribute('style', 'background: url(URL)'); document.body.appendChild(d);",
-  'a property of style': "d.style.backgroundImage = 'url(URL)'; document.body.appendChild(d);",
-  'a property of the style of what is shown': "document.body.appendChild(d); d.offsetWidth; d.style.backgroundImage = 'url(\"URL\")';",
-  'the whole style at once': "document.body.appendChild(d); d.style.cssText = 'background: url( URL )';",
-  'a variable of style': "document.body.appendChild(d); d.style.setProperty('--x', 'url(URL)'); d.style.background = 'var(--x)';",
-  'an element of style': "document.body.appendChild(d); var s = document.createElement('style'); s.textContent = '#d { background: url(URL) }'; document.head.appendChild(s);",
-  'style in markup': "document.body.insertAdjacentHTML('beforeend', '<p id=d style=\"background: url(URL)\">x</p>');",
-  'a rule of a sheet': "document.body.appendChild(d); var s = document.createElement('style'); document.head.appendChild(s); s.sheet.insertRule('#d { background: url(URL) }');",
-};
-const styled = (code, url) => `(function () { var d = document.createElement('p'); d.id = 'd'; d.textContent = 'x'; ${code.replace('URL', url)} })()`;
-for (const [name, code] of Object.entries(STYLES)) callsNobody(name, styled(code, 'https://analytics.tiktok.com/style.gif'));
-
-test('pictures in rules of style that a script writes are shown where nobody is held', () => onPage('/', async (visitor) => {
-  for (const [index, code] of Object.values(STYLES).entries()) {
-    await visitor.page.evaluate(styled(code, `https://images.example/style${index}.gif`));
-    await world.internet.callTo(`images.example/style${index}.gif`);
-    await visitor.page.evaluate(() => document.getElementById('d').remove());
-  }
-}));
-
-test('a style that is written before it is known who is held waits, and is shown then', async () => {
-  world.pages['/waits'] = page('<p id="a">x</p><p id="b">x</p>', '<script>document.addEventListener("DOMContentLoaded", function () { a.style.background = "url(https://analytics.tiktok.com/wait.gif)"; b.style.background = "url(https://images.example/wait.gif)"; })</script>');
-  await world.asVisitor({}, async (visitor) => {
-    let release;
-    await visitor.page.route('**/assets/known.*', async (route) => { await new Promise((done) => { release = done; }); await route.continue(); });
-    const visit = visitor.visit('/waits');
-    await visitor.page.waitForFunction(() => /none/.test(document.getElementById('b')?.style.cssText));
-    release();
-    await visit;
-    await world.internet.callTo('images.example/wait.gif');
-    assert.deepEqual(world.internet.called().filter((call) => /tiktok/.test(call)), []);
-  });
-});
-
 test('what is not refused is loaded as ever, whichever way', () => onPage('/', async (visitor) => {
   await visitor.page.evaluate(() => {
     const place = document.getElementById('place');

@@ -1,0 +1,308 @@
+// The ways by which a script makes a browser load something that no policy stops under `block-active`: pictures, films,
+// fonts and styles. Each is tried for somebody who is held and for somebody whom nobody knows, before the browser has
+// the list of all services and after: the one is never called, the other always is, so that a way that does not work
+// in this browser fails its test, too.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { openBehind } from './support/behind.js';
+
+// What each way does with `url`. `box` is an element on the page, `make` makes one of that name, `svg` one of SVG.
+const PICTURES = {
+  'a picture': 'new Image().src = url',
+  'a set of pictures': "new Image().srcset = url + ' 1x, /none.gif 2x'",
+  'an attribute': "make('img').setAttribute('SRC', url)",
+  'an attribute with a namespace': "make('img').setAttributeNS(null, 'src', url)",
+  'a node of an attribute': "var a = document.createAttribute('src'); a.value = url; make('img').setAttributeNode(a)",
+  'a node of an attribute by its name': "var a = document.createAttribute('src'); a.value = url; make('img').attributes.setNamedItem(a)",
+  "the value of an attribute's node": "var i = make('img'); i.setAttribute('src', '/none.gif'); i.attributes.src.value = url",
+  'a button': "var i = make('input'); i.type = 'image'; i.src = url; box.append(i)",
+  'a source': "var p = make('picture'), s = make('source'); s.srcset = url; p.append(s, make('img')); box.append(p)",
+  'a poster': "var v = make('video'); v.poster = url; box.append(v)",
+  'a film': "make('video').src = url",
+  'a source of a film': "var v = make('video'), s = make('source'); s.src = url; v.append(s); box.append(v)",
+  'a sound': 'new Audio(url)',
+  'a style sheet': "var l = make('link'); l.rel = 'stylesheet'; l.href = url; document.head.append(l)",
+  'a style sheet whose relation comes last': "var l = make('link'); l.href = url; document.head.append(l); l.rel = 'stylesheet'",
+  'an icon': "var l = make('link'); l.rel = 'preload'; l.as = 'image'; l.href = url; document.head.append(l)",
+  'a set of pictures to preload': "var l = make('link'); l.rel = 'preload'; l.as = 'image'; l.imageSrcset = url + ' 1x'; document.head.append(l)",
+  'a background of the body': "var b = make('body'); b.background = url; document.documentElement.append(b)",
+  'a background of a table': "var t = make('table'); t.setAttribute('background', url); t.insertRow().insertCell(); box.append(t)",
+  'a picture of SVG': "var s = svg('svg'), i = svg('image'); i.setAttribute('href', url); s.append(i); box.append(s)",
+  'a picture of SVG by xlink': "var s = svg('svg'), i = svg('image'); i.setAttributeNS('http://www.w3.org/1999/xlink', 'xlink:href', url); s.append(i); box.append(s)",
+  'a picture of SVG by its property': "var s = svg('svg'), i = svg('image'); s.append(i); box.append(s); i.href.baseVal = url",
+  'a picture within a filter': "var s = svg('svg'), f = svg('filter'), i = svg('feImage'), r = svg('rect'); f.id = 'f'; i.setAttribute('href', url); f.append(i); s.append(f, r); r.setAttribute('filter', 'url(#f)'); r.setAttribute('width', 9); r.setAttribute('height', 9); box.append(s)",
+  'a picture that SVG changes': "var s = svg('svg'), i = svg('image'), e = svg('set'); e.setAttribute('attributeName', 'href'); e.setAttribute('to', url); i.append(e); s.append(i); box.append(s)",
+  markup: 'box.innerHTML = "<p><img src=\'" + url + "\'></p>"',
+  'markup of SVG': 'box.innerHTML = "<svg><image href=\'" + url + "\'/></svg>"',
+  'markup of a table': 'box.innerHTML = "<table background=" + url + "><tr><td>x</table>"',
+  'markup in place of an element': 'box.append(make("p")); box.lastChild.outerHTML = "<img src=\'" + url + "\'>"',
+  'markup beside an element': 'box.insertAdjacentHTML("beforeend", "<img srcset=\'" + url + " 1x\'>")',
+  'markup that is set unsafely': 'box.setHTMLUnsafe("<img src=\'" + url + "\'>")',
+  'markup of a template': 'var t = make("template"); t.innerHTML = "<img src=\'" + url + "\'>"; box.append(t.content.cloneNode(true))',
+  'markup of a range': 'var r = document.createRange(); r.selectNode(box); box.append(r.createContextualFragment("<img src=\'" + url + "\'>"))',
+  'markup of a parser': 'box.append(new DOMParser().parseFromString("<img src=\'" + url + "\'>", "text/html").body.firstChild)',
+  'markup of a document': 'box.append(Document.parseHTMLUnsafe("<img src=\'" + url + "\'>").body.firstChild)',
+  'markup of another document': 'var o = document.implementation.createHTMLDocument(); o.body.innerHTML = "<img src=\'" + url + "\'>"; box.append(o.body.firstChild)',
+  'markup that an editor inserts': 'var e = make("div"); e.contentEditable = true; box.append(e); e.focus(); document.execCommand("insertHTML", false, "<img src=\'" + url + "\'>")',
+  'a picture that an editor inserts': 'var e = make("div"); e.contentEditable = true; box.append(e); e.focus(); document.execCommand("insertImage", false, url)',
+  'markup within a shadow': 'var s = make("div"); box.append(s); s.attachShadow({ mode: "open" }).innerHTML = "<img src=\'" + url + "\'>"',
+  'markup within a shadow that is set unsafely': 'var s = make("div"); box.append(s); s.attachShadow({ mode: "closed" }).setHTMLUnsafe("<img src=\'" + url + "\'>")',
+  'markup with a shadow': 'box.setHTMLUnsafe("<div><template shadowrootmode=open><img src=\'" + url + "\'></template></div>")',
+  'a frame that a script fills': 'var f = make("iframe"); box.append(f); f.contentDocument.body.innerHTML = "<img src=\'" + url + "\'>"',
+  'a frame that a script writes': 'var f = make("iframe"); box.append(f); f.contentDocument.write("<img src=\'" + url + "\'>"); f.contentDocument.close()',
+};
+
+// What each way does with an address in rules of style. `p` is an element on the page of the class NAME.
+const STYLES = {
+  'an attribute of style': "p.setAttribute('style', 'background: url(' + url + ')')",
+  "the value of a style's node": "p.setAttribute('style', ''); p.attributes.style.value = 'background: url(' + url + ')'",
+  'a property of style': "p.style.backgroundImage = 'url(' + url + ')'",
+  'a property of style, with its quotes': "p.style.listStyleImage = 'url( \"' + url + '\" )'; p.style.display = 'list-item'",
+  'a whole style': "p.style.cssText = 'background: url(' + url + ')'",
+  'a style that is assigned': "p.style = 'background: url(' + url + ')'",
+  'a variable of style': "p.style.setProperty('--x', 'url(' + url + ')'); p.style.background = 'var(--x)'",
+  'a typed property of style': "p.attributeStyleMap.set('background-image', 'url(' + url + ')')",
+  'a property that is measured at once': "p.style.backgroundImage = 'url(' + url + ')'; p.offsetWidth",
+  'a property that is measured by its box': "p.style.backgroundImage = 'url(' + url + ')'; p.getBoundingClientRect()",
+  'a property that is asked for at once': "p.style.backgroundImage = 'url(' + url + ')'; getComputedStyle(p).backgroundImage",
+  'an element of style': "var s = make('style'); s.textContent = '.NAME { background: url(' + url + ') }'; document.head.append(s)",
+  'an element of style that is measured': "var s = make('style'); s.textContent = '.NAME { background: url(' + url + ') }'; document.head.appendChild(s); p.clientWidth",
+  'a text in an element of style': "var s = make('style'); document.head.append(s); s.append('.NAME { background: url(' + url + ') }')",
+  'a text node in an element of style': "var s = make('style'); document.head.append(s); s.appendChild(document.createTextNode('.NAME { background: url(' + url + ') }'))",
+  'a text node that is changed': "var s = make('style'); s.append('.x {}'); document.head.append(s); s.firstChild.data = '.NAME { background: url(' + url + ') }'",
+  'an element of style that is written anew': "var s = make('style'); document.head.append(s); s.innerHTML = '.NAME { background: url(' + url + ') }'",
+  'a rule of a sheet': "sheet().insertRule('.NAME { background: url(' + url + ') }')",
+  'a rule of a sheet, as it was once written': "sheet().addRule('.NAME', 'background: url(' + url + ')')",
+  'a rule within a rule': "var s = sheet(); s.insertRule('@media all {}'); s.cssRules[0].insertRule('.NAME { background: url(' + url + ') }')",
+  'a rule nested in a rule': "var s = sheet(); s.insertRule('.NAME {}'); s.cssRules[0].insertRule('& { background: url(' + url + ') }')",
+  'a property of a rule': "var s = sheet(); s.insertRule('.NAME {}'); s.cssRules[0].style.backgroundImage = 'url(' + url + ')'",
+  'a property of a rule by its method': "var s = sheet(); s.insertRule('.NAME {}'); s.cssRules[0].style.setProperty('background', 'url(' + url + ')', 'important')",
+  'the whole style of a rule': "var s = sheet(); s.insertRule('.NAME {}'); s.cssRules[0].style = 'background: url(' + url + ')'",
+  'a typed property of a rule': "var s = sheet(); s.insertRule('.NAME {}'); s.cssRules[0].styleMap.set('background-image', 'url(' + url + ')')",
+  'a step of an animation': "var s = sheet(); s.insertRule('@keyframes NAME {}'); s.cssRules[0].appendRule('from { background: url(' + url + ') }'); p.style.animation = 'NAME 9s'",
+  'an animation': "p.animate([{ backgroundImage: 'url(' + url + ')' }, {}], 9000)",
+  'an animation by properties': "p.animate({ backgroundImage: ['url(' + url + ')', 'none'] }, 9000)",
+  'an effect': "new Animation(new KeyframeEffect(p, [{ backgroundImage: 'url(' + url + ')' }, {}], 9000)).play()",
+  'an effect that is changed': "var e = new KeyframeEffect(p, [], 9000); new Animation(e).play(); e.setKeyframes([{ backgroundImage: 'url(' + url + ')' }, {}])",
+  'a sheet that is adopted': "var s = new CSSStyleSheet(); s.replaceSync('.NAME { background: url(' + url + ') }'); document.adoptedStyleSheets.push(s)",
+  'a sheet that is replaced': "var s = new CSSStyleSheet(); document.adoptedStyleSheets.push(s); s.replace('.NAME { background: url(' + url + ') }')",
+  'a set of pictures': "p.style.background = 'image-set(\"' + url + '\" 1x)'",
+  'a picture behind a remark': "var s = make('style'); s.textContent = \"/* it's */ .NAME { background: url('\" + url + \"') }\"; document.head.append(s)",
+  'an import': "var s = make('style'); s.textContent = '@import url(' + url + ');'; document.head.append(s)",
+  'an import by a text': "var s = make('style'); document.head.append(s); s.textContent = '@import \"' + url + '\";'",
+  'an import by a text node': "var s = make('style'); document.head.append(s); s.appendChild(document.createTextNode(\"@import '\" + url + \"';\"))",
+  'an import by a rule': "sheet().insertRule('@import \"' + url + '\"')",
+  'an import in a node that is put in deep down': "var b = make('div'), s = make('style'); s.append('@import \"' + url + '\"'); b.append(s); box.insertBefore(b, null)",
+  'an import in markup': "box.insertAdjacentHTML('beforeend', '<style>@import \"' + url + '\"</style>')",
+  'an import in markup of a shadow': "var b = make('div'); box.append(b); b.attachShadow({ mode: 'open' }).innerHTML = '<style>@import url(' + url + ')</style>'",
+  'style within a shadow': "var b = make('div'), i = make('i'); box.append(b); i.textContent = 'x'; var r = b.attachShadow({ mode: 'open' }); r.append(i); i.style.background = 'url(' + url + ')'",
+  'an element of style within a shadow': "var b = make('div'), s = make('style'); box.append(b); s.textContent = ':host { background: url(' + url + ') }'; b.attachShadow({ mode: 'closed' }).append(s)",
+  'a style in markup': "box.insertAdjacentHTML('beforeend', '<p style=\"background: url(' + url + ')\">x</p>')",
+  'a font': "new FontFace('NAME', 'url(' + url + ')').load().catch(function () {})",
+  'a font of a rule': "sheet().insertRule('@font-face { font-family: NAME; src: url(' + url + ') }'); p.style.fontFamily = 'NAME'",
+  'a pointer': "p.style.cursor = 'url(' + url + '), auto'",
+};
+
+const WAYS = { ...PICTURES, ...Object.fromEntries(Object.entries(STYLES).map(([name, code]) => [`${name} (style)`, code])) };
+const HELD = 'https://analytics.tiktok.com';
+const FREE = 'https://images.example';
+
+/** A page whose script goes all of these ways to `host`, the n-th with `/way-n-`; what one throws is kept. */
+function script(host) {
+  const all = Object.values(WAYS).map((code, n) => `go(${n}, function (url, p) { ${code.replaceAll('NAME', `way${n}`)}; });`);
+  return `var thrown = {};
+function make(name) { return document.createElement(name); }
+function svg(name) { return document.createElementNS('http://www.w3.org/2000/svg', name); }
+function sheet() { var s = make('style'); document.head.append(s); return s.sheet; }
+function go(n, act) {
+  var box = window.box = make('div'), p = make('p');
+  p.className = 'way' + n; p.textContent = 'x'; box.append(p); document.body.append(box);
+  p.offsetWidth;
+  try { act('${host}/way-' + n + '-', p); } catch (e) { thrown[n] = String(e); }
+}
+${all.join('\n')}`;
+}
+
+const page = (code) => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>t</title></head><body><script>${code.replaceAll('</', '<\\/')}</script></body></html>`;
+const later = (code) => page(`window.run = function () { ${code}; window.thrown = thrown; };`);
+const world = openBehind({
+  '/held': page(script(HELD)),
+  '/free': page(script(FREE)),
+  '/held-later': later(script(HELD)),
+  '/free-later': later(script(FREE)),
+  '/end': page(''),
+}, `own_services:
+  - { name: map, title: Map, provider: Us, country: SE, category: necessary, purpose: { sv: Karta, en: Map }, urls: [map.own.example/] }`);
+
+const STATIC = `<p id="own" style="background: url(https://images.example/static.gif)">x</p>`;
+world.pages['/static'] = page(`document.addEventListener('DOMContentLoaded', function () {
+  var own = document.getElementById('own');
+  own.style.color = 'red'; own.offsetWidth; document.body.insertBefore(document.createElement('b'), own); document.body.append(own);
+});`).replace('</body>', `${STATIC}</body>`);
+world.pages['/twice'] = page(`var own = new Image(); own.src = '/own.gif'; own.src = '${FREE}/after.gif';
+var last = new Image(); last.src = '${FREE}/before.gif'; last.src = '/own.gif';
+document.addEventListener('DOMContentLoaded', function () { document.body.append(own, last); });`);
+world.pages['/without'] = page(`document.addEventListener('DOMContentLoaded', function () {
+  var p = document.createElement('p'); p.id = 'p'; p.textContent = 'x'; document.body.append(p);
+  p.style.background = 'url(${HELD}/without.gif)';
+});`);
+
+/** The names of the ways by which `host` was called. */
+function taken(host) {
+  const names = Object.keys(WAYS);
+  const calls = world.internet.called().map((call) => call.match(new RegExp(`^${host.replace('https://', '')}(?::\\d+)?/way-(\\d+)-`))?.[1]);
+  return names.filter((_, n) => calls.includes(String(n)));
+}
+
+/** What ends a test for calls: pictures and styles are asked for within a frame or two, and then an allowed request. */
+async function settle(visitor) {
+  await visitor.page.evaluate(() => new Promise((done) => { setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 300))), 0); }));
+  await visitor.page.evaluate(() => fetch('/end').then((answer) => answer.text()));
+}
+
+/** Opens a page whose script runs before its browser has the list of all services; `release` lets it have it. */
+async function beforeTheList(visitor, path, act) {
+  let release;
+  const released = new Promise((done) => { release = done; });
+  await visitor.page.route('**/assets/known.*', async (route) => {
+    if (route.request().resourceType() === 'script') await released;
+    await route.continue();
+  });
+  const visit = visitor.visit(path);
+  await visitor.page.waitForFunction(() => document.readyState !== 'loading');
+  await act();
+  release();
+  await visit;
+}
+
+test('c1 no way leads to somebody who is held, before the browser has the list of all services', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/held', () => settle(visitor));
+    await settle(visitor);
+    assert.deepEqual(taken(HELD), []);
+    assert.deepEqual(world.internet.called(), []);
+    assert.deepEqual(visitor.errors, []);
+  });
+});
+
+test('c1 no way leads to somebody who is held, once the browser has the list', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/held-later');
+    await visitor.page.evaluate(() => window.run());
+    await settle(visitor);
+    assert.deepEqual(taken(HELD), []);
+    assert.deepEqual(world.internet.called(), []);
+    assert.deepEqual(visitor.errors, []);
+  });
+});
+
+/** Waits until each way has led to the one whom nobody knows, and says which have not. */
+async function allLead(visitor) {
+  const isMissing = () => Object.keys(WAYS).filter((name) => !taken(FREE).includes(name));
+  for (let turn = 0; turn < 40 && isMissing().length; turn++) await settle(visitor);
+  assert.deepEqual(isMissing(), []);
+}
+
+test('every way leads to those whom nobody knows, before the browser has the list and after', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/free', async () => {});
+    await allLead(visitor);
+  });
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/free-later');
+    await visitor.page.evaluate(() => window.run());
+    await allLead(visitor);
+  });
+});
+
+const FRAMES = {
+  'a frame': "var f = make('iframe'); f.src = url; box.append(f)",
+  'a frame that is there already': "var f = make('iframe'); box.append(f); f.setAttribute('src', url)",
+  'a frame in markup': 'box.innerHTML = "<iframe src=\'" + url + "\'></iframe>"',
+  'a frame in a shadow': 'box.attachShadow({ mode: "open" }).innerHTML = "<iframe src=\'" + url + "\'></iframe>"',
+};
+const framed = (host) => `addEventListener('DOMContentLoaded', function () { ${Object.values(FRAMES).map((code, n) =>
+  `(function (url) { function make(name) { return document.createElement(name); } var box = make('div'); document.body.append(box); ${code}; })('${host}/frame-${n}-');`).join('\n')} });`;
+
+test('no frame of a host that nobody knows so much as connects, before the browser has the list and after', async () => {
+  world.pages['/nobody'] = page(framed('https://nobody.example'));
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/nobody', () => settle(visitor));
+    await settle(visitor);
+    assert.deepEqual(world.internet.called(), []);
+    assert.deepEqual(visitor.errors, []);
+  });
+  await world.asVisitor({ url: world.direct }, async (visitor) => {
+    await visitor.visit('/nobody');
+    for (const n of Object.keys(FRAMES).keys()) await world.internet.callTo(`nobody.example/frame-${n}-`);
+  });
+});
+
+test('frames of hosts that a page needs, or that the site names, are there at once', async () => {
+  for (const host of ['js.stripe.com', 'map.own.example']) {
+    world.pages['/needed'] = page(framed(`https://${host}`));
+    await world.asVisitor({}, async (visitor) => {
+      await visitor.visit('/needed');
+      for (const n of Object.keys(FRAMES).keys()) await world.internet.callTo(`${host}/frame-${n}-`);
+    });
+  }
+});
+
+test('a window that a script opens empty is guarded as well', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/end');
+    const [seen] = await Promise.all([visitor.page.evaluate(async (url) => {
+      const other = window.open('about:blank');
+      other.document.cookie = '_ga=1; path=/';
+      other.document.cookie = 'plain=1; path=/';
+      new other.Image().src = `${url}/window.gif`;
+      other.document.body.innerHTML = `<p style="background: url(${url}/style.gif)">x</p><img src="${url}/markup.gif">`;
+      await new Promise((done) => { setTimeout(done, 300); });
+      return document.cookie;
+    }, HELD), visitor.page.waitForEvent('popup')]);
+    await settle(visitor);
+    assert.match(seen, /plain=1/);
+    assert.doesNotMatch(seen, /_ga=/);
+    assert.deepEqual(world.internet.called(), []);
+  });
+});
+
+test('what the server has judged is not asked about again when a script touches it', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    const asked = [];
+    visitor.page.on('request', (request) => { if (request.resourceType() === 'xhr') asked.push(request.url()); });
+    await beforeTheList(visitor, '/static', () => settle(visitor));
+    assert.deepEqual(asked, []);
+    assert.deepEqual(world.internet.called().filter((call) => /\/static/.test(call)).length, 1);
+  });
+});
+
+test('of two addresses that a script gives a picture the last one counts, though it was to wait', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/twice', async () => {});
+    await world.internet.callTo('images.example/after.gif');
+    await settle(visitor);
+    assert.deepEqual(await visitor.page.evaluate(() => [own.src, new URL(last.src).pathname]), [`${FREE}/after.gif`, '/own.gif']);
+    assert.ok(!world.internet.called().some((call) => /before/.test(call)));
+  });
+});
+
+test('where the list cannot be had, rules of style reach nobody before the page is there', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.page.route('**/assets/known.*', (route) => route.abort());
+    await visitor.visit('/without');
+    await settle(visitor);
+    assert.deepEqual(world.internet.called(), []);
+    assert.match(await visitor.page.evaluate(() => document.getElementById('p').getAttribute('style')), /none/);
+  });
+});
+
+test('what a script does by these ways throws nothing that it does not throw alone', async () => {
+  const thrown = async (url) => world.asVisitor({ url }, async (visitor) => {
+    await visitor.visit('/free-later');
+    return visitor.page.evaluate(() => { window.run(); return window.thrown; });
+  });
+  assert.deepEqual(await thrown(world.url), await thrown(world.direct));
+});
