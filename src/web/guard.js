@@ -22,7 +22,7 @@ var isCookie = covers(F.k), isKey = covers(F.s);
 function isAllowed(v) { return !isCookie(v); }
 // What `ways.js` takes, and what it adds: r cleans rules of style in markup, p protects a window, a learns who may act,
 // f knows of frames of nobody.
-var ways = { r: String, p: no, a: no, f: no, n: no, w: frame, h: cleaned, o: hold, s: stops, k: isCookie, u: isRefused };
+var ways = w.consentry = { r: String, p: no, a: no, f: no, w: frame, h: cleaned, o: hold, s: stops, k: isCookie, u: isRefused };
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
 var anchor = d.createElement('a'), LOADS = /^(img|(fe)?image|input|link|script|iframe|source|video|audio|body|t\w+|set|animate)$/i;
@@ -56,14 +56,14 @@ function need() {
 // Whether an attribute would load what may not be loaded. Scripts are the policy's.
 function stops(tag, name, value) {
   return LOADS.test(tag) && (
-    /^(src|poster|background|to|from|values|(xlink:)?href|(image)?srcset)$/i.test(name) ? (/set$|v/i.test(name) ? value.split(/[\s,;]+/) : [value]).some(function (v) {
-      return !/script/i.test(tag) && isOpen(v) && need() || isRefused(v) || /^if/i.test(tag) && ways.f(v);
+    /^((image)?src(set)?|(xlink:)?href|poster|background|to|from|values)$/i.test(name) ? (/set$|v/i.test(name) ? value.split(/[\s,;]+/) : [value]).some(function (v) {
+      return !/script/i.test(tag) && isOpen(v) && need() || isRefused(v) || ways.f(v, tag);
     }) :
     F.h && /^(rel|type)$/i.test(name) && /precon|prer|dns|specul/i.test(value));
 }
 // What can wait until that is known: images, frames and style sheets.
 function waits(tag, name, value) {
-  return /^((img|iframe) src|(img|source) srcset|link href)$/i.test(tag + ' ' + name) && isOpen(value);
+  return /^(img src(set)?|iframe src|source srcset|link href)$/i.test(tag + ' ' + name) && isOpen(value);
 }
 function hold(element, name, value) {
   var isLate = waits(element.nodeName, name, value);
@@ -127,7 +127,6 @@ function protect(w) {
   });
   change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
   change('Element', 'innerHTML outerHTML', cleaned);
-  change('Document', 'write writeln', function (a, own, on) { own.call(on, cleaned(a[1] ? [].join.call(a, '') : a[0])); });
   change('HTMLIFrameElement', 'contentWindow contentDocument', no, frame);
   change('HTMLIFrameElement', 'srcdoc', function (v) {
     var known = d.querySelector('[data-consentry=known]');
@@ -138,7 +137,6 @@ function protect(w) {
   return change;
 }
 ways.c = attempt(protect, w);
-w.consentry = ways;
 function clean() {
   sweep.forEach(attempt);
   jar.get.call(d).split('; ').forEach(function (v) {

@@ -4,7 +4,7 @@
 // script measures something before that has had its turn, it has it then.
 // FACTS: c where frames may come from beside those that the list of services names; null: from anywhere.
 (function (G, F) {
-var hold = G.o, stops = G.s, no = G.n;
+var hold = G.o, stops = G.s, no = G.f;
 
 // Rules of style: a held address becomes none, and an import one of nothing. What was there before has been judged.
 function rules(v, before) {
@@ -28,7 +28,8 @@ function isWithin(v) { return isStyle(v) || isStyle(v.parentNode); }
 function restyle(v, before) {
   var own = isStyle(v) ? v.textContent : v.getAttribute('style'), clean = own && rules(own, before);
   if (clean == own) return;
-  if (isStyle(v)) v.textContent = clean; else v.setAttribute('style', clean);
+  // Policies of pages may forbid the attribute, and never the property.
+  if (isStyle(v)) v.textContent = clean; else if (v.style) v.style.cssText = clean;
 }
 // What is to become a child or a neighbour of a node. What is on the page already has been judged.
 function judged(v, on) {
@@ -58,9 +59,9 @@ G.a = function (v) {
   acting += v;
   isTold = 1;
 };
-G.f = function (v) {
+G.f = function (v, tag) {
   anchor.href = v;
-  return F.c !== null && isTold && /^http/.test(anchor.protocol) && anchor.host != location.host && !G.u(v, acting);
+  return /^iframe$/i.test(tag) && F.c !== null && isTold && /^http/.test(anchor.protocol) && anchor.host != location.host && !G.u(v, acting);
 };
 
 G.p = function (w, change) {
@@ -153,6 +154,8 @@ G.p = function (w, change) {
   // Markup, and what has an address of its own.
   each('Element ShadowRoot Range DOMParser', 'setHTML setHTMLUnsafe createContextualFragment parseFromString', argument(0, G.h));
   change('Element', 'insertAdjacentHTML', argument(1, G.h));
+  // A tag may come in pieces.
+  change('Document', 'write writeln', function (a, own, on) { own.call(on, G.h(a[1] ? [].join.call(a, '') : a[0])); });
   change('ShadowRoot', 'innerHTML', G.h);
   change('Document', 'execCommand', function (a, own, on) {
     a = [].slice.call(a);

@@ -257,14 +257,17 @@ test('a window that a script opens empty is guarded as well', async () => {
       const other = window.open('about:blank');
       other.document.cookie = '_ga=1; path=/';
       other.document.cookie = 'plain=1; path=/';
+      other.localStorage.setItem('_hjid', '1');
+      other.localStorage.setItem('plain', '1');
       new other.Image().src = `${url}/window.gif`;
       other.document.body.innerHTML = `<p style="background: url(${url}/style.gif)">x</p><img src="${url}/markup.gif">`;
       await new Promise((done) => { setTimeout(done, 300); });
-      return document.cookie;
+      return [document.cookie, Object.keys(localStorage)];
     }, HELD), visitor.page.waitForEvent('popup')]);
     await settle(visitor);
-    assert.match(seen, /plain=1/);
-    assert.doesNotMatch(seen, /_ga=/);
+    assert.match(seen[0], /plain=1/);
+    assert.doesNotMatch(seen[0], /_ga=/);
+    assert.deepEqual(seen[1], ['plain']);
     assert.deepEqual(world.internet.called(), []);
   });
 });
@@ -296,6 +299,21 @@ test('where the list cannot be had, rules of style reach nobody before the page 
     await settle(visitor);
     assert.deepEqual(world.internet.called(), []);
     assert.match(await visitor.page.evaluate(() => document.getElementById('p').getAttribute('style')), /none/);
+  });
+});
+
+test('a page that forbids styles within it reaches nobody by their properties', async () => {
+  const act = `addEventListener('DOMContentLoaded', function () { var p = document.createElement('p'); p.textContent = 'x'; document.body.append(p); p.style.background = 'red url(${HELD}/strict.gif)'; p.offsetWidth; });`;
+  world.pages['/strict'] = { body: page(act).replace('<script>', '<script nonce="a">'), headers: { 'Content-Security-Policy': "style-src 'none'; script-src 'nonce-a'; img-src *; connect-src 'self'" } };
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/strict');
+    await settle(visitor);
+    assert.deepEqual(world.internet.called(), []);
+    assert.match(await visitor.page.evaluate(() => document.querySelector('body > p').style.background), /red/);
+  });
+  await world.asVisitor({ url: world.direct }, async (visitor) => {
+    await visitor.visit('/strict');
+    await world.internet.callTo('analytics.tiktok.com/strict.gif');
   });
 });
 
