@@ -6,7 +6,7 @@
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
 // What short functions are given is called v everywhere: a script packs the better the more it repeats itself.
 (function (F) {
-var w = window, d = document, me = d.currentScript, no = function () {}, seen = [], sweep = [], waiting = F.w && [];
+var w = window, d = document, no = function () {}, seen = [], sweep = [], waiting = F.w && [];
 var jar = Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
 function attempt(act, x) { try { return act(x); } catch (e) {} }
 function later(v, x) {
@@ -20,9 +20,6 @@ function covers(list) {
 }
 var isCookie = covers(F.k), isKey = covers(F.s);
 function isAllowed(v) { return !isCookie(v); }
-// What `ways.js` takes, and what it adds: r cleans rules of style in markup, p protects a window, a learns who may act,
-// f knows of frames of nobody.
-var ways = w.consentry = { r: String, p: no, a: no, f: no, w: frame, h: cleaned, o: hold, s: stops, k: isCookie, u: isRefused };
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
 var anchor = d.createElement('a'), LOADS = /^(img|(fe)?image|input|link|script|iframe|source|video|audio|body|t\w+|set|animate)$/i;
@@ -79,19 +76,10 @@ function hold(element, name, value) {
   later(function () { element.dispatchEvent(new Event('error')); });
   return 1;
 }
-function cleaned(html, on) {
-  var wait, text = String(html), clean = ways.r(text).replace(/<(\w+)\b[^>]+/g, function (all, tag) {
-    return !LOADS.test(tag) ? all : all.replace(/([\s"'\/])([\w:]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
-      var url = value.replace(/^["']|["']$/g, '').replace(/&amp;/g, '&');
-      return waits(tag, name, url) && (wait = 1) || stops(tag, name, url) ? before + 'data-consentry-' + name + is + value : all;
-    });
-  });
-  if (wait && on) waiting.push(on.getRootNode());
-  return clean == text ? html : clean;
-}
-
 // Of another host's window nothing can be asked.
 function frame(v) { attempt(function () { protect(v.defaultView || v); }); return v; }
+// What `ways.js` takes, and what it adds: p protects a window, a learns who may act, f knows of frames of nobody.
+var ways = w.consentry = { p: no, a: no, f: no, k: isCookie, u: isRefused, l: LOADS, s: stops, t: waits, o: hold, w: frame, q: function (v) { waiting.push(v); } };
 // One window; those of its frames have prototypes of their own, and what is loaded into a frame has new ones.
 function protect(w) {
   if (~seen.indexOf(w.Object)) return;
@@ -126,13 +114,7 @@ function protect(w) {
     change('HTML' + v[0] + 'Element', v[1], function (v, on, name) { return hold(on, name, v) ? no : v; });
   });
   change('Element', 'setAttribute', function (a, own, on) { if (!hold(on, a[0], a[1])) own.apply(on, a); });
-  change('Element', 'innerHTML outerHTML', cleaned);
   change('HTMLIFrameElement', 'contentWindow contentDocument', no, frame);
-  change('HTMLIFrameElement', 'srcdoc', function (v) {
-    var known = d.querySelector('[data-consentry=known]');
-    // Who agreed to everything has none, and frames as they were written.
-    return (known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '') + cleaned(v);
-  });
   ways.p(w, change);
   return change;
 }

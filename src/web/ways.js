@@ -1,10 +1,10 @@
-// The rarer ways by which scripts make a browser load something that the policy may leave open, beside those that
-// `guard.js` holds: rules of style, markup that is read elsewhere than in an element, nodes of attributes, SVG.
+// The ways by which scripts make a browser load something that the policy may leave open, beside the properties and
+// attributes that `guard.js` holds: markup, rules of style, nodes of attributes, SVG.
 // Everything is cleaned before the browser sees it but properties of style, which are told by an observer: where a
 // script measures something before that has had its turn, it has it then.
 // FACTS: c where frames may come from beside those that the list of services names; null: from anywhere.
 (function (G, F) {
-var hold = G.o, stops = G.s, no = G.f;
+var hold = G.o, stops = G.s, no = G.f, d = document, me = d.currentScript, anchor = d.createElement('a'), plain = d.createElement('textarea'), put = Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML').set;
 
 // Rules of style: a held address becomes none, and an import one of nothing. What was there before has been judged.
 function rules(v, before) {
@@ -43,29 +43,60 @@ function judged(v, on) {
   if (v.firstElementChild) [].forEach.call(v.querySelectorAll('style,[style*="("]'), function (v) { restyle(v); });
   return v;
 }
-// In markup: elements of style, and attributes of that name.
-G.r = function (html) {
-  return html.replace(/(<style[^>]*>)([^]*?)(?=<\/style|$)|(\sstyle\s*=\s*)("[^"]*"|'[^']*')/gi, function (all, tag, text, name, value) {
-    if (tag) return tag + rules(text);
-    var plain = value.slice(1, -1).replace(/&quot;/g, '"').replace(/&(#39|apos);/g, "'"), clean = rules(plain);
-    return clean == plain ? all : name + '"' + clean.replace(/"/g, '&quot;') + '"';
+// Attributes that are read as rules of style.
+var RULES = /^(style|mask|cursor|fill|stroke|filter|clip-path)$/i;
+// An attribute's value as the browser reads it, and as it is written.
+function decoded(v) {
+  if (v.indexOf('&') < 0) return v;
+  try {
+    put.call(plain, v);
+    return plain.value;
+  } catch (e) { return v; }
+}
+function encoded(v) { return '"' + v.replace(/&/g, '&amp;').replace(/"/g, '&quot;') + '"'; }
+// Markup: the attributes of each tag, and the rules in elements of style. It becomes a part of `on`, where that is known.
+function markup(html, on) {
+  var isLate, text = String(html), clean = text.replace(/(<style[^>]*>)([^]*?)(?=<\/style|$)/gi, function (all, tag, text) {
+    return tag + rules(text);
+  }).replace(/<(\w+)((?:[^>=]+|=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*)?)*)/g, function (all, tag, attributes) {
+    if (!G.l.test(tag) && !/(style|mask|cursor|fill|stroke|filter|path)\s*=/i.test(attributes)) return all;
+    return all.replace(/([\s"'\/])([\w:-]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
+      var own = decoded(value.replace(/^["']|["']$/g, '')), now = RULES.test(name) ? rules(own) : /^srcdoc$/i.test(name) ? markup(own) : own;
+      if (now != own) return before + name + is + encoded(RULES.test(name) ? now : within(now));
+      return G.l.test(tag) && (G.t(tag, name, own) && (isLate = 1) || stops(tag, name, own)) ? before + 'data-consentry-' + name + is + value : all;
+    });
   });
-};
-
+  if (isLate && on) G.q(on.getRootNode());
+  return clean == text ? html : clean;
+}
+// A page within a frame, with a guard of its own; who agreed to everything has none.
+function within(v) {
+  var known = d.querySelector('[data-consentry=known]');
+  return (known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '') + v;
+}
+// Whether the page that an address of data is names somebody who is held.
+function isHeldIn(v) {
+  try {
+    var parts = v.split(/,(.*)/s), text = /base64\s*$/i.test(parts[0]) ? atob(parts[1]) : decodeURIComponent(parts[1]);
+    return (text.match(/(https?:)?\/\/[^\s"'<>)]+/gi) || []).some(function (v) { return stops('input', 'src', v); });
+  } catch (e) {}
+}
 // Frames of hosts that nobody knows: browsers connect to those before they ask the policy. Until the list is there
 // frames wait.
-var acting = F.c, isTold, anchor = document.createElement('a');
+var acting = F.c, isTold;
 G.a = function (v) {
   acting += v;
   isTold = 1;
 };
 G.f = function (v, tag) {
+  if (!/^iframe$/i.test(tag)) return;
+  if (/^\s*data:/i.test(v)) return isHeldIn(v);
   anchor.href = v;
-  return /^iframe$/i.test(tag) && F.c !== null && isTold && /^http/.test(anchor.protocol) && anchor.host != location.host && !G.u(v, acting);
+  return F.c !== null && isTold && /^http/.test(anchor.protocol) && anchor.host != location.host && !G.u(v, acting);
 };
 
 G.p = function (w, change) {
-  var d = w.document, declarations = new w.WeakMap(), observer = new w.MutationObserver(look);
+  var declarations = new w.WeakMap(), observer = new w.MutationObserver(look);
   function each(kinds, names, write, read) {
     kinds.split(' ').forEach(function (v) { change(v, names, write, read); });
   }
@@ -107,12 +138,13 @@ G.p = function (w, change) {
       Object.defineProperty(object, name, own);
     });
   }
-  observe(d);
+  observe(w.document);
   ['Element', 'HTMLElement', 'HTMLImageElement', 'SVGGraphicsElement', 'SVGTextContentElement', 'Range', 'Document', 'DocumentOrShadowRoot', 'ShadowRoot', 'Animation'].forEach(function (v) {
     if (w[v]) measures(w[v].prototype, /^(offset|client|scroll|get(B|Cl|CT|Scr|Comp|Ext|Sub|Num|StartP|EndP|Rot|Char|Ani)|comp|check|inner(T|W|H)|focus|caret|element.*Point|width|height|x$|y$|execC|commit)/);
   });
   measures(w, /^(getComp|scroll|page[XY]|inner[WH])/);
   change('Element', 'attachShadow', function (a, own, on) { return observe(own.apply(on, a)); });
+  change('Element', 'shadowRoot', no, function (v) { return v && observe(v); });
 
   // Sheets and their rules.
   each('CSSStyleSheet CSSGroupingRule CSSStyleRule CSSKeyframesRule StylePropertyMap', 'insertRule addRule replace replaceSync appendRule set append', words);
@@ -142,8 +174,15 @@ G.p = function (w, change) {
     if (on.nodeType == 2) return on.ownerElement && hold(on.ownerElement, on.name, v) ? no : v;
     return isWithin(on) ? rules(v) : v;
   }
-  each('Node CharacterData HTMLElement Attr Element', 'textContent nodeValue data innerText value innerHTML', written);
+  each('Node CharacterData HTMLElement Attr', 'textContent nodeValue data innerText value', written);
   change('CharacterData', 'appendData insertData replaceData', function (a, own, on) { return isWithin(on) ? words(a, own, on) : own.apply(on, a); });
+  change('Element', 'setAttribute', function (a, own, on) {
+    if (/^srcdoc$/i.test(a[0]) && on.nodeName == 'IFRAME') on.srcdoc = a[1];
+    else {
+      if (RULES.test(a[0])) a[1] = rules(a[1], on.getAttribute(a[0]));
+      own.apply(on, a);
+    }
+  });
   change('Element', 'setAttributeNS', function (a, own, on) { if (!hold(on, a[1], a[2])) own.apply(on, a); });
   each('NamedNodeMap Element', 'setNamedItem setNamedItemNS setAttributeNode setAttributeNodeNS', function (a, own, on) {
     var result = own.apply(on, a), v = a[0], element = v.ownerElement;
@@ -152,19 +191,22 @@ G.p = function (w, change) {
   });
 
   // Markup, and what has an address of its own.
-  each('Element ShadowRoot Range DOMParser', 'setHTML setHTMLUnsafe createContextualFragment parseFromString', argument(0, G.h));
-  change('Element', 'insertAdjacentHTML', argument(1, G.h));
+  each('Element ShadowRoot Range DOMParser', 'setHTML setHTMLUnsafe createContextualFragment parseFromString', argument(0, markup));
+  change('Element', 'insertAdjacentHTML', argument(1, markup));
   // A tag may come in pieces.
-  change('Document', 'write writeln', function (a, own, on) { own.call(on, G.h(a[1] ? [].join.call(a, '') : a[0])); });
-  change('ShadowRoot', 'innerHTML', G.h);
+  change('Document', 'write writeln', function (a, own, on) { own.call(on, markup(a[1] ? [].join.call(a, '') : a[0])); });
+  change('Element', 'innerHTML', function (v, on) { return isStyle(on) ? rules(v) : markup(v, on); });
+  change('Element', 'outerHTML', markup);
+  change('ShadowRoot', 'innerHTML', markup);
+  change('HTMLIFrameElement', 'srcdoc', function (v) { return within(markup(v)); });
   change('Document', 'execCommand', function (a, own, on) {
     a = [].slice.call(a);
-    if (/html/i.test(a[0])) a[2] = G.h(a[2], on);
+    if (/html/i.test(a[0])) a[2] = markup(a[2], on);
     return /image/i.test(a[0]) && stops('img', 'src', a[2]) ? false : own.apply(on, a);
   });
   ['parseHTML', 'parseHTMLUnsafe'].forEach(function (name) {
     var own = w.Document[name];
-    if (own) w.Document[name] = function (v, options) { return own.call(this, G.h(v), options); };
+    if (own) w.Document[name] = function (v, options) { return own.call(this, markup(v), options); };
   });
   each('HTMLBodyElement HTMLTrackElement HTMLSourceElement HTMLInputElement HTMLMediaElement HTMLVideoElement HTMLLinkElement', 'background src srcset poster imageSrcset', function (v, on, name) { return hold(on, name, v) ? no : v; });
   change('SVGAnimatedString', 'baseVal', function (v) { return stops('image', 'href', v) ? no : v; });
