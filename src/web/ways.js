@@ -193,8 +193,15 @@ G.p = function (w, change) {
   // Markup, and what has an address of its own.
   each('Element ShadowRoot Range DOMParser', 'setHTML setHTMLUnsafe createContextualFragment parseFromString', argument(0, markup));
   change('Element', 'insertAdjacentHTML', argument(1, markup));
-  // A tag may come in pieces.
-  change('Document', 'write writeln', function (a, own, on) { own.call(on, markup(a[1] ? [].join.call(a, '') : a[0])); });
+  // A tag may come in pieces: it is kept until the rest is there.
+  var piece = '', write = w.document.write;
+  ['', '\n'].forEach(function (end) {
+    change('Document', end ? 'writeln' : 'write', function (a, own, on) {
+      var v = piece || a[1] ? piece + [].join.call(a, '') : a[0], text = String(v), at = text.lastIndexOf('<'), tag = /^<(\w+)[^>]*$/.exec(text.slice(at));
+      piece = tag && G.l.test(tag[1]) ? text.slice(at) + end : '';
+      (piece ? write : own).call(on, markup(piece ? text.slice(0, at) : v));
+    });
+  });
   change('Element', 'innerHTML', function (v, on) { return isStyle(on) ? rules(v) : markup(v, on); });
   change('Element', 'outerHTML', markup);
   change('ShadowRoot', 'innerHTML', markup);

@@ -322,6 +322,28 @@ test('where the list cannot be had, rules of style reach nobody before the page 
   });
 });
 
+test('markup that a script writes in pieces is held whole, and written as it was meant', async () => {
+  const pieces = (host) => page(`document.write('<b id=a>'); document.write('x</b><img alt="a <b" ', 'src="${host.slice(0, 12)}'); document.write('${host.slice(12)}/piece-1.gif"><i>a < b</i><img');
+document.writeln(' src=${host}/piece-2.gif'); document.writeln('id=c'); document.write('><p id=d>x');`);
+  world.pages['/held-pieces'] = pieces(HELD);
+  world.pages['/free-pieces'] = pieces(FREE);
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/held-pieces');
+    await settle(visitor);
+    assert.deepEqual(world.internet.called(), []);
+  });
+  const written = (url) => world.asVisitor({ url }, async (visitor) => {
+    await visitor.visit('/free-pieces');
+    for (const n of [1, 2]) await world.internet.callTo(`images.example/piece-${n}.gif`);
+    return visitor.page.evaluate(() => {
+      const parts = [...document.querySelectorAll('#a, img, i, p')];
+      for (const one of parts.filter((part) => part.getAttribute('data-consentry-src') === part.src)) one.removeAttribute('data-consentry-src');
+      return parts.map((one) => [one.localName, one.textContent, ...[...one.attributes].map(({ name, value }) => `${name}=${value}`).sort()]);
+    });
+  });
+  assert.deepEqual(await written(world.url), await written(world.direct));
+});
+
 test('a page that forbids styles within it reaches nobody by their properties', async () => {
   const act = `addEventListener('DOMContentLoaded', function () { var p = document.createElement('p'); p.textContent = 'x'; document.body.append(p); p.style.background = 'red url(${HELD}/strict.gif)'; p.offsetWidth; });`;
   world.pages['/strict'] = { body: page(act).replace('<script>', '<script nonce="a">'), headers: { 'Content-Security-Policy': "style-src 'none'; script-src 'nonce-a'; img-src *; connect-src 'self'" } };
