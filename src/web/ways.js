@@ -4,7 +4,7 @@
 // script measures something before that has had its turn, it has it then.
 // FACTS: c where frames may come from beside those that the list of services names; null: from anywhere.
 (function (G, F) {
-var hold = G.o, stops = G.s, no = G.f, d = document, me = d.currentScript, anchor = d.createElement('a'), plain = d.createElement('textarea'), put = Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML').set;
+var hold = G.o, stops = G.s, no = G.f, d = document, me = d.currentScript, anchor = d.createElement('a'), plain = d.createElement('textarea'), put = (Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML') || {}).set;
 
 // Rules of style: a held address becomes none, and an import one of nothing. What was there before has been judged.
 function rules(v, before) {
@@ -77,7 +77,8 @@ function within(v) {
 // Whether the page that an address of data is names somebody who is held.
 function isHeldIn(v) {
   try {
-    var parts = v.split(/,(.*)/s), text = /base64\s*$/i.test(parts[0]) ? atob(parts[1]) : decodeURIComponent(parts[1]);
+    var at = v.indexOf(','), text = v.slice(at + 1);
+    text = /base64\s*$/i.test(v.slice(0, at)) ? atob(text) : decodeURIComponent(text);
     return (text.match(/(https?:)?\/\/[^\s"'<>)]+/gi) || []).some(function (v) { return stops('input', 'src', v); });
   } catch (e) {}
 }
