@@ -26,6 +26,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::consent::signal::Signal;
@@ -170,7 +171,10 @@ where
     if worker::is_script(visit, &answer) {
         return Box::pin(worker::filter(settings, visit, plan, answer, report)).await;
     }
-    apply(settings, visit, plan, answer, report)
+    match treat(settings, visit, plan, answer, report) {
+        Treated::Answer(answer) => answer,
+        Treated::Page(head, page) => Response::from_parts(head, page.at_hand().await.boxed()),
+    }
 }
 
 /// Filters an answer for this visitor: its headers at once, its body as it passes. `report` hears what becomes of it.
@@ -181,6 +185,30 @@ pub fn apply<B>(
     answer: Response<B>,
     report: body::Report,
 ) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error> + Send + Unpin,
+{
+    match treat(settings, visit, plan, answer, report) {
+        Treated::Answer(answer) => answer,
+        Treated::Page(head, page) => Response::from_parts(head, page.boxed()),
+    }
+}
+
+/// What became of an answer.
+enum Treated<B: http_body::Body> {
+    Answer(Response<Body>),
+    /// A page that may have come before.
+    Page(Parts, body::Repeated<B>),
+}
+
+fn treat<B>(
+    settings: &Arc<Settings>,
+    visit: &Visit,
+    plan: Plan,
+    answer: Response<B>,
+    report: body::Report,
+) -> Treated<B>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<body::Error> + Send + Unpin,
@@ -197,7 +225,7 @@ where
     case.filter(&mut head.headers);
     match verdict {
         Verdict::Pass(reason) => report.page(reason),
-        Verdict::Refuse(reason) => return refused(&report, reason),
+        Verdict::Refuse(reason) => return Treated::Answer(refused(&report, reason)),
         Verdict::Confirm => {
             report.page("confirmed");
             case.confirm(&mut head.headers, &plan.revalidated);
@@ -214,15 +242,16 @@ where
             let forms = body::Forms { from, to, charset };
             if let Some(shape) = memory::Shape::of(settings, &page, forms) {
                 let page = body::Repeated::new(upstream, shape, forms, settings, page, report);
-                return Response::from_parts(head, page.boxed());
+                return Treated::Page(head, page);
             }
-            return match body::Page::new(upstream, forms, settings, page, report.clone()) {
+            let page = body::Page::new(upstream, forms, settings, page, report.clone());
+            return Treated::Answer(match page {
                 Ok(page) => Response::from_parts(head, page.boxed()),
                 Err(cause) => refused(&report, cause.reason()),
-            };
+            });
         }
     }
-    Response::from_parts(head, body::stream(upstream))
+    Treated::Answer(Response::from_parts(head, body::stream(upstream)))
 }
 
 /// Notes what an answer sets and loads, and has browsers report what would be stopped; nothing else of it changes: for

@@ -1,8 +1,11 @@
 //! A body whose beginning is gathered before anybody reads it: all of it, where it comes at once.
+//!
+//! What the upstream has sent comes piece by piece all the same: another task reads it, and has the next piece only
+//! when it had its turn. So a turn is given to all others before any clock is asked for.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +33,15 @@ pub(super) struct Gathered<B: http_body::Body> {
     pieces: VecDeque<Bytes>,
     size: usize,
     end: Option<End<B::Error>>,
+    turn: Turn,
     patience: Option<Pin<Box<Sleep>>>,
+}
+
+/// Whether others had their turn since the last piece came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    ToCome,
+    Had,
 }
 
 enum End<E> {
@@ -40,32 +51,47 @@ enum End<E> {
 
 impl<B: http_body::Body<Data = Bytes>> Gathered<B> {
     pub(super) fn new(upstream: B) -> Self {
-        Gathered { upstream: Box::pin(upstream), pieces: VecDeque::new(), size: 0, end: None, patience: None }
+        let upstream = Box::pin(upstream);
+        Gathered { upstream, pieces: VecDeque::new(), size: 0, end: None, turn: Turn::ToCome, patience: None }
     }
 
     /// Gathers what comes.
     pub(super) fn poll_gather(&mut self, context: &mut Context<'_>) -> Poll<Extent> {
+        match ready!(self.poll_at_hand(context)) {
+            Some(extent) => Poll::Ready(extent),
+            // Nothing is kept back yet.
+            None if self.pieces.is_empty() => Poll::Pending,
+            None => {
+                let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+                patience.as_mut().poll(context).map(|()| Extent::Beginning)
+            }
+        }
+    }
+
+    /// Gathers what is there already, or will be as soon as others had a turn; none where that may be more or not.
+    pub(super) fn poll_at_hand(&mut self, context: &mut Context<'_>) -> Poll<Option<Extent>> {
         while self.size <= MOST {
             match self.upstream.as_mut().poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => self.add(frame),
                 Poll::Ready(Some(Err(error))) => {
                     self.end = Some(End::Broken(error));
-                    return Poll::Ready(Extent::Beginning);
+                    return Poll::Ready(Some(Extent::Beginning));
                 }
                 Poll::Ready(None) => self.end = Some(End::Clean),
-                // Nothing is kept back yet.
-                Poll::Pending if self.pieces.is_empty() => return Poll::Pending,
+                Poll::Pending if self.pieces.is_empty() || self.turn == Turn::Had => {
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => {
-                    let patience =
-                        self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
-                    return patience.as_mut().poll(context).map(|()| Extent::Beginning);
+                    self.turn = Turn::Had;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
             }
             if self.end.is_some() {
-                return Poll::Ready(Extent::Whole);
+                return Poll::Ready(Some(Extent::Whole));
             }
         }
-        Poll::Ready(Extent::Beginning)
+        Poll::Ready(Some(Extent::Beginning))
     }
 
     /// What was gathered, as it came.
@@ -78,6 +104,7 @@ impl<B: http_body::Body<Data = Bytes>> Gathered<B> {
         if let Ok(data) = frame.into_data()
             && !data.is_empty()
         {
+            self.turn = Turn::ToCome;
             self.size += data.len();
             self.pieces.push_back(data);
         }
@@ -109,5 +136,14 @@ where
                 self.upstream.as_mut().poll_frame(context)
             }
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+            && match &self.end {
+                Some(End::Clean) => true,
+                Some(End::Broken(_)) => false,
+                None => self.upstream.is_end_stream(),
+            }
     }
 }

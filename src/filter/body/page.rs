@@ -22,7 +22,7 @@ use crate::telemetry::{Metrics, Reason, count};
 const FRAME: usize = 16 * 1024;
 
 /// About what is put into a page, so that its first frame need not grow piece by piece.
-const INSERTED: usize = 20 * 1024;
+const INSERTED: usize = 28 * 1024;
 
 /// How many steps are taken before others get their turn: about 1 MiB of page.
 const TURN: usize = 32;
@@ -228,7 +228,8 @@ where
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, CutOff>>> {
         for _ in 0..TURN {
-            if self.filter.encoder.waiting() >= FRAME {
+            // The end of it leaves with the last of it.
+            if self.filter.encoder.waiting() >= FRAME && !self.is_at_end() {
                 return Poll::Ready(Some(Ok(self.filter.encoder.take())));
             }
             if !self.arrived.is_empty() || self.is_full {
@@ -250,6 +251,11 @@ where
         // A small body can decode to a large one: others get their turn in between.
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether all of it has come and been read.
+    fn is_at_end(&self) -> bool {
+        self.arrived.is_empty() && !self.is_full && self.upstream.is_end_stream()
     }
 
     fn step(&mut self) -> Result<(), CutOff> {
@@ -279,7 +285,6 @@ impl Filter {
     fn advance(&mut self, arrived: &[u8], report: &Report) -> Result<Step, CutOff> {
         let (step, decoded) = self.decoder.step(arrived)?;
         if !decoded.is_empty() {
-            self.rewritten.reserve(decoded.len());
             self.reader.read(decoded, &mut self.rewritten, report)?;
         }
         self.encode()?;
@@ -317,35 +322,49 @@ impl Reader {
     fn read(&mut self, bytes: &[u8], out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
         match self {
             Reader::Passing => out.extend_from_slice(bytes),
-            Reader::Rewriting(rewriter) => rewriter.write(bytes, out)?,
+            Reader::Rewriting(rewriter) => {
+                out.reserve(bytes.len());
+                rewriter.write(bytes, out)?;
+            }
             Reader::Transcoding(both) => transcode(both, bytes, More::Comes, out)?,
             Reader::Waiting { beginning, .. } => {
-                beginning.extend_from_slice(bytes);
-                let start = start::of(beginning);
-                self.begin(start, out, report)?;
+                let mut kept = std::mem::take(beginning);
+                let so_far = if kept.is_empty() {
+                    bytes
+                } else {
+                    kept.extend_from_slice(bytes);
+                    &kept
+                };
+                match start::of(so_far) {
+                    Start::Blank => *beginning = so_far.to_vec(),
+                    start => self.begin(start, so_far, out, report)?,
+                }
             }
         }
         Ok(())
     }
 
-    /// Ends the waiting, if the beginning tells what the body is.
-    fn begin(&mut self, start: Start, out: &mut Vec<u8>, report: &Report) -> Result<(), CutOff> {
-        if start == Start::Blank {
-            return Ok(());
-        }
-        if let Reader::Waiting { mut beginning, waiting } = std::mem::replace(self, Reader::Passing) {
+    /// Ends the waiting: the beginning tells what the body is.
+    fn begin(
+        &mut self,
+        start: Start,
+        beginning: &[u8],
+        out: &mut Vec<u8>,
+        report: &Report,
+    ) -> Result<(), CutOff> {
+        if let Reader::Waiting { waiting, .. } = std::mem::replace(self, Reader::Passing) {
             if start == Start::Markup {
                 let Waiting { settings, page, charset } = *waiting;
                 out.reserve(beginning.len() + INSERTED);
                 let rewriter = html::Rewriter::new(&settings, page);
-                *self = match charset::opaque(&beginning, charset) {
+                *self = match charset::opaque(beginning, charset) {
                     None => Reader::Rewriting(Box::new(rewriter)),
                     Some(set) => Reader::Transcoding(Box::new((Transcoder::new(set), rewriter))),
                 };
-                self.read(&beginning, out, report)?;
+                self.read(beginning, out, report)?;
                 report.page("rewritten");
             } else {
-                out.append(&mut beginning);
+                out.extend_from_slice(beginning);
                 report.page("not-markup");
             }
         }

@@ -1,5 +1,6 @@
 //! The body of a page that may have come before: then it leaves as it left the last time.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -59,6 +60,15 @@ where
     ) -> Self {
         let plan = Plan { shape, forms, settings: Arc::clone(settings), page };
         Repeated { stage: Stage::Gathering(Gathered::new(upstream), Box::new(plan)), report }
+    }
+
+    /// The same page, with what the upstream has sent of it at hand, so that head and body can leave together. It
+    /// waits for nothing.
+    pub async fn at_hand(mut self) -> Self {
+        if let Stage::Gathering(gathered, _) = &mut self.stage {
+            poll_fn(|context| gathered.poll_at_hand(context)).await;
+        }
+        self
     }
 
     /// The page as a body like all others.

@@ -1,5 +1,6 @@
 //! Pages that come again.
 
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 
 use super::*;
@@ -188,14 +189,42 @@ fn what_was_found_in_a_page_is_counted_each_time() {
 fn what_pauses_leaves_within_milliseconds_and_is_never_remembered() {
     let site = Site::new();
     for _ in 0..4 {
-        let acts = [Act::Data(HTML.into()), Act::Stall, Act::Stall, Act::Data("<p>more".into())].into();
-        let mut body = site.body(site.page("/d"), Script(acts));
+        let stalls = [Act::Stall, Act::Stall, Act::Stall];
+        let acts = [Act::Data(HTML.into())].into_iter().chain(stalls).chain([Act::Data("<p>more".into())]);
+        let mut body = site.body(site.page("/d"), Script(acts.collect()));
         run(async {
             let before = tokio::time::Instant::now();
             let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
             assert!(first.starts_with(b"<!doctype html>"));
             assert!(before.elapsed() <= std::time::Duration::from_millis(3), "{:?}", before.elapsed());
             assert!(matches!(body.stage, Stage::Rewriting(_, None)));
+        });
+    }
+}
+
+#[test]
+fn what_the_upstream_has_sent_leaves_at_once_and_whole() {
+    let site = Site::new();
+    let long = "<p>A page of some length.</p>".repeat(700);
+    let acts = [Act::Data(HTML.into()), Act::Pause, Act::Data(long.clone().into()), Act::Pause].into();
+    let body = site.body(site.page("/f"), Script(acts));
+    run(async {
+        let mut body = body.at_hand().await;
+        let page = body.frame().now_or_never().expect("it is there").unwrap().unwrap().into_data().unwrap();
+        assert!(page.starts_with(b"<!doctype html>") && page.ends_with(long.as_bytes()));
+        assert!(http_body::Body::is_end_stream(&body), "the end of it comes with the last of it");
+    });
+}
+
+#[test]
+fn nobody_waits_for_what_the_upstream_has_not_sent() {
+    let site = Site::new();
+    for acts in [[Act::Stall, Act::Stall], [Act::Data(HTML.into()), Act::Stall]] {
+        let body = site.body(site.page("/g"), Script(acts.into_iter().chain([Act::Stall]).collect()));
+        run(async {
+            let before = tokio::time::Instant::now();
+            body.at_hand().await;
+            assert!(before.elapsed().is_zero(), "{:?}", before.elapsed());
         });
     }
 }
