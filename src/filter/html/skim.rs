@@ -83,8 +83,8 @@ pub(super) fn skim(
 ) -> (usize, Next) {
     let mut at = 0;
     loop {
-        let rest = page.get(at..).unwrap_or_default();
         if *place == Place::Comment {
+            let rest = page.get(at..).unwrap_or_default();
             let Some(end) = end_of_comment(rest) else {
                 // The end may be cut in two.
                 return (page.len() - rest.len().min(3), Next::Unfinished);
@@ -93,9 +93,9 @@ pub(super) fn skim(
             at += end;
             continue;
         }
-        let Some(start) = memchr(b'<', rest) else { return (page.len(), Next::Unfinished) };
-        at += start;
-        match token(rest.get(start..).unwrap_or_default(), &is_harmless, &marks) {
+        let Some(start) = seek(page, at, b'<') else { return (page.len(), Next::Unfinished) };
+        at = start;
+        match token(page.get(at..).unwrap_or_default(), &is_harmless, &marks) {
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
@@ -151,9 +151,7 @@ fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool, marks: impl Fn(Known,
         Some(letter) if letter.is_ascii_alphabetic() => start_tag(page, is_harmless, marks),
         Some(b'/') => match page.get(2) {
             None => Token::Unfinished,
-            Some(letter) if letter.is_ascii_alphabetic() => {
-                tag_end(page, 2, |_, _| ()).map_or(Token::Unfinished, |end| Token::Tag(end, Reads::Nothing))
-            }
+            Some(letter) if letter.is_ascii_alphabetic() => end_tag(page),
             Some(_) => bogus_comment(page),
         },
         Some(b'!') => match page.get(2..4) {
@@ -164,6 +162,16 @@ fn token(page: &[u8], is_harmless: impl Fn(&[u8]) -> bool, marks: impl Fn(Known,
         Some(b'?') => bogus_comment(page),
         Some(_) => Token::Passes(1),
     }
+}
+
+fn end_tag(page: &[u8]) -> Token {
+    let end = match next::<{ BLANK | SLASH | END }>(page, 2) {
+        // As nearly all end.
+        Some(end) if page.get(end) == Some(&b'>') => Some(end + 1),
+        Some(end) => attributes(page, end, |_, _| ()),
+        None => None,
+    };
+    end.map_or(Token::Unfinished, |end| Token::Tag(end, Reads::Nothing))
 }
 
 /// A doctype and what browsers take for a comment: all up to the next `>`.
@@ -202,7 +210,7 @@ fn start_tag(
     is_harmless: impl Fn(&[u8]) -> bool,
     marks: impl Fn(Known, &[u8]) -> bool,
 ) -> Token {
-    let name_end = next(page, 1, BLANK | SLASH | END);
+    let name_end = next::<{ BLANK | SLASH | END }>(page, 1);
     let Some((name, name_end)) = name_end.and_then(|end| Some((page.get(1..end)?, end))) else {
         return Token::Unfinished;
     };
@@ -211,8 +219,10 @@ fn start_tag(
     let meaning = meaning(tag);
     let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_));
     let mut is_doubtful = false;
-    let end = tag_end(page, name_end, |name, value| {
-        is_doubtful |= decides && !is_doubtful && is_in_doubt(tag, name, value, &is_harmless, &marks);
+    let end = attributes(page, name_end, |name, value| {
+        if decides && !is_doubtful && places::may_be(name) {
+            is_doubtful = is_in_doubt(tag, name, value, &is_harmless, &marks);
+        }
     });
     let Some(end) = end else { return Token::Unfinished };
     let reads = match meaning {
@@ -225,7 +235,11 @@ fn start_tag(
 }
 
 /// A name in lower case, if it is no longer than any that matters; else nothing.
-fn lower<'a, const N: usize>(name: &[u8], buffer: &'a mut [u8; N]) -> &'a [u8] {
+#[inline(always)]
+fn lower<'a, const N: usize>(name: &'a [u8], buffer: &'a mut [u8; N]) -> &'a [u8] {
+    if name.len() <= N && !name.iter().any(u8::is_ascii_uppercase) {
+        return name;
+    }
     let Some(lower) = buffer.get_mut(..name.len()) else { return b"" };
     lower.copy_from_slice(name);
     lower.make_ascii_lowercase();
@@ -273,6 +287,8 @@ fn meaning(lower: &[u8]) -> Meaning {
 }
 
 /// Whether an attribute may make a browser, or a lazy loader, load from a service.
+// Few come here: beside them, the way of all others stays short.
+#[inline(never)]
 fn is_in_doubt(
     tag: &[u8],
     name: &[u8],
@@ -284,7 +300,6 @@ fn is_in_doubt(
     let mut buffer = [0; 32];
     // A long name is one that scripts have made up; those that load begin alike.
     let name = match name.get(..32) {
-        None if !places::may_be(name) => return false,
         None => lower(name, &mut buffer),
         Some(start) if start.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data-")) => {
             b"data-lazy"
@@ -321,32 +336,35 @@ fn is_relative(address: &[u8]) -> bool {
     !address.trim_ascii().starts_with(b"//") && !address.contains(&b':')
 }
 
-/// Where the tag ends whose attributes begin at `from`: after its `>`. Each attribute is told to `tell`.
-fn tag_end<'a>(page: &'a [u8], from: usize, mut tell: impl FnMut(&'a [u8], &'a [u8])) -> Option<usize> {
-    // The rest of an end tag's name.
-    let mut at = next(page, from, BLANK | SLASH | END)?;
+/// Where the tag ends whose name begins at `from`, or goes on there: after its `>`. Each attribute is told to `tell`.
+fn tag_end<'a>(page: &'a [u8], from: usize, tell: impl FnMut(&'a [u8], &'a [u8])) -> Option<usize> {
+    attributes(page, next::<{ BLANK | SLASH | END }>(page, from)?, tell)
+}
+
+/// The same for a tag whose name ends at `from`.
+fn attributes<'a>(page: &'a [u8], from: usize, mut tell: impl FnMut(&'a [u8], &'a [u8])) -> Option<usize> {
+    let mut at = from;
     loop {
-        at = next(page, at, !(BLANK | SLASH))?;
+        at = behind::<{ BLANK | SLASH }>(page, at)?;
         if page.get(at)? == &b'>' {
             return Some(at + 1);
         }
         // Even a `=` is the first letter of a name.
-        let end = next(page, at + 1, BLANK | SLASH | END | EQUALS)?;
+        let end = next::<{ BLANK | SLASH | END | EQUALS }>(page, at + 1)?;
         let name = page.get(at..end)?;
-        at = next(page, end, !BLANK)?;
+        at = behind::<BLANK>(page, end)?;
         if page.get(at)? != &b'=' {
             tell(name, b"");
             continue;
         }
-        at = next(page, at + 1, !BLANK)?;
+        at = behind::<BLANK>(page, at + 1)?;
         let (value, end) = match page.get(at)? {
             quote @ (b'"' | b'\'') => {
-                let value = page.get(at + 1..)?;
-                let length = memchr(*quote, value)?;
-                (value.get(..length)?, at + length + 2)
+                let end = seek(page, at + 1, *quote)?;
+                (page.get(at + 1..end)?, end + 1)
             }
             _ => {
-                let end = next(page, at, BLANK | END)?;
+                let end = next::<{ BLANK | END }>(page, at)?;
                 (page.get(at..end)?, end)
             }
         };
@@ -381,9 +399,55 @@ fn is_of(kinds: u8, byte: u8) -> bool {
 }
 
 /// Where the next byte of these kinds stands, at `from` or behind it.
-fn next(page: &[u8], from: usize, kinds: u8) -> Option<usize> {
-    let place = page.get(from..)?.iter().position(|byte| is_of(kinds, *byte))?;
-    Some(from + place)
+#[inline(always)]
+fn next<const KINDS: u8>(page: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        at += letters(page.get(at..)?);
+        if is_of(KINDS, *page.get(at)?) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// How many of the first bytes are plainly letters, `@` or above: none that means something in a tag is. Eight at most.
+#[inline(always)]
+fn letters(rest: &[u8]) -> usize {
+    let Some(eight) = rest.first_chunk() else { return 0 };
+    let eight = u64::from_le_bytes(*eight);
+    let others = !(eight | eight << 1) & (ONES << 7);
+    others.trailing_zeros() as usize / 8
+}
+
+/// Where the first byte stands that is not of these kinds, at `from` or behind it.
+#[inline(always)]
+fn behind<const KINDS: u8>(page: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while is_of(KINDS, *page.get(at)?) {
+        at += 1;
+    }
+    Some(at)
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+
+/// Where the next such byte stands, at `from` or behind it: in markup it is seldom far.
+#[inline(always)]
+fn seek(page: &[u8], from: usize, byte: u8) -> Option<usize> {
+    let mut at = from;
+    while at < from + 24
+        && let Some(eight) = page.get(at..)?.first_chunk()
+    {
+        let differs = u64::from_le_bytes(*eight) ^ (ONES * u64::from(byte));
+        // The lowest bit that is left belongs to the first byte that does not differ.
+        let same = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+        if same != 0 {
+            return Some(at + same.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr(byte, page.get(at..)?).map(|found| at + found)
 }
 
 fn is_blank(byte: u8) -> bool {
