@@ -11,6 +11,7 @@ mod elements;
 mod embeds;
 mod insert;
 mod links;
+mod passages;
 mod places;
 mod references;
 mod scripts;
@@ -369,23 +370,24 @@ impl Rewriter {
     /// that it must read.
     fn skim(&mut self, page: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
         use skim::{Next, Tells};
-        let tells = if self.insertion.is_done() { Tells::WhatIsRead } else { Tells::EveryTag };
+        let is_told_of_all = !self.insertion.is_done();
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
-            skim::skim(
-                &mut self.place,
-                page,
-                tells,
-                |address| ground.is_harmless(address),
-                |known, word| embeds::is_mark(&state.settings.services, known, word).is_some(),
-            )
+            let is_harmless = |address: &[u8]| ground.is_harmless(address);
+            let marks = |known, word: &[u8]| embeds::is_mark(&state.settings.services, known, word).is_some();
+            if is_told_of_all {
+                skim::skim(&mut self.place, page, Tells::EveryTag, is_harmless, marks)
+            } else {
+                let grounds = passages::Grounds::new(&state.settings.identity, state.is_host_known);
+                passages::skim(grounds, &mut self.place, page, is_harmless, marks)
+            }
         };
         let (passing, rest) = page.split_at(passes);
         out.extend_from_slice(passing);
         let Next::Tag(length, reads) = next else { return Ok(passes) };
         let tag = rest.get(..length).unwrap_or(rest);
-        if tells == Tells::WhatIsRead {
+        if !is_told_of_all {
             self.read(tag, reads, out)?;
         } else {
             let around = self.insertion.around(tag);

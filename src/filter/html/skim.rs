@@ -17,6 +17,8 @@ pub(super) enum Next {
     Unfinished,
     /// A tag of this length, and who reads it.
     Tag(usize, Reads),
+    /// Whatever it is: a passage ends here, between two tags.
+    Passage,
 }
 
 /// What the parser is given of a tag and what follows it.
@@ -37,7 +39,7 @@ pub(super) enum Reads {
 pub(super) enum Tells {
     /// Every one.
     EveryTag,
-    /// Those that the parser must read.
+    /// Those that the parser must read; and where passages end.
     WhatIsRead,
 }
 
@@ -99,7 +101,13 @@ pub(super) fn skim(
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
-            Token::Tag(length, _) | Token::Passes(length) => at += length,
+            Token::Tag(length, _) => {
+                at += length;
+                if tells == Tells::WhatIsRead && ends_passage(page.get(..at).unwrap_or_default()) {
+                    return (at, Next::Passage);
+                }
+            }
+            Token::Passes(length) => at += length,
             Token::Unfinished => return (at, Next::Unfinished),
             Token::Comment => {
                 *place = Place::Comment;
@@ -108,6 +116,17 @@ pub(super) fn skim(
             }
         }
     }
+}
+
+/// The fewest bytes of a passage.
+pub(super) const SHORTEST: usize = 512;
+
+/// Whether a passage ends behind these bytes, and a tag. Content chooses where: pages that differ are parted alike
+/// again behind the difference.
+fn ends_passage(passage: &[u8]) -> bool {
+    const LONGEST: usize = 4 * SHORTEST;
+    let is_end = |last: &[u8; 8]| u64::from_le_bytes(*last).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 == 0;
+    passage.len() >= LONGEST || passage.len() >= SHORTEST && passage.last_chunk().is_some_and(is_end)
 }
 
 /// Whether the parser is given an element of this name up to its end tag.
