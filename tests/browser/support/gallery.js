@@ -181,6 +181,8 @@ class Viewer {
       // One that stays would be looked for anew with each page that follows.
       for (const worker of await navigator.serviceWorker.getRegistrations()) await worker.unregister();
     }).catch(() => {});
+    // What it has started late is not the next page's.
+    await this.page.goto('about:blank');
     await this.context.clearCookies({ name: /^(?!consentry)/ });
   }
 }
