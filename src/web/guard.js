@@ -87,8 +87,8 @@ function protect(w) {
   function change(kind, names, write, read) {
     names.split(' ').forEach(function (name) {
       attempt(function () {
-        var object = w[kind].prototype, own = Object.getOwnPropertyDescriptor(object, name);
-        own.value ? object[name] = function () { return write(arguments, own.value, this); } : Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable,
+        var object = w[kind] && w[kind].prototype, own = object && Object.getOwnPropertyDescriptor(object, name);
+        if (own) own.value ? object[name] = function () { return write(arguments, own.value, this); } : Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable,
           get: function () { var v = own.get.call(this); return read ? read(v) : v; },
           set: own.set && function (v) { v = write(v, this, name); if (v !== no) own.set.call(this, v); }
         });

@@ -132,18 +132,20 @@ G.p = function (w, change) {
     };
   }
   function measures(object, names) {
-    Object.getOwnPropertyNames(object).forEach(function (name) {
-      var own = names.test(name) && Object.getOwnPropertyDescriptor(object, name);
+    names.forEach(function (name) {
+      var own = Object.getOwnPropertyDescriptor(object, name);
       if (!own || !own.configurable) return;
       ['get', 'value'].forEach(function (v) { if (typeof own[v] == 'function') own[v] = measured(own[v]); });
       Object.defineProperty(object, name, own);
     });
   }
   observe(w.document);
-  ['Element', 'HTMLElement', 'HTMLImageElement', 'SVGGraphicsElement', 'SVGTextContentElement', 'Range', 'Document', 'DocumentOrShadowRoot', 'ShadowRoot', 'Animation'].forEach(function (v) {
-    if (w[v]) measures(w[v].prototype, /^(offset|client|scroll|get(B|Cl|CT|Scr|Comp|Ext|Sub|Num|StartP|EndP|Rot|Char|Ani)|comp|check|inner(T|W|H)|focus|caret|element.*Point|width|height|x$|y$|execC|commit)/);
+  ['Element', 'HTMLElement', 'HTMLImageElement', 'SVGGraphicsElement', 'SVGTextContentElement', 'Range', 'Document', 'ShadowRoot', 'Animation'].forEach(function (v) {
+    if (w[v]) measures(w[v].prototype, Object.getOwnPropertyNames(w[v].prototype).filter(function (v) {
+      return /^(offset|client|scroll|get(B|Cl|CT|Scr|Comp|Ext|Sub|Num|StartP|EndP|Rot|Char|Ani)|comp|check|innerT|focus|caret|element.*Point|width|height|x$|y$|execC|commit)/.test(v);
+    }));
   });
-  measures(w, /^(getComp|scroll|page[XY]|inner[WH])/);
+  measures(w, 'getComputedStyle scroll scrollTo scrollBy scrollX scrollY pageXOffset pageYOffset innerWidth innerHeight'.split(' '));
   change('Element', 'attachShadow', function (a, own, on) { return observe(own.apply(on, a)); });
   change('Element', 'shadowRoot', no, function (v) { return v && observe(v); });
 
