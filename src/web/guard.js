@@ -62,13 +62,19 @@ function stops(tag, name, value) {
 function waits(tag, name, value) {
   return /^(img src(set)?|iframe src|source srcset|link href)$/i.test(tag + ' ' + name) && isOpen(value);
 }
+// It is shown once that is known, which it may be by now.
+function late(v) {
+  if (waiting) waiting.push(v);
+  else later(release, v);
+  return 1;
+}
 function hold(element, name, value) {
   var isLate = waits(element.nodeName, name, value);
   if (!isLate && !stops(element.nodeName, name, String(value))) return;
   element.setAttribute('data-consentry-' + name, value);
   if (isLate) {
     element.removeAttribute(name);
-    return waiting.push(element);
+    return late(element);
   }
   // Rules that are no rules must not run as a script.
   if (/^type$/i.test(name)) element.type = 'text/plain';
@@ -79,7 +85,7 @@ function hold(element, name, value) {
 // Of another host's window nothing can be asked.
 function frame(v) { attempt(function () { protect(v.defaultView || v); }); return v; }
 // What `ways.js` takes, and what it adds: p protects a window, a learns who may act, f knows of frames of nobody.
-var ways = w.consentry = { p: no, a: no, f: no, k: isCookie, u: isRefused, l: LOADS, s: stops, t: waits, o: hold, w: frame, q: function (v) { waiting.push(v); } };
+var ways = w.consentry = { p: no, a: no, f: no, k: isCookie, u: isRefused, l: LOADS, s: stops, t: waits, o: hold, w: frame, q: late };
 // One window; those of its frames have prototypes of their own, and what is loaded into a frame has new ones.
 function protect(w) {
   if (~seen.indexOf(w.Object)) return;
@@ -191,10 +197,10 @@ F.g.forEach(define);
 d.addEventListener('consentry:held', function (e) { e.detail.forEach(define); });
 
 // What else there is to know.
-function release() {
-  var all = waiting || [];
+function release(v) {
+  var all = (waiting || []).concat(v || [], d);
   waiting = 0;
-  all.concat(d).forEach(function (v) {
+  all.forEach(function (v) {
     ['src', 'href', 'srcset'].forEach(function (name) {
       var key = 'data-consentry-' + name;
       function show(v) { if (v[name] == '' && v.hasAttribute(key)) v[name] = v.getAttribute(key); }
@@ -219,5 +225,5 @@ function learn(all) {
 }
 d.addEventListener('consentry:known', function (e) { learn(e.detail); });
 
-w.addEventListener('load', release);
+w.addEventListener('load', function () { release(); });
 })(FACTS);

@@ -312,6 +312,22 @@ test('of two addresses that a script gives a picture the last one counts, though
   });
 });
 
+test('markup of which one part waits and another cannot is shown whole', async () => {
+  const markup = (host) => `<img src="${host}/mixed-1.gif"><p style="background: url(${host}/mixed-2.gif)">x</p><img src="${host}/mixed-3.gif"><svg><image href="${host}/mixed-4.gif"/></svg>`;
+  world.pages['/mixed'] = page(`addEventListener('DOMContentLoaded', function () {
+  var box = document.createElement('div'), shadow = document.createElement('div').attachShadow({ mode: 'open' });
+  document.body.append(box, shadow.host);
+  ${[FREE, HELD].map((host) => `box.insertAdjacentHTML('beforeend', '${markup(host)}'); shadow.innerHTML = '<img src="${host}/mixed-5.gif"><p style="background: url(${host}/mixed-6.gif)">x</p>';`).join('\n').replace('shadow.innerHTML', 'var other = document.createElement("div"); document.body.append(other); other.attachShadow({ mode: "open" }).innerHTML')}
+});`);
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/mixed', () => settle(visitor));
+    for (const n of [1, 2, 3, 4, 5, 6]) await world.internet.callTo(`images.example/mixed-${n}.gif`);
+    await settle(visitor);
+    assert.deepEqual(world.internet.called().filter((call) => !call.startsWith('images.example')), []);
+    assert.deepEqual(visitor.errors, []);
+  });
+});
+
 test('where the list cannot be had, rules of style reach nobody before the page is there', async () => {
   await world.asVisitor({}, async (visitor) => {
     await visitor.page.route('**/assets/known.*', (route) => route.abort());
