@@ -21,9 +21,6 @@ use crate::telemetry::{Metrics, Reason, count};
 /// A frame leaves when it has grown to this size, even while more of the page is at hand.
 const FRAME: usize = 16 * 1024;
 
-/// About what is put into a page, so that its first frame need not grow piece by piece.
-const INSERTED: usize = 28 * 1024;
-
 /// How many steps are taken before others get their turn: about 1 MiB of page.
 const TURN: usize = 32;
 
@@ -355,7 +352,8 @@ impl Reader {
         if let Reader::Waiting { waiting, .. } = std::mem::replace(self, Reader::Passing) {
             if start == Start::Markup {
                 let Waiting { settings, page, charset } = *waiting;
-                out.reserve(beginning.len() + INSERTED);
+                // It need not grow piece by piece.
+                out.reserve(beginning.len() + page.inserts.room());
                 let rewriter = html::Rewriter::new(&settings, page);
                 *self = match charset::opaque(beginning, charset) {
                     None => Reader::Rewriting(Box::new(rewriter)),

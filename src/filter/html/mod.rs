@@ -113,6 +113,21 @@ pub enum Inserts {
 }
 
 impl Inserts {
+    /// About how many bytes that is, rather too many.
+    pub fn room(&self) -> usize {
+        const BANNER: usize = 12 * 1024;
+        const LINKS: usize = 2 * 1024;
+        match self {
+            Inserts::Nothing => 0,
+            Inserts::Guard(guard) => guard.len() + LINKS,
+            Inserts::Page { guard, undecided: false, .. } => guard.len() + LINKS,
+            Inserts::Page { guard, undecided: true, .. } => guard.len() + LINKS + BANNER,
+            Inserts::Xml { .. } => BANNER,
+        }
+    }
+}
+
+impl Inserts {
     /// The same for a page that browsers read as XML: one letter that is none, and they show an error in its place.
     pub fn in_xml(self) -> Self {
         match self {

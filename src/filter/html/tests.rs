@@ -484,6 +484,19 @@ fn inserted() -> Inserts {
 }
 
 #[test]
+fn the_room_for_a_page_takes_what_is_put_into_it() {
+    let html = "<!doctype html><html lang=sv><head></head><body></body></html>";
+    let mut decided = inserted();
+    if let Inserts::Page { undecided, .. } = &mut decided {
+        *undecided = false;
+    }
+    for inserts in [inserted(), decided, Inserts::Guard("g".repeat(9_999).into()), Inserts::Nothing] {
+        let out = rewrite_in(&[html.as_bytes()], &Granted::default(), &inserts);
+        assert!(out.len() <= html.len() + inserts.room(), "{} {inserts:?}", out.len());
+    }
+}
+
+#[test]
 fn a_fragment_that_was_taken_for_a_page_gets_nothing_inserted() {
     let fragment = "<p>a fragment</p>";
     assert_eq!(rewrite_in(&[fragment.as_bytes()], &Granted::default(), &inserted()), fragment.as_bytes());
