@@ -58,7 +58,7 @@ function no() {}
 renew();
 if (d.referrer.indexOf(location.origin + F.o) == 0) renew(1);
 // The guard reaches a frame where somebody asks for its window; others know it by its name or number, or run in it.
-function enter() { [].forEach.call(d.getElementsByTagName('iframe'), function (v) { return v.contentWindow; }); }
+function enter() { [].forEach.call(d.querySelectorAll('iframe,frame'), function (v) { return v.contentWindow; }); }
 d.addEventListener('load', enter, true);
 if (F.d != 'all' && w.MutationObserver) new MutationObserver(enter).observe(d, { childList: true, subtree: true });
 // Pages in other tabs, and those behind the back button, end with what they were allowed: they are loaded anew, or, where

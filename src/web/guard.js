@@ -6,7 +6,9 @@
 // Written so that old browsers parse it; what they lack is left out there. Without it everything still works.
 // What short functions are given is called v everywhere: a script packs the better the more it repeats itself.
 (function (F) {
-var w = window, d = document, no = function () {}, seen = [], sweep = [], waiting = F.w && [];
+var w = window, d = document, no = function () {}, seen = [], sweep = [], stores = [], waiting = F.w && [];
+// Pages make their own of these names.
+var Happening = w.Event, Fetching = w.XMLHttpRequest;
 var jar = Object.getOwnPropertyDescriptor(Document.prototype, 'cookie');
 function attempt(act, x) { try { return act(x); } catch (e) {} }
 function later(v, x) {
@@ -22,7 +24,7 @@ var isCookie = covers(F.k), isKey = covers(F.s);
 function isAllowed(v) { return !isCookie(v); }
 
 // Addresses: the Content-Security-Policy stops the rest; images it may have to leave open, and hints it knows not.
-var anchor = d.createElement('a'), LOADS = /^(img|(fe)?image|input|link|script|iframe|source|video|audio|body|t\w+|set|animate)$/i;
+var anchor = d.createElement('a'), LOADS = /^(img|(fe)?image|input|link|script|i?frame|source|video|audio|body|t\w+|set|animate)$/i;
 function isKnown(v) {
   for (var hash = 5381, key = '', i = 0; i < v.length; i++) hash = (hash * 33 ^ v.charCodeAt(i)) >>> 0;
   for (i = 0; i < 24; i += 6) key += String.fromCharCode(63 + (hash >> i & 63));
@@ -43,7 +45,7 @@ function isOpen(v) {
 // Fetches the rest at once, and says whether it is still missing.
 function need() {
   attempt(function () {
-    var v = new XMLHttpRequest();
+    var v = new Fetching();
     v.open('GET', d.querySelector('[data-consentry=known]').src, false);
     v.send();
     learn(JSON.parse(/\[\[.*\]\]/.exec(v.responseText)));
@@ -60,7 +62,7 @@ function stops(tag, name, value) {
 }
 // What can wait until that is known: images, frames and style sheets.
 function waits(tag, name, value) {
-  return /^(img src(set)?|iframe src|source srcset|link href)$/i.test(tag + ' ' + name) && isOpen(value);
+  return /^(img src(set)?|i?frame src|source srcset|link href)$/i.test(tag + ' ' + name) && isOpen(value);
 }
 // It is shown once that is known, which it may be by now.
 function late(v) {
@@ -71,21 +73,24 @@ function late(v) {
 function hold(element, name, value) {
   var isLate = waits(element.nodeName, name, value);
   if (!isLate && !stops(element.nodeName, name, String(value))) return;
+  if (isLate) element.removeAttribute(name);
   element.setAttribute('data-consentry-' + name, value);
-  if (isLate) {
-    element.removeAttribute(name);
-    return late(element);
-  }
+  if (isLate) return late(element);
   // Rules that are no rules must not run as a script.
   if (/^type$/i.test(name)) element.type = 'text/plain';
   // Pages wait for their pixels before they go on.
-  later(function () { element.dispatchEvent(new Event('error')); });
+  later(function () { element.dispatchEvent(new Happening('error')); });
   return 1;
 }
 // Of another host's window nothing can be asked.
 function frame(v) { attempt(function () { protect(v.defaultView || v); }); return v; }
 // What `ways.js` takes, and what it adds: p protects a window, a learns who may act, f knows of frames of nobody.
-var ways = w.consentry = { p: no, a: no, f: no, k: isCookie, u: isRefused, l: LOADS, s: stops, t: waits, o: hold, w: frame, q: late };
+var ways = w.consentry = { p: no, a: no, f: no, k: isCookie, u: isRefused, l: LOADS, s: stops, t: waits, o: hold, w: frame, q: late, j: stored, n: function () { return waiting; } };
+// What stands behind a storage that pages see (0), or before one (1).
+function stored(v, at) {
+  stores.forEach(function (pair) { if (v === pair[at]) v = pair[1 - at]; });
+  return v;
+}
 // One window; those of its frames have prototypes of their own, and what is loaded into a frame has new ones.
 function protect(w) {
   if (~seen.indexOf(w.Object)) return;
@@ -95,7 +100,7 @@ function protect(w) {
       attempt(function () {
         var object = w[kind] && w[kind].prototype, own = object && Object.getOwnPropertyDescriptor(object, name);
         if (own) own.value ? object[name] = function () { return write(arguments, own.value, this); } : Object.defineProperty(object, name, { configurable: true, enumerable: own.enumerable,
-          get: function () { var v = own.get.call(this); return read ? read(v) : v; },
+          get: function () { var v = own.get.call(this); return read ? read(v, this) : v; },
           set: own.set && function (v) { v = write(v, this, name); if (v !== no) own.set.call(this, v); }
         });
       });
@@ -104,13 +109,16 @@ function protect(w) {
   change('Document', 'cookie', function (v) { return isCookie(v) ? no : v; }, function (v) {
     return v.split('; ').filter(isAllowed).join('; ');
   });
-  change('Storage', 'setItem', function (a, own, on) { if (!isKey(a[0])) own.apply(on, a); });
+  change('Storage', 'setItem getItem removeItem key clear', function (a, own, on) {
+    if (a.length < 2 || !isKey(a[0])) return own.apply(stored(on, 0), a);
+  });
   ['localStorage', 'sessionStorage'].forEach(function (name) {
     attempt(function () {
       var store = w[name], proxy = new Proxy(store, {
-        get: function (t, k) { var v = t[k]; return typeof v == 'function' ? v.bind(t) : v; },
+        get: function (t, k) { return t[k]; },
         set: function (t, k, v) { if (!isKey(k)) t[k] = v; return true; }
       });
+      stores.push([proxy, store]);
       sweep.push(function () { Object.keys(store).forEach(function (v) { if (isKey(v)) store.removeItem(v); }); });
       Object.defineProperty(w, name, { configurable: true, get: function () { return proxy; } });
     });
@@ -203,7 +211,12 @@ function release(v) {
   all.forEach(function (v) {
     ['src', 'href', 'srcset'].forEach(function (name) {
       var key = 'data-consentry-' + name;
-      function show(v) { if (v[name] == '' && v.hasAttribute(key)) v[name] = v.getAttribute(key); }
+      function show(v) {
+        var url = v.getAttribute && v.getAttribute(key);
+        if (url == null || v[name] != '') return;
+        v.removeAttribute(key);
+        v[name] = url;
+      }
       show(v);
       // What the server holds has a category.
       [].forEach.call(v.querySelectorAll('[' + key + ']:not([data-consentry-category])'), show);

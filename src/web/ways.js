@@ -8,8 +8,8 @@ var hold = G.o, stops = G.s, no = G.f, d = document, me = d.currentScript, ancho
 
 // Rules of style: a held address becomes none, and an import one of nothing. What was there before has been judged.
 function rules(v, before) {
-  return String(v).replace(/(@import\s*)?(?:url\(\s*(["']?)([^"')]+)\2\s*\)|(["'])((?:https?:)?\/\/[^"']+)\4)/gi, function (all, isImport, quote, url, other, text) {
-    url = url || text;
+  return v == null ? v : String(v).replace(/(@import\s*)?(?:url\(\s*(?:"([^"]*)"|'([^']*)'|([^"')]+))\s*(?:\)|$)|"((?:https?:)?\/\/[^"]*)"|'((?:https?:)?\/\/[^']*)')/gi, function (all, isImport, a, b, c, e, f) {
+    var url = (a || b || c || e || f || '').replace(/\\([0-9a-f]{1,6})\s?|\\(.)/gi, function (all, hex, letter) { return hex ? String.fromCharCode(parseInt(hex, 16)) : letter; });
     return before && ~before.indexOf(url) || !stops('input', 'src', url) ? all : isImport ? isImport + 'url(data:,)' : 'none';
   });
 }
@@ -18,13 +18,17 @@ function words(a, own, on) { return own.apply(on, [].map.call(a, word)); }
 // Steps of an animation: a list of properties, or properties with lists.
 function steps(v) {
   if (Array.isArray(v)) return v.map(steps);
+  if (v && typeof v == 'object' && window.Symbol && v[Symbol.iterator]) return steps(Array.from(v));
   if (Object.prototype.toString.call(v) != '[object Object]') return word(v);
   var all = {};
   Object.keys(v).forEach(function (k) { all[k] = steps(v[k]); });
   return all;
 }
 function isStyle(v) { return v && (v.nodeName == 'STYLE' || v.nodeName == 'style'); }
-function isWithin(v) { return isStyle(v) || isStyle(v.parentNode); }
+function isWithin(v) {
+  v = v.startContainer || v;
+  return isStyle(v) || isStyle(v.parentNode);
+}
 function restyle(v, before) {
   var own = isStyle(v) ? v.textContent : v.getAttribute('style'), clean = own && rules(own, before);
   if (clean == own) return;
@@ -33,16 +37,29 @@ function restyle(v, before) {
 }
 // What is to become a child or a neighbour of a node. What is on the page already has been judged.
 function judged(v, on) {
-  if (!v || v.isConnected) return v;
+  var isLate;
+  if (!v || v.isConnected && v.ownerDocument == (on.ownerDocument || on)) return v;
   if (v.nodeType != 1 && v.nodeType != 11) {
     if (!isWithin(on)) return v;
     if (v.nodeType) v.data = rules(v.data);
     return word(v);
   }
-  if (v.nodeType == 1) restyle(v);
-  if (v.firstElementChild) [].forEach.call(v.querySelectorAll('style,[style*="("]'), function (v) { restyle(v); });
+  function each(v) {
+    if (v.nodeType == 1) restyle(v);
+    if (isHeld(v)) isLate = 1;
+  }
+  each(v);
+  if (v.nodeType == 11 && isWithin(on)) v.textContent = rules(v.textContent);
+  if (v.firstElementChild) [].forEach.call(v.querySelectorAll('style,[style*="("],[data-consentry-src],[data-consentry-srcset],[data-consentry-href]'), each);
+  // It waited elsewhere: in a template, or in a part of a page that was not there yet.
+  if (isLate) G.q(on.getRootNode ? on.getRootNode() : d);
   return v;
 }
+// Whether its address was put away by the guard; what the server holds has a category.
+function isHeld(v) {
+  return v.hasAttribute && !v.hasAttribute('data-consentry-category') && ['src', 'srcset', 'href'].some(function (name) { return v.hasAttribute('data-consentry-' + name) && !v.hasAttribute(name); });
+}
+function isWaiting(v) { return G.n() && isHeld(v); }
 // Attributes that are read as rules of style.
 var RULES = /^(style|mask|cursor|fill|stroke|filter|clip-path)$/i;
 // An attribute's value as the browser reads it, and as it is written.
@@ -58,27 +75,43 @@ function encoded(v) { return '"' + v.replace(/&/g, '&amp;').replace(/"/g, '&quot
 function markup(html, on) {
   var isLate, text = String(html), clean = text.replace(/(<style[^>]*>)([^]*?)(?=<\/style|$)/gi, function (all, tag, text) {
     return tag + rules(text);
-  }).replace(/<(\w+)((?:[^>=]+|=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*)?)*)/g, function (all, tag, attributes) {
+  }).replace(/<(?:\w+:)?(\w+)((?:[^>=]+|=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*)?)*)/g, function (all, tag, attributes) {
     if (!G.l.test(tag) && !/(style|mask|cursor|fill|stroke|filter|path)\s*=/i.test(attributes)) return all;
-    return all.replace(/([\s"'\/])([\w:-]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
+    return all.replace(/([\s"'\/])([^\s"'<>\/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
       var own = decoded(value.replace(/^["']|["']$/g, '')), now = RULES.test(name) ? rules(own) : /^srcdoc$/i.test(name) ? markup(own) : own;
       if (now != own) return before + name + is + encoded(RULES.test(name) ? now : within(now));
       return G.l.test(tag) && (G.t(tag, name, own) && (isLate = 1) || stops(tag, name, own)) ? before + 'data-consentry-' + name + is + value : all;
     });
   });
   if (isLate && on) G.q(on.getRootNode());
+  if (isStyle(on)) clean = rules(clean);
   return clean == text ? html : clean;
 }
-// A page within a frame, with a guard of its own; who agreed to everything has none.
-function within(v) {
-  var known = d.querySelector('[data-consentry=known]');
-  return (known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '') + v;
+// Where in `text` a tag or an element of style begins that has not ended; as long as it is where all have.
+function unfinished(text) {
+  for (var tags = /<(\w+)((?:[^>=]+|=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*)?)*)/g, tag; (tag = tags.exec(text));)
+    if (tags.lastIndex == text.length || /^style$/i.test(tag[1]) && !/<\/style/i.test(text.slice(tags.lastIndex))) return tag.index;
+  return text.length;
 }
-// Whether the page that an address of data is names somebody who is held.
+// A page within a frame, with a guard of its own behind its doctype; who agreed to everything has none.
+function within(v) {
+  return v == '' ? v : String(v).replace(/^\s*(<!doctype[^>]*>)?/i, function (all) { return all + prefix(); });
+}
+function prefix() {
+  var known = d.querySelector('[data-consentry=known]');
+  return known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '';
+}
+// Whether an address is a page itself, and names somebody who is held.
+function isPage(v) { return /^\s*(data|javascript|blob):/i.test(v); }
 function isHeldIn(v) {
   try {
-    var at = v.indexOf(','), text = v.slice(at + 1);
-    text = /base64\s*$/i.test(v.slice(0, at)) ? atob(text) : decodeURIComponent(text);
+    var at = v.search(/^\s*data:/i) ? v.indexOf(':') : v.indexOf(','), text = v.slice(at + 1);
+    if (/^\s*blob:/i.test(v)) {
+      at = new XMLHttpRequest();
+      at.open('GET', v, false);
+      at.send();
+      text = at.responseText;
+    } else text = /base64\s*$/i.test(v.slice(0, at)) ? atob(text) : decodeURIComponent(text);
     return (text.match(/(https?:)?\/\/[^\s"'<>)]+/gi) || []).some(function (v) { return stops('input', 'src', v); });
   } catch (e) {}
 }
@@ -90,23 +123,29 @@ G.a = function (v) {
   isTold = 1;
 };
 G.f = function (v, tag) {
-  if (!/^iframe$/i.test(tag)) return;
-  if (/^\s*data:/i.test(v)) return isHeldIn(v);
+  if (!/^i?frame$/i.test(tag)) return;
+  if (isPage(v)) return isHeldIn(v);
   anchor.href = v;
   return F.c !== null && isTold && /^http/.test(anchor.protocol) && anchor.host != location.host && !G.u(v, acting);
 };
 
 G.p = function (w, change) {
-  var declarations = new w.WeakMap(), observer = new w.MutationObserver(look);
+  var declarations = new w.WeakMap(), behind = new w.WeakMap(), observer = new w.MutationObserver(look);
   function each(kinds, names, write, read) {
     kinds.split(' ').forEach(function (v) { change(v, names, write, read); });
   }
   function argument(at, clean) {
     return function (a, own, on) {
       a = [].slice.call(a);
-      a[at] = clean(a[at], on.getRootNode && on);
+      if (at < a.length) a[at] = clean(a[at], on.getRootNode && on);
       return own.apply(on, a);
     };
+  }
+  function statics(kind, names, at, clean) {
+    names.split(' ').forEach(function (name) {
+      var own = w[kind] && w[kind][name];
+      if (own) w[kind][name] = function () { return argument(at, clean)(arguments, own, this); };
+    });
   }
   function construct(name, at, clean) {
     var own = w[name];
@@ -140,92 +179,127 @@ G.p = function (w, change) {
     });
   }
   observe(w.document);
-  ['Element', 'HTMLElement', 'HTMLImageElement', 'SVGGraphicsElement', 'SVGTextContentElement', 'Range', 'Document', 'ShadowRoot', 'Animation'].forEach(function (v) {
-    if (w[v]) measures(w[v].prototype, Object.getOwnPropertyNames(w[v].prototype).filter(function (v) {
-      return /^(offset|client|scroll|get(B|Cl|CT|Scr|Comp|Ext|Sub|Num|StartP|EndP|Rot|Char|Ani)|comp|check|innerT|focus|caret|element.*Point|width|height|x$|y$|execC|commit)/.test(v);
-    }));
+  [
+    ['Element HTMLElement HTMLImageElement SVGGraphicsElement SVGTextContentElement Range Document ShadowRoot Animation HTMLInputElement HTMLTextAreaElement HTMLDialogElement',
+      /^(offset|client|scroll|get(B|Cl|CT|Scr|Comp|Ext|Sub|Num|StartP|EndP|Rot|Char|Ani)|comp|check|innerT|outerT|focus|blur|caret|element.*Point|width|height|x$|y$|execC|commit|sel|setSel|report|show|hideP|toggleP)/],
+    ['MouseEvent', /^(offset|layer)/],
+    ['CanvasRenderingContext2D', /^font$/],
+    ['CSSStyleDeclaration', /^getP/],
+    ['Selection VisualViewport SVGLength SVGGeometryElement StylePropertyMapReadOnly', /^(?!constructor)/]
+  ].forEach(function (pair) {
+    pair[0].split(' ').forEach(function (v) {
+      if (w[v]) measures(w[v].prototype, Object.getOwnPropertyNames(w[v].prototype).filter(function (v) { return pair[1].test(v); }));
+    });
   });
-  measures(w, 'getComputedStyle scroll scrollTo scrollBy scrollX scrollY pageXOffset pageYOffset innerWidth innerHeight'.split(' '));
+  measures(w, 'getComputedStyle scroll scrollTo scrollBy scrollX scrollY pageXOffset pageYOffset innerWidth innerHeight find'.split(' '));
   change('Element', 'attachShadow', function (a, own, on) { return observe(own.apply(on, a)); });
   change('Element', 'shadowRoot', no, function (v) { return v && observe(v); });
 
   // Sheets and their rules.
   each('CSSStyleSheet CSSGroupingRule CSSStyleRule CSSKeyframesRule StylePropertyMap', 'insertRule addRule replace replaceSync appendRule set append', words);
   each('CSSStyleRule CSSKeyframeRule CSSFontFaceRule CSSNestedDeclarations CSSPageRule', 'style', word, function (v) {
-    if (!declarations.has(v)) declarations.set(v, new w.Proxy(v, {
-      get: function (t, k) {
-        var own = t[k];
-        return typeof own == 'function' ? function () { return words(arguments, own, t); } : own;
-      },
+    var proxy = declarations.get(v);
+    if (!proxy) declarations.set(v, proxy = new w.Proxy(v, {
+      get: function (t, k) { return t[k]; },
       set: function (t, k, v) {
         t[k] = word(v);
         return true;
       }
     }));
-    return declarations.get(v);
+    behind.set(proxy, v);
+    return proxy;
+  });
+  change('CSSStyleDeclaration', 'setProperty removeProperty getPropertyValue getPropertyPriority item', function (a, own, on) {
+    var v = behind.get(on);
+    return v ? words(a, own, v) : own.apply(on, a);
   });
   construct('FontFace', 1, word);
   construct('KeyframeEffect', 1, steps);
   each('Element KeyframeEffect', 'animate setKeyframes', argument(0, steps));
 
   // Elements of style, their text, and attributes as nodes.
-  each('Node Element CharacterData Document DocumentFragment Range', 'appendChild insertBefore replaceChild append prepend replaceChildren before after replaceWith insertAdjacentElement insertNode moveBefore', function (a, own, on) {
+  each('Node Element CharacterData Document DocumentFragment Range', 'appendChild insertBefore replaceChild append prepend replaceChildren before after replaceWith insertAdjacentElement insertNode surroundContents moveBefore', function (a, own, on) {
     for (var i = 0; i < a.length; i++) a[i] = judged(a[i], on);
     return own.apply(on, a);
   });
+  each('HTMLTableElement', 'tHead tFoot caption', judged);
   function written(v, on) {
     if (on.nodeType == 2) return on.ownerElement && hold(on.ownerElement, on.name, v) ? no : v;
     return isWithin(on) ? rules(v) : v;
   }
-  each('Node CharacterData HTMLElement Attr', 'textContent nodeValue data innerText value', written);
-  change('CharacterData', 'appendData insertData replaceData', function (a, own, on) { return isWithin(on) ? words(a, own, on) : own.apply(on, a); });
-  change('Element', 'setAttribute', function (a, own, on) {
-    if (/^srcdoc$/i.test(a[0]) && on.nodeName == 'IFRAME') on.srcdoc = a[1];
-    else {
-      if (RULES.test(a[0])) a[1] = rules(a[1], on.getAttribute(a[0]));
-      own.apply(on, a);
-    }
+  each('Node CharacterData HTMLElement Attr', 'textContent nodeValue data innerText outerText value', written);
+  each('CharacterData Element', 'appendData insertData replaceData insertAdjacentText', function (a, own, on) { return isWithin(on) ? words(a, own, on) : own.apply(on, a); });
+  // By a name and a value; the name's prefix says nothing.
+  function named(at) {
+    return function (a, own, on) {
+      var name = String(a[at]).replace(/^.*:/, '');
+      if (/^srcdoc$/i.test(name) && /^iframe$/i.test(on.nodeName)) on.srcdoc = a[at + 1];
+      else if (!at || !hold(on, a[at], a[at + 1])) {
+        if (RULES.test(name)) a[at + 1] = rules(a[at + 1], on.getAttribute(a[at]));
+        own.apply(on, a);
+      }
+    };
+  }
+  // The guard knows it.
+  change('Element', 'setAttribute', named(0));
+  change('Element', 'setAttributeNS', named(1));
+  change('Element', 'removeAttribute', function (a, own, on) {
+    if (isHeld(on)) own.call(on, 'data-consentry-' + a[0]);
+    own.apply(on, a);
   });
-  change('Element', 'setAttributeNS', function (a, own, on) { if (!hold(on, a[1], a[2])) own.apply(on, a); });
   each('NamedNodeMap Element', 'setNamedItem setNamedItemNS setAttributeNode setAttributeNodeNS', function (a, own, on) {
     var result = own.apply(on, a), v = a[0], element = v.ownerElement;
-    if (hold(element, v.name, v.value) && v.ownerElement) element.removeAttributeNode(v);
+    if (v.name == 'srcdoc') element.srcdoc = v.value;
+    else if (hold(element, v.name, v.value) && v.ownerElement) element.removeAttributeNode(v);
     return result;
   });
 
   // Markup, and what has an address of its own.
   each('Element ShadowRoot Range DOMParser', 'setHTML setHTMLUnsafe createContextualFragment parseFromString', argument(0, markup));
   change('Element', 'insertAdjacentHTML', argument(1, markup));
-  // A tag may come in pieces: it is kept until the rest is there.
+  // A tag may come in pieces, and an element of style: they are kept until the rest is there.
   var piece = '', write = w.document.write;
   ['', '\n'].forEach(function (end) {
     change('Document', end ? 'writeln' : 'write', function (a, own, on) {
-      var v = piece || a[1] ? piece + [].join.call(a, '') : a[0], text = String(v), at = text.lastIndexOf('<'), tag = /^<(\w+)[^>]*$/.exec(text.slice(at));
-      piece = tag && G.l.test(tag[1]) ? text.slice(at) + end : '';
-      (piece ? write : own).call(on, markup(piece ? text.slice(0, at) : v));
+      var v = piece || a.length != 1 ? piece + [].map.call(a, String).join('') : a[0], text = String(v), at = unfinished(text);
+      piece = at < text.length ? text.slice(at) + end : '';
+      (piece ? write : own).call(on, markup(piece ? text.slice(0, at) : v, on));
     });
   });
-  change('Element', 'innerHTML', function (v, on) { return isStyle(on) ? rules(v) : markup(v, on); });
-  change('Element', 'outerHTML', markup);
-  change('ShadowRoot', 'innerHTML', markup);
-  change('HTMLIFrameElement', 'srcdoc', function (v) { return within(markup(v)); });
+  each('Element ShadowRoot', 'innerHTML outerHTML', markup);
+  // What a policy of types has made stays what it is.
+  change('HTMLIFrameElement', 'srcdoc', function (v) { return typeof v == 'string' ? within(markup(v)) : markup(v); }, function (v) { return v.replace(prefix(), ''); });
+  each('HTMLFrameElement HTMLObjectElement', 'contentWindow contentDocument', no, G.w);
   change('Document', 'execCommand', function (a, own, on) {
     a = [].slice.call(a);
     if (/html/i.test(a[0])) a[2] = markup(a[2], on);
     return /image/i.test(a[0]) && stops('img', 'src', a[2]) ? false : own.apply(on, a);
   });
-  ['parseHTML', 'parseHTMLUnsafe'].forEach(function (name) {
-    var own = w.Document[name];
-    if (own) w.Document[name] = function (v, options) { return own.call(this, markup(v), options); };
+  statics('Document', 'parseHTML parseHTMLUnsafe', 0, markup);
+  statics('CSSStyleValue', 'parse parseAll', 1, word);
+  statics('CSS', 'registerProperty', 0, steps);
+  each('HTMLBodyElement HTMLFrameElement HTMLTrackElement HTMLSourceElement HTMLInputElement HTMLMediaElement HTMLVideoElement HTMLLinkElement', 'background src srcset poster imageSrcset', function (v, on, name) { return hold(on, name, v) ? no : v; });
+  // While they wait, pictures are neither there nor broken, and frames have loaded nothing.
+  change('HTMLImageElement', 'complete', no, function (v, on) { return v && !isWaiting(on); });
+  change('HTMLImageElement', 'decode', function (a, own, on) {
+    return !isWaiting(on) ? own.apply(on, a) : new w.Promise(function (done, failed) {
+      on.addEventListener('load', function () { own.call(on).then(done, failed); });
+      on.addEventListener('error', failed);
+    });
   });
-  each('HTMLBodyElement HTMLTrackElement HTMLSourceElement HTMLInputElement HTMLMediaElement HTMLVideoElement HTMLLinkElement', 'background src srcset poster imageSrcset', function (v, on, name) { return hold(on, name, v) ? no : v; });
+  w.document.addEventListener('load', function (e) { if (/^i?frame$/i.test(e.target.nodeName) && isWaiting(e.target)) e.stopPropagation(); }, true);
+  change('StorageEvent', 'storageArea', no, function (v) { return G.j(v, 1); });
+  construct('StorageEvent', 1, function (v) { return v && v.storageArea ? Object.assign({}, v, { storageArea: G.j(v.storageArea, 0) }) : v; });
   change('SVGAnimatedString', 'baseVal', function (v) { return stops('image', 'href', v) ? no : v; });
   change('CookieStore', 'set get', function (a, own, on) { return G.k(a[0]) ? w.Promise.resolve(null) : own.apply(on, a); });
   change('CookieStore', 'getAll', function (a, own, on) {
     return own.apply(on, a).then(function (v) { return v.filter(function (v) { return !G.k(v); }); });
   });
   var open = w.open;
-  w.open = function () { return G.w(open.apply(this, arguments)); };
+  w.open = function (v) {
+    if (isPage(v) && isHeldIn(v)) arguments[0] = 'about:blank';
+    return G.w(open.apply(this, arguments));
+  };
   // What the policy stops would be an error to the page: it goes on as if it had been heard.
   var ask = w.fetch;
   if (ask) w.fetch = function (a) { return G.u(a && a.url || a) ? w.Promise.resolve(new w.Response('')) : ask.apply(this, arguments); };

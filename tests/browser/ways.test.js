@@ -47,6 +47,14 @@ const PICTURES = {
   'a page in a frame by its attribute': 'var f = make("iframe"); f.setAttribute("srcdoc", "<img src=\'" + url + "\'>"); box.append(f)',
   'a page in a frame in markup': 'box.innerHTML = "<iframe srcdoc=\'<img src=&quot;" + url + "&quot;>\'></iframe>"',
   'a page in a frame with a style': 'var f = make("iframe"); f.srcdoc = "<style>@import \'" + url + "\'</style>"; box.append(f)',
+  'a page in a frame by a node of its attribute': "var f = make('iframe'), a = document.createAttribute('srcdoc'); a.value = '<img src=' + url + '>'; f.setAttributeNode(a); box.append(f)",
+  'a page in a frame by an attribute with a namespace': "var f = make('iframe'); f.setAttributeNS(null, 'srcdoc', '<img src=' + url + '>'); box.append(f)",
+  'a frame of a blob': "var f = make('iframe'); f.src = URL.createObjectURL(new Blob(['<img src=' + url + '>'], { type: 'text/html' })); box.append(f)",
+  'a frame of a script': 'var f = make("iframe"); f.src = "javascript:\'<img src=" + url + ">\'"; box.append(f)',
+  'a window within an object': "var f = make('object'); f.data = 'about:blank'; box.append(f); f.contentDocument.body.innerHTML = '<img src=' + url + '>'",
+  'a frame of a frameset': "var s = make('frameset'), f = make('frame'); s.append(f); document.documentElement.append(s); f.contentDocument.body.innerHTML = '<img src=' + url + '>'",
+  'markup with the attributes of a library': 'box.innerHTML = "<img @load=\\"x=\'\\" src=" + url + " alt=\'a\'>"',
+  'markup of a namespace': "box.append(document.importNode(new DOMParser().parseFromString('<s:svg xmlns:s=\"http://www.w3.org/2000/svg\"><s:image href=\"' + url + '\"/></s:svg>', 'image/svg+xml').documentElement, true))",
   'a frame of data': 'var f = make("iframe"); f.src = "data:text/html,<img src=\'" + url + "\'>"; box.append(f)',
   'a picture from a frame': 'var f = make("iframe"); box.append(f); var i = f.contentDocument.createElement("img"); i.src = url; box.append(i)',
   'a picture of a frame by number': 'var f = make("iframe"); box.append(f); new window[window.length - 1].Image().src = url',
@@ -122,6 +130,20 @@ const STYLES = {
   'an attribute of SVG': "var s = svg('svg'), r = svg('rect'); r.setAttribute('width', 9); r.setAttribute('height', 9); r.setAttribute('mask', 'url(' + url + ')'); s.append(r); box.append(s)",
   'a style of a frame': "var f = make('iframe'); box.append(f); f.contentDocument.body.style.background = 'url(' + url + ')'; f.contentDocument.body.offsetWidth",
   'an element of style of a frame': "var f = make('iframe'); box.append(f); var s = f.contentDocument.createElement('style'); s.textContent = '@import url(' + url + ')'; f.contentDocument.head.append(s)",
+  'an address with an apostrophe': "p.style.backgroundImage = 'url(\"' + url + '?t=it\\'s\")'",
+  'an address with an escape': "p.setAttribute('style', 'background: url(' + url.replace('tiktok', 't\\\\69ktok').replace('images', 'i\\\\6d ages') + ')')",
+  'a node of another document': "var o = document.implementation.createHTMLDocument(), q = o.createElement('p'); q.textContent = 'x'; o.body.append(q); q.style.background = 'url(' + url + ')'; box.append(q)",
+  'a part of a table': "var t = make('table'), h = make('thead'); h.innerHTML = '<tr><td>x'; h.style.background = 'url(' + url + ')'; box.append(t); t.tHead = h",
+  'what a range is put into': "var r = document.createRange(), b = make('b'); b.style.background = 'url(' + url + ')'; r.selectNodeContents(p); r.surroundContents(b)",
+  'a fragment in an element of style': "var s = make('style'), f = document.createDocumentFragment(); document.head.append(s); f.append('.NAME { background: url(' + url + ') }'); s.appendChild(f); p.offsetWidth",
+  'a text beside others in an element of style': "var s = make('style'); document.head.append(s); s.insertAdjacentText('beforeend', '.NAME { background: url(' + url + ') }'); p.offsetWidth",
+  'markup in an element of style': "var s = make('style'); document.head.append(s); s.insertAdjacentHTML('beforeend', '.NAME { background: url(' + url + ') }'); p.offsetWidth",
+  'a range in an element of style': "var s = make('style'), r = document.createRange(); document.head.append(s); r.selectNodeContents(s); r.insertNode(document.createTextNode('.NAME { background: url(' + url + ') }')); p.offsetWidth",
+  'a text in place of a child of an element of style': "var s = make('style'), b = make('b'); s.append(b); document.head.append(s); b.outerText = '.NAME { background: url(' + url + ') }'; p.offsetWidth",
+  'a typed value': "var s = sheet(); s.insertRule('.NAME {}'); s.cssRules[0].styleMap.set('background-image', CSSStyleValue.parse('background-image', 'url(' + url + ')'))",
+  'a registered property': "CSS.registerProperty({ name: '--NAME', syntax: '<image>', inherits: false, initialValue: 'url(' + url + ')' }); p.style.background = 'var(--NAME)'",
+  'a property of which a dialog asks': "var d = make('dialog'); box.append(d); p.style.backgroundImage = 'url(' + url + ')'; d.showModal(); d.close()",
+  'a property of which a selection asks': "p.style.backgroundImage = 'url(' + url + ')'; getSelection().selectAllChildren(p); getSelection().modify('move', 'forward', 'line')",
   'a pointer': "p.style.cursor = 'url(' + url + '), auto'",
 };
 
@@ -340,7 +362,9 @@ test('where the list cannot be had, rules of style reach nobody before the page 
 
 test('markup that a script writes in pieces is held whole, and written as it was meant', async () => {
   const pieces = (host) => page(`document.write('<b id=a>'); document.write('x</b><img alt="a <b" ', 'src="${host.slice(0, 12)}'); document.write('${host.slice(12)}/piece-1.gif"><i>a < b</i><img');
-document.writeln(' src=${host}/piece-2.gif'); document.writeln('id=c'); document.write('><p id=d>x');`);
+document.writeln(' src=${host}/piece-2.gif'); document.writeln('id=c'); document.write('><p id=d>x'); document.write(0, '', null, undefined); document.write();
+document.writeln('<style>'); document.writeln('#d { background:'); document.writeln('url(${host}/piece-3.gif) }'); document.writeln('</style>');
+document.write('<im'); document.write('g alt="a>b" src=${host}/piece-4.gif>'); document.write('<div style="'); document.write('background: url(${host}/piece-5.gif)">x</div>');`);
   world.pages['/held-pieces'] = pieces(HELD);
   world.pages['/free-pieces'] = pieces(FREE);
   await world.asVisitor({}, async (visitor) => {
@@ -350,7 +374,7 @@ document.writeln(' src=${host}/piece-2.gif'); document.writeln('id=c'); document
   });
   const written = (url) => world.asVisitor({ url }, async (visitor) => {
     await visitor.visit('/free-pieces');
-    for (const n of [1, 2]) await world.internet.callTo(`images.example/piece-${n}.gif`);
+    for (const n of [1, 2, 3, 4, 5]) await world.internet.callTo(`images.example/piece-${n}.gif`);
     return visitor.page.evaluate(() => {
       const parts = [...document.querySelectorAll('#a, img, i, p')];
       for (const one of parts.filter((part) => part.getAttribute('data-consentry-src') === part.src)) one.removeAttribute('data-consentry-src');
@@ -358,6 +382,61 @@ document.writeln(' src=${host}/piece-2.gif'); document.writeln('id=c'); document
     });
   });
   assert.deepEqual(await written(world.url), await written(world.direct));
+});
+
+test('a picture that waits is neither there nor broken, and comes wherever it was put', async () => {
+  world.pages['/patient'] = page(`var seen = [], template = document.createElement('template'), kept = document.createElement('div'), one = new Image();
+template.innerHTML = kept.innerHTML = '<img src="${FREE}/kept.gif">';
+var part = document.createRange().createContextualFragment('<img src="${FREE}/part.gif">');
+one.src = '${FREE}/one.gif'; seen.push(one.complete); one.decode().then(function () { seen.push('decoded'); }, function (e) { seen.push(String(e)); });
+var gone = new Image(); gone.src = '${FREE}/gone.gif'; gone.removeAttribute('src');
+var frame = document.createElement('iframe'); frame.onload = function () { seen.push('a frame'); }; frame.src = 'https://js.stripe.com/patient';
+addEventListener('DOMContentLoaded', function () { document.body.append(frame); });
+window.show = function () { var shadow = document.createElement('div'); document.body.append(shadow, template.content.cloneNode(true), kept.cloneNode(true), part); shadow.attachShadow({ mode: 'closed' }).append(document.importNode(template.content, true)); };`);
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/patient', async () => {
+      await settle(visitor);
+      assert.deepEqual(await visitor.page.evaluate(() => seen), [false]);
+    });
+    await world.internet.callTo('images.example/one.gif');
+    await world.internet.callTo('js.stripe.com/patient');
+    await visitor.page.waitForFunction(() => seen.length === 3);
+    assert.deepEqual(await visitor.page.evaluate(() => seen.slice(1).sort()), ['a frame', 'decoded']);
+    world.internet.forget();
+    await visitor.page.evaluate(() => window.show());
+    await world.internet.callTo('images.example/part.gif');
+    await visitor.page.waitForFunction(() => [...document.images].every((image) => image.src && image.complete && !image.hasAttribute('data-consentry-src')));
+    assert.equal(await visitor.page.evaluate(() => document.images.length), 3);
+    assert.ok(!world.internet.called().some((call) => /gone/.test(call)));
+    assert.deepEqual(visitor.errors, []);
+  });
+});
+
+test('what pages expect of storage, styles and frames they get', async () => {
+  world.pages['/idioms'] = page(`addEventListener('DOMContentLoaded', function () {
+  window.Event = function (e) { this.type = e.type; };
+  var style = document.createElement('style'), frame = document.createElement('iframe'), said = window.said = {};
+  document.head.append(style); style.sheet.insertRule('p {}'); document.body.append(frame);
+  var rule = style.sheet.cssRules[0];
+  said.event = new StorageEvent('storage', { key: 'a', storageArea: localStorage }).storageArea === localStorage;
+  Storage.prototype.setItem.call(localStorage, 'plain', '1');
+  said.storage = [Storage.prototype.getItem.call(localStorage, 'plain'), localStorage.constructor === Storage, localStorage.getItem === localStorage.getItem, localStorage.length];
+  CSSStyleDeclaration.prototype.setProperty.call(rule.style, 'color', 'red');
+  said.style = [rule.style.color, rule.style.constructor === CSSStyleDeclaration, rule.style.setProperty === rule.style.setProperty, rule.style === rule.style];
+  frame.srcdoc = ''; said.none = frame.srcdoc; frame.srcdoc = '<!doctype html><p>x</p>'; said.srcdoc = [frame.srcdoc, frame.getAttribute('title')];
+  frame.onload = function () { said.mode = frame.contentDocument.compatMode; };
+  var text = document.createElement('style'); text.textContent = null; said.text = text.textContent;
+  try { document.body.insertAdjacentHTML('beforeend'); } catch (e) { said.missing = e.name; }
+  var image = new Image(); image.onerror = function () { said.failed = true; }; image.src = '${HELD}/idiom.gif';
+});`);
+  const said = (url) => world.asVisitor({ url }, async (visitor) => {
+    await visitor.visit('/idioms');
+    await visitor.page.waitForFunction(() => window.said.mode);
+    if (url === world.url) await visitor.page.waitForFunction(() => window.said.failed);
+    assert.deepEqual(visitor.errors, []);
+    return visitor.page.evaluate(() => { delete window.said.failed; return window.said; });
+  });
+  assert.deepEqual(await said(world.url), await said(world.direct));
 });
 
 test('a page that forbids styles within it reaches nobody by their properties', async () => {
