@@ -101,12 +101,13 @@ function prefix() {
   var known = d.querySelector('[data-consentry=known]');
   return known ? '<script nonce="' + me.nonce + '">' + me.text + '<\/script>' + known.outerHTML : '';
 }
-// Whether an address is a page itself, and names somebody who is held.
-function isPage(v) { return /^\s*(data|javascript|blob):/i.test(v); }
+// Whether an address is a page itself, and names somebody who is held. Of what scripts make, pages alone are read.
+var made = {};
+function isPage(v) { return /^\s*(data:|javascript:[^]*(<|%3c)\w)/i.test(v) || made[v]; }
 function isHeldIn(v) {
   try {
     var at = v.search(/^\s*data:/i) ? v.indexOf(':') : v.indexOf(','), text = v.slice(at + 1);
-    if (/^\s*blob:/i.test(v)) {
+    if (made[v]) {
       at = new XMLHttpRequest();
       at.open('GET', v, false);
       at.send();
@@ -266,6 +267,11 @@ G.p = function (w, change) {
       (piece ? write : own).call(on, markup(piece ? text.slice(0, at) : v, on));
     });
   });
+  change('Document', 'close', function (a, own, on) {
+    if (piece) write.call(on, markup(piece, on));
+    piece = '';
+    own.call(on);
+  });
   each('Element ShadowRoot', 'innerHTML outerHTML', markup);
   // What a policy of types has made stays what it is.
   change('HTMLIFrameElement', 'srcdoc', function (v) { return typeof v == 'string' ? within(markup(v)) : markup(v); }, function (v) { return v.replace(prefix(), ''); });
@@ -295,7 +301,12 @@ G.p = function (w, change) {
   change('CookieStore', 'getAll', function (a, own, on) {
     return own.apply(on, a).then(function (v) { return v.filter(function (v) { return !G.k(v); }); });
   });
-  var open = w.open;
+  var open = w.open, make = w.URL && w.URL.createObjectURL;
+  if (make) w.URL.createObjectURL = function (v) {
+    var url = make.call(this, v);
+    if (/html|xml/i.test(v.type)) made[url] = 1;
+    return url;
+  };
   w.open = function (v) {
     if (isPage(v) && isHeldIn(v)) arguments[0] = 'about:blank';
     return G.w(open.apply(this, arguments));

@@ -439,6 +439,25 @@ test('what pages expect of storage, styles and frames they get', async () => {
   assert.deepEqual(await said(world.url), await said(world.direct));
 });
 
+test('of what scripts make for a frame pages alone are read', async () => {
+  world.pages['/made'] = page(`var asked = [], own = XMLHttpRequest.prototype.open;
+XMLHttpRequest.prototype.open = function (method, url) { asked.push(url); return own.apply(this, arguments); };
+addEventListener('DOMContentLoaded', function () {
+  ['image/png', 'application/pdf', 'text/plain', 'text/html'].forEach(function (type) {
+    var frame = document.createElement('iframe');
+    frame.src = URL.createObjectURL(new Blob(['<p>x</p>'], { type: type }));
+    document.body.append(frame);
+  });
+  window.made = [].map.call(document.querySelectorAll('iframe'), function (frame) { return frame.src; });
+});`);
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/made');
+    const { asked, made } = await visitor.page.evaluate(() => ({ asked, made }));
+    assert.equal(made.filter((url) => url.startsWith('blob:')).length, 4);
+    assert.deepEqual(asked.filter((url) => url.startsWith('blob:')), [made[3]]);
+  });
+});
+
 test('a page that forbids styles within it reaches nobody by their properties', async () => {
   const act = `addEventListener('DOMContentLoaded', function () { var p = document.createElement('p'); p.textContent = 'x'; document.body.append(p); p.style.background = 'red url(${HELD}/strict.gif)'; p.offsetWidth; });`;
   world.pages['/strict'] = { body: page(act).replace('<script>', '<script nonce="a">'), headers: { 'Content-Security-Policy': "style-src 'none'; script-src 'nonce-a'; img-src *; connect-src 'self'" } };

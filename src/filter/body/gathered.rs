@@ -70,13 +70,17 @@ impl<B: http_body::Body<Data = Bytes>> Gathered<B> {
 
     /// Gathers what is there already, or will be as soon as others had a turn; none where that may be more or not.
     pub(super) fn poll_at_hand(&mut self, context: &mut Context<'_>) -> Poll<Option<Extent>> {
-        while self.size <= MOST {
+        loop {
+            match &self.end {
+                Some(End::Clean) => return Poll::Ready(Some(Extent::Whole)),
+                // It is told behind what came before it.
+                Some(End::Broken(_)) => return Poll::Ready(Some(Extent::Beginning)),
+                None if self.size > MOST => return Poll::Ready(Some(Extent::Beginning)),
+                None => {}
+            }
             match self.upstream.as_mut().poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => self.add(frame),
-                Poll::Ready(Some(Err(error))) => {
-                    self.end = Some(End::Broken(error));
-                    return Poll::Ready(Some(Extent::Beginning));
-                }
+                Poll::Ready(Some(Err(error))) => self.end = Some(End::Broken(error)),
                 Poll::Ready(None) => self.end = Some(End::Clean),
                 Poll::Pending if self.pieces.is_empty() || self.turn == Turn::Had => {
                     return Poll::Ready(None);
@@ -87,11 +91,7 @@ impl<B: http_body::Body<Data = Bytes>> Gathered<B> {
                     return Poll::Pending;
                 }
             }
-            if self.end.is_some() {
-                return Poll::Ready(Some(Extent::Whole));
-            }
         }
-        Poll::Ready(Some(Extent::Beginning))
     }
 
     /// What was gathered, as it came.
