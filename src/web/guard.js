@@ -1,4 +1,5 @@
-// The guard: first in the head of every page, for what a header cannot say. The rarer ways of loading are in `ways.js`.
+// The guard: first in the head of every page, for what a header cannot say. Markup, rules of style and other
+// ways of loading are in `ways.js`.
 // FACTS: k refused cookies, s refused storage keys, u refused addresses (see `guard.rs`), h whether hints to unknown
 // hosts are held, g globals to stub; of the services that the site is likely to have. The rest comes in a script that
 // browsers keep (`known_script`), for which foreign images wait (w); what cannot wait fetches it. Of its services those

@@ -64,7 +64,7 @@ static WAYS: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("ways.j
 static API: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("api.js")));
 static BANNER: LazyLock<String> = LazyLock::new(|| pack::pack(include_str!("banner.js")));
 
-/// The guard's script, what the site's own scripts may ask, where something is held the rarer ways of loading it, and
+/// The guard's script, what the site's own scripts may ask, where something is held the other ways of loading it, and
 /// for the undecided the banner's, without their tag; ASCII, and free of `</script`.
 pub fn script(facts: &Facts<'_>) -> String {
     let banner = if facts.choices.is_none() { &**BANNER } else { "" };
