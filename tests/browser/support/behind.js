@@ -41,6 +41,7 @@ export function openBehind(pages, more = '') {
       return await story(visitor);
     } finally {
       await visitor.leave();
+      await world.internet.leftBehind();
     }
   };
   return world;

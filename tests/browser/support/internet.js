@@ -2,7 +2,7 @@
 // who was called. A connection alone counts: a preconnect tells a tracker the visitor's address.
 
 import { execFileSync } from 'node:child_process';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -67,6 +67,12 @@ export async function openInternet({ keepsCookies = false } = {}) {
     forget: () => { calls = []; },
     /** Ends all connections, so that each new call needs one of its own. */
     hangUp: () => { for (const socket of sockets) socket.destroy(); },
+    /** Forgets whom a browser called that has left, once the last of it has come: its calls are not the next one's. */
+    leftBehind: async () => {
+      await knock(front.address().port);
+      await Promise.all([...sockets].map(gone));
+      calls = [];
+    },
     /** Resolves once a call to an address that begins so has come, however early. */
     callTo: (beginning, bound) => waitFor(bell, () => calls.find(({ host, path: at }) => `${host}${at}`.startsWith(beginning)),
       () => `nobody called ${beginning}; called were ${JSON.stringify(calls, null, 1)}`, bound),
@@ -75,6 +81,25 @@ export async function openInternet({ keepsCookies = false } = {}) {
       await new Promise((resolve) => front.close(resolve));
     },
   };
+}
+
+/** Connects and hangs up: who connected before stands in `sockets` afterwards. */
+async function knock(port) {
+  const socket = net.connect(port, NEUTRAL);
+  socket.end();
+  await once(socket.resume(), 'close');
+}
+
+/** Resolves once a connection is closed; one that its browser keeps is ended. */
+function gone(socket) {
+  return new Promise((resolve) => {
+    if (socket.destroyed) return resolve();
+    const late = setTimeout(() => socket.destroy(), 1_000);
+    return socket.once('close', () => {
+      clearTimeout(late);
+      resolve();
+    });
+  });
 }
 
 /** Waits for an event after which `found` finds something; the bound only ends a test that has failed anyway. */

@@ -40,6 +40,7 @@ export function openWorld() {
       return await story(visitor);
     } finally {
       await visitor.leave();
+      await world.internet.leftBehind();
     }
   };
   return world;
