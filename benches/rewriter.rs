@@ -84,6 +84,7 @@ fn bench(bencher: Bencher<'_, '_>, html: &str, known: Known, granted: Granted, u
         url: "https://www.example.se/bilder".parse().unwrap(),
         scope: Scope::of_granted(&settings, &granted),
         granted,
+        syntax: consentry::filter::html::Syntax::Html,
         inserts: Inserts::Page {
             guard: "x".repeat(6 * 1024).into(),
             banner: Banner::Shown,

@@ -134,6 +134,11 @@ impl Purpose {
     pub fn is_navigation(self) -> bool {
         matches!(self, Purpose::Page | Purpose::PresumedPage)
     }
+
+    /// Whether browsers show it, as a page or in a frame, as far as one can tell.
+    pub fn is_shown(self) -> bool {
+        self != Purpose::Resource
+    }
 }
 
 /// The facts of one request.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, HeaderMap};
+use http::header::{CACHE_CONTROL, ETAG, HeaderMap};
 use http::{HeaderName, HeaderValue};
 
 use super::caching::{self, Epoch, Revalidated};
@@ -78,12 +78,19 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Writes the headers of a document that passes as it is, and may load as a page can. No cache confirms it: what says
+    /// so would not tell that it is none.
+    pub(super) fn document(&self, headers: &mut HeaderMap) {
+        headers.remove(ETAG);
+        caching::rewritten(headers, || self.epoch(), Coding::Identity);
+        if let Some(policy) = &self.scope().policy {
+            policy.write_closed(headers, self.visit.arrival.scheme);
+        }
+    }
+
     /// Writes the headers of a rewritten answer, and says what the rewriter must know.
     pub(super) fn rewrite(mut self, headers: &mut HeaderMap, to: Coding) -> html::Page {
-        let is_xml = page::is_xml(headers);
-        if is_xml {
-            self.inserts = self.inserts().clone().in_xml().into();
-        }
+        let syntax = page::syntax(headers);
         headers::rewritten(headers, to);
         caching::rewritten(headers, || self.epoch(), to);
         let nonce = self.enforce(headers);
@@ -92,21 +99,23 @@ impl<'a> Case<'a> {
         html::Page {
             url: self.address().clone(),
             granted: self.visit.granted.clone(),
+            syntax,
             inserts: self
                 .inserts
                 .take()
                 .unwrap_or_else(|| page::inserts(self.settings, self.visit, &scope.guard)),
-            embeds: (!is_xml).then(|| page::embeds(self.settings, self.visit)),
+            embeds: (syntax == html::Syntax::Html).then(|| page::embeds(self.settings, self.visit)),
             nonce,
             scope,
         }
     }
 
     /// What the rewriter must know of a page that is only looked at: it is read as for somebody who agreed to nothing.
-    pub(super) fn only_looked_at(self) -> html::Page {
+    pub(super) fn only_looked_at(self, headers: &HeaderMap) -> html::Page {
         html::Page {
             url: self.address().clone(),
             granted: Granted::default(),
+            syntax: page::syntax(headers),
             inserts: html::Inserts::Nothing,
             embeds: None,
             nonce: None,
@@ -126,9 +135,6 @@ impl<'a> Case<'a> {
         let inserts = match self.inserts() {
             html::Inserts::Nothing => "nothing".to_owned(),
             html::Inserts::Guard(_) => "guard".to_owned(),
-            html::Inserts::Xml { banner, undecided, language, signal, .. } => {
-                format!("xml {banner:?} {undecided} {language} {signal:?}")
-            }
             html::Inserts::Page { banner, undecided, language, presumed, signal, note, .. } => {
                 // The banner lists what the site's traffic has shown.
                 let shown = if *undecided { self.settings.observed.generation() } else { 0 };

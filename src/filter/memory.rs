@@ -126,7 +126,7 @@ static QUICK: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 impl Shape {
     /// The shape of a page; none of one that never comes again.
     pub fn of(settings: &Settings, page: &Page, forms: Forms) -> Option<Self> {
-        let Page { url, granted, inserts, embeds, nonce, scope } = page;
+        let Page { url, granted, syntax, inserts, embeds, nonce, scope } = page;
         // A nonce is used once; so is a visitor's leave to load a single embed.
         if nonce.is_some() || embeds.as_ref().is_some_and(|embeds| !embeds.once.services().is_empty()) {
             return None;
@@ -141,6 +141,7 @@ impl Shape {
         shape.part(forms.charset.map_or("", |charset| charset.name()).as_bytes());
         shape.part(url.as_written().as_bytes());
         granted.services().for_each(|service| shape.part(service.as_bytes()));
+        shape.part(&[*syntax as u8]);
         shape.inserts(inserts);
         if let Some(Embeds { language, asks, page, once: _ }) = embeds {
             shape.part(language.as_str().as_bytes());
@@ -155,13 +156,6 @@ impl Shape {
             Inserts::Nothing => self.part(b"nothing"),
             // The guard is the scope's.
             Inserts::Guard(_) => self.part(b"guard"),
-            Inserts::Xml { banner, undecided, signal, language, fixed, return_to } => {
-                self.part(b"xml");
-                self.part(&[*banner as u8, u8::from(*undecided), *signal as u8]);
-                self.part(language.as_str().as_bytes());
-                self.part(fixed.as_ref().map_or("", |fixed| fixed.as_str()).as_bytes());
-                self.part(return_to.as_bytes());
-            }
             Inserts::Page {
                 guard: _,
                 banner,

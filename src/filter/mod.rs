@@ -33,7 +33,7 @@ use crate::consent::signal::Signal;
 use crate::gate;
 use crate::observed::Observed;
 use crate::services;
-use crate::visit::{Purpose, Visit, Worker};
+use crate::visit::{Visit, Worker};
 use crate::web::{self, language::Language};
 use caching::Expected;
 use case::Case;
@@ -141,12 +141,9 @@ pub fn prepare(settings: &Settings, visit: &Visit, headers: &mut HeaderMap) -> P
     if let Some(accept) = &accept_encoding {
         headers.insert(ACCEPT_ENCODING, encoding::reduced(accept));
     }
-    let expected = match visit.purpose {
-        Purpose::Page | Purpose::PresumedPage | Purpose::Frame => Expected::Page,
-        // Its beginning is made for the visitor's choices.
-        Purpose::Resource if visit.worker == Some(Worker::Service) => Expected::Page,
-        Purpose::Resource => Expected::Other,
-    };
+    // A service worker begins with what is made for the visitor's choices.
+    let is_written = visit.purpose.is_shown() || visit.worker == Some(Worker::Service);
+    let expected = if is_written { Expected::Page } else { Expected::Other };
     let epoch = || Case::new(settings, visit).epoch();
     let revalidated = caching::prepare(headers, &visit.method, expected, epoch);
     Plan { accept_encoding, revalidated }
@@ -224,7 +221,12 @@ where
     });
     case.filter(&mut head.headers);
     match verdict {
-        Verdict::Pass(reason) => report.page(reason),
+        Verdict::Pass(reason) => {
+            report.page(reason);
+            if visit.purpose.is_shown() && page::is_document(&head.headers) {
+                case.document(&mut head.headers);
+            }
+        }
         Verdict::Refuse(reason) => return Treated::Answer(refused(&report, reason)),
         Verdict::Confirm => {
             report.page("confirmed");
@@ -270,16 +272,15 @@ where
         body: if upstream.is_end_stream() { Length::Empty } else { Length::Open },
         condition: Condition::Other,
     });
-    let is_page = matches!(visit.purpose, Purpose::Page | Purpose::PresumedPage | Purpose::Frame);
-    if is_page
-        && page::is_html(&head.headers)
+    if visit.purpose.is_shown()
+        && (page::is_html(&head.headers) || page::is_document(&head.headers))
         && let Some(policy) = &scope::of(settings, visit).policy
     {
         policy.write_as(csp::Effect::Reports, &mut head.headers, visit.arrival.scheme);
     }
     let body = match verdict {
         Verdict::Rewrite(coding) => {
-            let page = Case::new(settings, visit).only_looked_at();
+            let page = Case::new(settings, visit).only_looked_at(&head.headers);
             body::Watched::new(upstream, coding, settings, page).boxed()
         }
         _ => body::stream(upstream),

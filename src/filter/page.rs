@@ -102,9 +102,22 @@ pub(super) fn is_html(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether browsers read the page as XML.
-pub(super) fn is_xml(headers: &HeaderMap) -> bool {
-    types(headers).any(|text| essence(&text).eq_ignore_ascii_case("application/xhtml+xml"))
+/// How browsers read the page.
+pub(super) fn syntax(headers: &HeaderMap) -> html::Syntax {
+    match types(headers).any(|text| essence(&text).eq_ignore_ascii_case("application/xhtml+xml")) {
+        true => html::Syntax::Xml,
+        false => html::Syntax::Html,
+    }
+}
+
+/// Whether browsers show it as a document that is XML and no page: SVG, or whatever a style sheet makes of it. What stands
+/// in one can load as a page can (HTML section 7.5.2, SVG 2 section 2.3).
+pub(super) fn is_document(headers: &HeaderMap) -> bool {
+    let is_xml = |text: Cow<'_, str>| {
+        let essence = essence(&text).to_ascii_lowercase();
+        matches!(&*essence, "text/xml" | "application/xml") || essence.ends_with("+xml")
+    };
+    types(headers).any(is_xml) && !is_attachment(headers)
 }
 
 fn types(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
@@ -293,6 +306,7 @@ mod tests {
             (101, &[html], Pass("informational")),
             (200, &[("content-type", "text/htmlx")], Pass("not-html")),
             (200, &[("content-type", "image/svg+xml")], Pass("not-html")),
+            (200, &[("content-type", "application/atom+xml")], Pass("not-html")),
             (200, &[], Pass("untyped")),
         ] {
             assert_eq!(judged(Method::GET, status, pairs), expected, "{status} {pairs:?}");
@@ -341,7 +355,6 @@ mod tests {
             let found = match inserts(&site, &visit, &guard) {
                 html::Inserts::Nothing => "nothing",
                 html::Inserts::Guard(_) => "guard",
-                html::Inserts::Xml { .. } => "xml",
                 html::Inserts::Page { presumed: true, .. } => "presumed",
                 html::Inserts::Page { .. } => "page",
             };

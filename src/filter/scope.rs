@@ -191,7 +191,7 @@ impl Scope {
             _ => None,
         };
         match inserts {
-            html::Inserts::Nothing | html::Inserts::Xml { .. } => Inserted::default(),
+            html::Inserts::Nothing => Inserted::default(),
             html::Inserts::Page { banner: Banner::Shown, undecided: true, .. } => Inserted {
                 script,
                 list,

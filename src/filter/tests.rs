@@ -17,7 +17,7 @@ use crate::consent::signal::{DoNotTrack, GlobalPrivacyControl};
 use crate::consent::{Categories, Category, Choices, Granted, Subject};
 use crate::services::{CookieInfo, NamePattern, Rule, Service, Set, Texts, UrlPattern};
 use crate::telemetry::Metrics;
-use crate::visit::{self, Arrival, Scheme};
+use crate::visit::{self, Arrival, Purpose, Scheme};
 use crate::web::language::Language;
 
 /// A service, held until agreed to unless it is necessary. Addresses are written `host/path`.
@@ -280,6 +280,40 @@ async fn what_is_no_page_passes_byte_for_byte() {
         assert_eq!(answer.headers().get("content-length").is_some(), reason == "not-html");
         assert_eq!(bytes(answer).await, body, "{reason}");
         assert!(shop.counted(&format!("pages_total{{reason=\"{reason}\"}} 1")), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_that_is_xml_keeps_its_bytes_and_obeys_the_policy_where_it_is_shown() {
+    let shop = shop();
+    let tagged = [("etag", "\"abc\""), ("cache-control", "max-age=60"), ("content-length", "6")];
+    let with = |kind: &'static str| [&[("content-type", kind)][..], &tagged].concat();
+    let shown = visit("/logo.svg", &[]);
+    for kind in ["image/svg+xml", "text/xml; charset=utf-8", "Application/XML", "application/atom+xml"] {
+        let (_, plan) = shop.prepared(&shown, &[]);
+        let answer = shop.answer(&shown, plan, &with(kind), b"<svg/>");
+        // Pictures, too: nobody has read what it loads.
+        let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("cdn.example.net") && !policy.contains("img-src"), "{kind}: {policy}");
+        assert_eq!(answer.headers()[CACHE_CONTROL], "private, no-cache", "{kind}");
+        assert_eq!(answer.headers()["content-length"], "6");
+        assert!(!answer.headers().contains_key(ETAG), "{kind}");
+        assert_eq!(bytes(answer).await, &b"<svg/>"[..]);
+    }
+    let picture = Visit { purpose: Purpose::Resource, ..shown.clone() };
+    let saved = [("content-disposition", "attachment"), ("content-type", "text/xml")];
+    for (visit, headers) in [
+        (&picture, with("image/svg+xml")),
+        (&shown, [&saved[..], &tagged].concat()),
+        (&shown, with("image/png")),
+    ] {
+        let (_, plan) = shop.prepared(visit, &[]);
+        let answer = shop.answer(visit, plan, &headers, b"<svg/>");
+        assert!(!answer.headers().contains_key(CONTENT_SECURITY_POLICY), "{headers:?}");
+        assert_eq!(
+            (&answer.headers()[CACHE_CONTROL], &answer.headers()[ETAG]),
+            (&"max-age=60".parse().unwrap(), &"\"abc\"".parse().unwrap())
+        );
     }
 }
 

@@ -241,8 +241,8 @@ test('c1 no way leads to somebody who is held, once the browser has the list', a
 });
 
 /** Waits until each way has led to the one whom nobody knows, and says which have not. */
-async function allLead(visitor) {
-  const isMissing = () => Object.keys(WAYS).filter((name) => !taken(FREE).includes(name));
+async function allLead(visitor, ways = Object.keys(WAYS)) {
+  const isMissing = () => ways.filter((name) => !taken(FREE).includes(name));
   for (let turn = 0; turn < 40 && isMissing().length; turn++) await settle(visitor);
   assert.deepEqual(isMissing(), []);
 }
@@ -256,6 +256,33 @@ test('every way leads to those whom nobody knows, before the browser has the lis
     await visitor.visit('/free-later');
     await visitor.page.evaluate(() => window.run());
     await allLead(visitor);
+  });
+});
+
+const xhtml = (code) => ({
+  type: 'application/xhtml+xml',
+  body: `<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title>t</title></head><body><script><![CDATA[${code}]]></script></body></html>`,
+});
+
+test('c1 no way leads to somebody who is held from a page that is XML, and those that lead to others there still do', async () => {
+  world.pages['/held-xml'] = xhtml(script(HELD));
+  world.pages['/free-xml'] = xhtml(script(FREE));
+  await world.asVisitor({}, async (visitor) => {
+    await beforeTheList(visitor, '/held-xml', () => settle(visitor));
+    await settle(visitor);
+    assert.deepEqual(world.internet.called(), []);
+    assert.deepEqual(visitor.errors, []);
+  });
+  // Some of them XML does not know, such as `document.write`.
+  const alone = await world.asVisitor({ url: world.direct }, async (visitor) => {
+    await visitor.visit('/free-xml');
+    for (let turn = 0; turn < 4; turn += 1) await settle(visitor);
+    return taken(FREE);
+  });
+  assert.ok(alone.length > 100, `${alone.length}`);
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/free-xml');
+    await allLead(visitor, alone);
   });
 });
 

@@ -67,30 +67,25 @@ pub(super) fn script(state: &mut State, element: &mut Element<'_, '_>) {
         }
     }
     if let Some(text) = untold(state, service) {
-        let tag = scripts::own("signals", &text, state.page.nonce.as_deref());
+        let tag = scripts::own("signals", &text, &state.page);
         element.before(&tag, ContentType::Html);
     }
 }
 
-/// An inline script that runs, with what its services are to be told in front of it.
-pub(super) fn inline(state: &mut State, text: String) -> String {
+/// What the services of an inline script that runs are to be told before it.
+pub(super) fn told(state: &mut State, code: &str) -> String {
     if state.page.scope.signals.is_empty() {
-        return text;
+        return String::new();
     }
     let settings = std::sync::Arc::clone(&state.settings);
-    let mut told = String::new();
-    for service in settings.services.identify_script(text.as_bytes()) {
-        if let Some(signal) = untold(state, service) {
-            told.push_str(&signal);
-        }
-    }
-    told + &text
+    let services = settings.services.identify_script(code.as_bytes());
+    services.into_iter().filter_map(|service| untold(state, service)).collect()
 }
 
 /// What a service has not been told on this page yet.
 fn untold(state: &mut State, service: &Service) -> Option<String> {
     // A fragment comes into a page that has been told.
-    if matches!(state.page.inserts, Inserts::Nothing | Inserts::Xml { .. }) {
+    if matches!(state.page.inserts, Inserts::Nothing) {
         return None;
     }
     let signal = state.page.scope.signals.get(&service.id)?.clone();
@@ -106,7 +101,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::consent::{Categories, Category, Granted};
-    use crate::filter::html::{Inserts, Page, Rewriter};
+    use crate::filter::html::{Inserts, Page, Rewriter, Syntax};
     use crate::filter::scope::Scope;
     use crate::filter::tests::{set, settings};
     use crate::services::Rule;
@@ -119,6 +114,7 @@ mod tests {
             url: "https://www.example.se/a".parse().unwrap(),
             scope: Scope::of_granted(&settings, &granted),
             granted,
+            syntax: Syntax::Html,
             inserts: Inserts::Guard("g()".into()),
             embeds: None,
             nonce: Some("n1".into()),

@@ -125,9 +125,10 @@ fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
     let markup = references::decode_markup(&value);
     let is_guarded = markup.starts_with("<script data-consentry=\"frame\"");
     let runs = !state.page.granted.is_all() && !is_guarded && runs_code(&markup);
-    let nonce = state.page.nonce.clone();
-    let guard = if runs { scripts::own("frame", GUARDED, nonce.as_deref()) } else { String::new() };
-    match scripts::nested(state, &markup, None)? {
+    // Whatever the page around it is, browsers read it as HTML.
+    let page = super::Page { syntax: super::Syntax::Html, embeds: None, ..state.page.clone() };
+    let guard = if runs { scripts::own("frame", GUARDED, &page) } else { String::new() };
+    match scripts::nested(state, &markup, page)? {
         Kept::Whole if runs => {
             element.set_attribute("srcdoc", &references::encode_markup(&(guard + &markup)))?
         }

@@ -304,7 +304,7 @@ mod tests {
 
     use super::*;
     use crate::consent::{Category, Granted};
-    use crate::filter::html::{Inserts, Page, Rewriter};
+    use crate::filter::html::{Inserts, Page, Rewriter, Syntax};
     use crate::filter::tests::{service, set, settings};
     use crate::services::{Embed, EmbedKind, Mark};
 
@@ -321,7 +321,15 @@ mod tests {
         let settings = Arc::new(settings(set(own, &[])));
         let url = "https://www.example.se/a".parse().unwrap();
         let scope = crate::filter::scope::Scope::of_granted(&settings, &granted);
-        let page = Page { url, granted, inserts: Inserts::Nothing, embeds, nonce: None, scope };
+        let page = Page {
+            url,
+            granted,
+            syntax: Syntax::Html,
+            inserts: Inserts::Nothing,
+            embeds,
+            nonce: None,
+            scope,
+        };
         let mut rewriter = Rewriter::new(&settings, page);
         let mut out = Vec::new();
         // A letter a byte, as the rewriter reads it: what is not ours comes out as it went in.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Inserts, Page, Request, embeds, skim};
+use super::{Inserts, Page, Request, Syntax, embeds, skim};
 use crate::filter::{Banner, Settings};
 use crate::web::guard::known_script_source;
 use crate::web::{self, Markup, language::Language};
@@ -14,8 +14,10 @@ pub(super) struct Insertion {
     banner: Progress,
     /// The language that the site's settings fix, else the page's own `lang`.
     language: Option<Language>,
-    /// Whether browsers read the page as XML.
-    is_xml: bool,
+    /// How browsers read the page.
+    syntax: Syntax,
+    /// Whether the page's first element has begun: XML has nothing but comments beside it (XML 1.0, section 2.1).
+    is_within: bool,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
     templates: usize,
 }
@@ -42,8 +44,6 @@ enum Room {
     /// In the head, put away: a frameset has no body, and would be none behind anything that belongs into one (HTML
     /// section 13.2.6.4.6). A script of ours lays it over the frames.
     Head,
-    /// In the body of a page that is XML.
-    Xml,
 }
 
 /// On which side of a tag something goes in.
@@ -61,19 +61,22 @@ const HEAD: [&str; 13] = [
 
 impl Insertion {
     /// Where a page's insertion begins.
-    pub(super) fn of(inserts: &Inserts) -> Self {
-        let (guard, banner) = match inserts {
-            Inserts::Nothing => (Progress::Done, Progress::Done),
+    pub(super) fn of(page: &Page) -> Self {
+        let (guard, banner) = match page.inserts {
+            Inserts::Nothing => return Insertion::none(),
             Inserts::Guard(_) => (Progress::Pending, Progress::Done),
             Inserts::Page { .. } => (Progress::Pending, Progress::Pending),
-            Inserts::Xml { .. } => (Progress::Done, Progress::Pending),
         };
-        let language = match inserts {
-            Inserts::Page { fixed, .. } | Inserts::Xml { fixed, .. } => fixed.clone(),
+        let language = match &page.inserts {
+            Inserts::Page { fixed, .. } => fixed.clone(),
             Inserts::Nothing | Inserts::Guard(_) => None,
         };
-        let is_xml = matches!(inserts, Inserts::Xml { .. });
-        Insertion { guard, banner, language, is_xml, ..Insertion::default() }
+        Insertion { guard, banner, language, syntax: page.syntax, ..Insertion::default() }
+    }
+
+    /// Where nothing is inserted.
+    pub(super) fn none() -> Self {
+        Insertion { guard: Progress::Done, banner: Progress::Done, ..Insertion::default() }
     }
 
     /// The page's own `lang`, once it is known.
@@ -89,7 +92,7 @@ impl Insertion {
     /// What goes in around this tag, which stands outside of scripts and the like.
     pub(super) fn around(&mut self, tag: &[u8]) -> Around {
         let (kind, name) = skim::name(tag);
-        let is_template = name == "template";
+        let is_template = name == "template" && !self.syntax.is_empty(tag);
         if kind == skim::Kind::End {
             self.templates = self.templates.saturating_sub(usize::from(is_template));
             return Around::default();
@@ -98,26 +101,28 @@ impl Insertion {
             let lang = skim::attribute(tag, "lang").and_then(|lang| std::str::from_utf8(lang).ok());
             self.language = lang.and_then(|lang| Language::parse(lang.trim()).ok());
         }
-        let around =
-            if self.templates > 0 || name == "html" { Around::default() } else { self.put(&name, tag) };
+        let is_first = !std::mem::replace(&mut self.is_within, true) && self.syntax == Syntax::Xml;
+        let around = if self.templates > 0 || name == "html" || is_first {
+            Around::default()
+        } else {
+            self.put(&name, self.syntax.is_empty(tag))
+        };
         self.templates += usize::from(is_template);
         around
     }
 
-    fn put(&mut self, name: &str, tag: &[u8]) -> Around {
+    fn put(&mut self, name: &str, is_empty: bool) -> Around {
         let mut around = Around::default();
-        if self.is_xml {
-            if self.banner == Progress::Pending && name == "body" && !tag.ends_with(b"/>") {
-                self.banner = Progress::Done;
-                around.banner = Some((Side::After, Room::Xml));
-            }
-            return around;
-        }
         if self.guard == Progress::Pending {
             self.guard = Progress::Done;
-            around.guard = Some(if matches!(name, "head" | "body") { Side::After } else { Side::Before });
+            let is_around = matches!(name, "head" | "body") && !is_empty;
+            around.guard = Some(if is_around { Side::After } else { Side::Before });
         }
-        if self.banner == Progress::Pending && !HEAD.contains(&name) {
+        let takes_banner = match self.syntax {
+            Syntax::Html => !HEAD.contains(&name),
+            Syntax::Xml => name == "body" && !is_empty,
+        };
+        if self.banner == Progress::Pending && takes_banner {
             self.banner = Progress::Done;
             around.banner = match name {
                 "frameset" => Some((Side::Before, Room::Head)),
@@ -142,6 +147,9 @@ impl Insertion {
             guard(page, &mut out);
         }
         match around.banner {
+            Some((at, Room::Body)) if at == side && self.syntax == Syntax::Xml => {
+                xml(page, settings, self.language.as_ref(), origin, &mut out);
+            }
             Some((at, Room::Body)) if at == side => {
                 note(page, settings, self.language.as_ref(), origin, &mut out);
                 banner(page, settings, self.language.as_ref(), origin, &mut out);
@@ -150,9 +158,6 @@ impl Insertion {
                 out.put("<template data-consentry=\"frameset\">");
                 banner(page, settings, self.language.as_ref(), origin, &mut out);
                 out.put("</template>");
-            }
-            Some((at, Room::Xml)) if at == side => {
-                xml(page, settings, self.language.as_ref(), origin, &mut out);
             }
             Some(_) | None => {}
         }
@@ -195,13 +200,18 @@ fn guard(page: &Page, out: &mut Out<'_>) {
     let nonce = page.nonce.as_ref();
     let nonce =
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-    out.put("<script data-consentry=\"guard\"");
+    // The page's first element may be of another language.
+    let (namespace, is_set) = match page.syntax {
+        Syntax::Html => ("", ""),
+        Syntax::Xml => (" xmlns=\"http://www.w3.org/1999/xhtml\"", "=\"\""),
+    };
+    out.put(&format!("<script{namespace} data-consentry=\"guard\""));
     if matches!(page.inserts, Inserts::Page { request: Request::Posted, .. }) {
-        out.put(" data-posted");
+        out.put(&format!(" data-posted{is_set}"));
     }
     out.put(&nonce);
     out.put(">");
-    out.put_recurring(guard);
+    out.put_recurring(&page.syntax.script(guard));
     out.put_recurring("</script>");
     if let Some(path) = &page.scope.list {
         // Policies let it in by its hash, which takes `integrity` (CSP 3, section 6.7.1.1).
@@ -211,7 +221,7 @@ fn guard(page: &Page, out: &mut Out<'_>) {
             ids => format!(" data-acting=\"{ids}\""),
         };
         out.put_recurring(&format!(
-            "<script data-consentry=\"known\" async src=\"{path}\" integrity=\"{hash}\"{acting}"
+            "<script{namespace} data-consentry=\"known\" async{is_set} src=\"{path}\" integrity=\"{hash}\"{acting}"
         ));
         out.put(&nonce);
         out.put_recurring("></script>");
@@ -243,7 +253,7 @@ fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str
 }
 
 fn xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
-    let Inserts::Xml { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
+    let Inserts::Page { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
     let shows = match banner {
         Banner::NothingToAsk => return,

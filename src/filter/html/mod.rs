@@ -18,6 +18,7 @@ mod scripts;
 mod sheet;
 mod skim;
 mod stubs;
+mod syntax;
 mod unjudged;
 mod verdicts;
 
@@ -39,6 +40,7 @@ use crate::web::language::Language;
 pub use address::plain;
 pub use embeds::{Asks, Embeds};
 pub use sheet::{Sheet, style_sheet};
+pub use syntax::Syntax;
 pub use unjudged::{Reason, Unjudged};
 
 /// What the rewriter knows of the page and its visitor.
@@ -48,6 +50,8 @@ pub struct Page {
     pub url: Address,
     /// What the visitor granted.
     pub granted: Granted,
+    /// How browsers read it.
+    pub syntax: Syntax,
     /// What is inserted.
     pub inserts: Inserts,
     /// What placeholders must know; none: embeds are held without one.
@@ -95,21 +99,6 @@ pub enum Inserts {
         /// Whether it is only presumed to be a page: then a doctype or `<html` must stand in its first KiB.
         presumed: bool,
     },
-    /// Banner or settings link in a page that browsers read as XML: elements of the page itself, without a script.
-    Xml {
-        /// Whether the banner goes in.
-        banner: super::Banner,
-        /// Whether the visitor has yet to choose.
-        undecided: bool,
-        /// Whether the visitor's browser opted out for them.
-        signal: Signal,
-        /// The language of the visitor's wishes.
-        language: Language,
-        /// The language that the site's settings fix for the page.
-        fixed: Option<Language>,
-        /// Where the banner's form leads back to.
-        return_to: Box<str>,
-    },
 }
 
 impl Inserts {
@@ -122,19 +111,6 @@ impl Inserts {
             Inserts::Guard(guard) => guard.len() + LINKS,
             Inserts::Page { guard, undecided: false, .. } => guard.len() + LINKS,
             Inserts::Page { guard, undecided: true, .. } => guard.len() + LINKS + BANNER,
-            Inserts::Xml { .. } => BANNER,
-        }
-    }
-}
-
-impl Inserts {
-    /// The same for a page that browsers read as XML: one letter that is none, and they show an error in its place.
-    pub fn in_xml(self) -> Self {
-        match self {
-            Inserts::Page { banner, undecided, signal, language, fixed, return_to, .. } => {
-                Inserts::Xml { banner, undecided, signal, language, fixed, return_to }
-            }
-            Inserts::Nothing | Inserts::Guard(_) | Inserts::Xml { .. } => Inserts::Nothing,
         }
     }
 }
@@ -174,6 +150,7 @@ pub struct Rewriter {
     output: Arc<Mutex<Vec<u8>>>,
     state: Arc<Mutex<State>>,
     start: Start,
+    syntax: Syntax,
     phase: Phase,
     place: skim::Place,
     insertion: insert::Insertion,
@@ -283,9 +260,10 @@ impl Rewriter {
             output,
             state,
             start,
+            syntax: page.syntax,
             phase: Phase::default(),
             place: skim::Place::default(),
-            insertion: insert::Insertion::of(&page.inserts),
+            insertion: insert::Insertion::of(&page),
             recurring: Vec::new(),
             kept: Vec::new(),
             left_open: 0,
@@ -344,7 +322,7 @@ impl Rewriter {
     fn begin(&mut self, is_page: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
         let Start::Presumed(kept) = std::mem::replace(&mut self.start, Start::Known) else { return Ok(()) };
         if !is_page {
-            self.insertion = insert::Insertion::of(&Inserts::Nothing);
+            self.insertion = insert::Insertion::none();
         }
         self.parse(&kept, out)
     }
@@ -385,14 +363,14 @@ impl Rewriter {
     /// that it must read.
     fn skim(&mut self, page: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
         use skim::{Next, Tells};
-        let is_told_of_all = !self.insertion.is_done();
+        let is_told_of_all = !self.insertion.is_done() || self.syntax == Syntax::Xml;
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
             let is_harmless = |address: &[u8]| ground.is_harmless(address);
             let marks = |known, word: &[u8]| embeds::is_mark(&state.settings.services, known, word).is_some();
             if is_told_of_all {
-                skim::skim(&mut self.place, page, Tells::EveryTag, is_harmless, marks)
+                skim::skim(self.syntax, &mut self.place, page, Tells::EveryTag, is_harmless, marks)
             } else {
                 let grounds = passages::Grounds::new(&state.settings.identity, state.is_host_known);
                 passages::skim(grounds, &mut self.place, page, is_harmless, marks)
@@ -434,11 +412,27 @@ impl Rewriter {
         self.feed(tag, out)?;
         match reads {
             Reads::Nothing | Reads::Tag => self.forget_open_elements(),
+            Reads::Element(name) if self.syntax.is_empty(tag) => self.close(name, out)?,
             Reads::Element(name) if locked(&self.state).is_inside => {
                 self.phase = Phase::Inside(End::Tag(name))
             }
             Reads::Element(_) => {}
             Reads::Rest => self.phase = Phase::Parsing,
+        }
+        Ok(())
+    }
+
+    /// Ends an element that is a tag alone, for a parser that knows of none.
+    fn close(&mut self, name: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
+        if !locked(&self.state).is_inside {
+            return Ok(());
+        }
+        let end = format!("</{name}>");
+        self.feed(end.as_bytes(), out)?;
+        if let Some(before) = out.strip_suffix(end.as_bytes())
+            && self.syntax.is_empty(before)
+        {
+            out.truncate(before.len());
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 
+use super::Syntax;
 use super::places::Known;
 use super::skim::{self, Next, Place, SHORTEST, Tells};
 use crate::filter::memory::{CameOnce, Identity};
@@ -60,7 +61,7 @@ pub(super) fn skim(
             at += length;
             continue;
         }
-        let (passes, next) = skim::skim(place, rest, Tells::WhatIsRead, &is_harmless, &marks);
+        let (passes, next) = skim::skim(Syntax::Html, place, rest, Tells::WhatIsRead, &is_harmless, &marks);
         at += passes;
         if next != Next::Passage {
             return (at, next);

@@ -31,13 +31,15 @@ pub(super) fn decode_markup(value: &str) -> String {
     })
 }
 
-/// Markup as the value of an attribute in double quotes.
+/// Markup as the value of an attribute in double quotes, or as text.
 pub(super) fn encode_markup(markup: &str) -> String {
     let mut value = String::with_capacity(markup.len() + markup.len() / 8);
     for letter in markup.chars() {
         match letter {
             '&' => value.push_str("&amp;"),
             '"' => value.push_str("&quot;"),
+            // XML takes none within a value (XML 1.0, section 2.3).
+            '<' => value.push_str("&lt;"),
             KEPT => value.push('&'),
             letter => value.push(letter),
         }
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn markup_comes_back_as_it_was_meant() {
         for (value, markup, back) in [
-            ("&lt;p&gt;&#229;&eacute;", "<p>\0#229;\0eacute;", "<p>&#229;&eacute;"),
+            ("&lt;p&gt;&#229;&eacute;", "<p>\0#229;\0eacute;", "&lt;p>&#229;&eacute;"),
             ("&amp;lt;&quot;", "&lt;\"", "&amp;lt;&quot;"),
             ("&copy x", "\0copy; x", "&copy; x"),
         ] {

@@ -10,7 +10,7 @@ use super::code::{self, Kind, Verdict, Why};
 use super::elements::Lookup;
 use super::unjudged::Reason;
 use super::verdicts::{self, Judged};
-use super::{Embeds, Inserts, Page, Rewriter, State, anonymize, references, stubs};
+use super::{Inserts, Page, Rewriter, State, Syntax, anonymize, references, stubs};
 use crate::filter::judge::Judgement;
 use crate::services::{Service, Set};
 
@@ -78,7 +78,7 @@ fn put_back(state: &mut State, whole: String) -> Result<String, super::Failure> 
     match state.reading {
         Reading::Script { kind } => Ok(script(state, whole, kind)),
         Reading::Style => Ok(style(state, whole)),
-        Reading::NoScript => Ok(match nested(state, &whole, state.page.embeds.clone())? {
+        Reading::NoScript => Ok(match nested(state, &whole, state.page.clone())? {
             Kept::Whole => whole,
             Kept::Changed(rewritten) => rewritten,
             Kept::Nothing(_) => String::new(),
@@ -123,16 +123,17 @@ fn too_long(state: &mut State, beginning: String) -> String {
 /// element, and a second one that does not run keeps the text.
 fn script(state: &mut State, text: String, kind: Kind) -> String {
     let settings = std::sync::Arc::clone(&state.settings);
+    let syntax = state.page.syntax;
     let (decoded, kind_read) = if state.is_in_pieces {
         // SVG has references in its scripts, and a piece of one is no script.
         (Some(references::decode(&text)), Kind::Module)
     } else {
-        (None, kind)
+        (syntax.read(&text), kind)
     };
     let read = decoded.as_deref().unwrap_or(&text);
     let Judged { found, verdict } = verdicts::on(state, &settings.services, read, kind_read);
     if found.is_empty() {
-        return anonymize::inline(state, text);
+        return syntax.written(anonymize::told(state, read)) + &text;
     }
     let stubs = if state.is_in_pieces {
         String::new()
@@ -140,9 +141,11 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
         stubs::of(state, found.into_iter().map(|(_, service)| service))
     };
     let (service, runs, held, why) = match verdict {
-        Verdict::Runs => return stubs + &anonymize::inline(state, text),
-        Verdict::Held(found, why) => (found, stubs, text, Some(why)),
-        Verdict::Parted { service, runs, held } => (service, stubs + &runs, held, None),
+        Verdict::Runs => return syntax.written(stubs + &anonymize::told(state, read)) + &text,
+        Verdict::Held(found, why) => (found, syntax.written(stubs), text, Some(why)),
+        Verdict::Parted { service, runs, held } => {
+            (service, syntax.written(stubs + &runs), syntax.written(held), None)
+        }
     };
     let (judgement, service) = service;
     tracing::debug!(site = %settings.site, service = %service.id, ?why, "an inline script is held");
@@ -165,19 +168,15 @@ fn style(state: &mut State, text: String) -> String {
         return text;
     }
     let settings = std::sync::Arc::clone(&state.settings);
-    // SVG has references in its styles.
-    let rules = if state.is_in_pieces { references::decode(&text) } else { text };
+    // SVG has references in its styles, as XML has.
+    let syntax = if state.is_in_pieces { Syntax::Xml } else { state.page.syntax };
+    let read = syntax.read(&text);
     let lookup = Lookup { state, services: &settings.services };
-    match lookup.style(&rules, "/* held: ID */") {
-        None if state.is_in_pieces => references::encode_markup(&rules).replace('<', "&lt;"),
-        None => rules,
+    match lookup.style(read.as_deref().unwrap_or(&text), "/* held: ID */") {
+        None => text,
         Some(((_, service), changed)) => {
             state.held_for.get_or_insert_with(|| service.id.clone());
-            if state.is_in_pieces {
-                references::encode_markup(&changed).replace('<', "&lt;")
-            } else {
-                changed
-            }
+            syntax.written(changed)
         }
     }
 }
@@ -193,18 +192,15 @@ pub(super) fn marks(service: &Service) -> String {
 }
 
 /// A script element of ours; `text` must be fit to stand in one.
-pub(super) fn own(kind: &str, text: &str, nonce: Option<&str>) -> String {
-    let nonce = nonce.map(|nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
+pub(super) fn own(kind: &str, text: &str, page: &Page) -> String {
+    let nonce = page.nonce.as_ref().map(|nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
+    let text = page.syntax.script(text);
     format!("<script data-consentry=\"{kind}\"{}>{text}</script>", nonce.unwrap_or_default())
 }
 
-/// Markup that stands inside of something else; nothing is inserted into it but placeholders, where `embeds` says so:
-/// from a page within an attribute, forms would lead into its frame.
-pub(super) fn nested(
-    state: &mut State,
-    markup: &str,
-    embeds: Option<Embeds>,
-) -> Result<Kept, super::Failure> {
+/// Markup that stands inside of something else, read as `page` says; nothing is inserted into it but placeholders, where
+/// that has `embeds`: from a page within an attribute, forms would lead into its frame.
+pub(super) fn nested(state: &mut State, markup: &str, page: Page) -> Result<Kept, super::Failure> {
     /// Nobody writes pages deeper within pages; the stack has its end.
     const DEEPEST: u8 = 8;
     if state.depth >= DEEPEST {
@@ -212,7 +208,7 @@ pub(super) fn nested(
         return Ok(Kept::Nothing(Reason::TooDeep));
     }
     let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(markup);
-    let page = Page { inserts: Inserts::Nothing, embeds, ..state.page.clone() };
+    let page = Page { inserts: Inserts::Nothing, ..page };
     let mut rewriter = Rewriter::within(state, page);
     let mut out = Vec::with_capacity(bytes.len());
     rewriter.write(&bytes, &mut out)?;
@@ -270,7 +266,9 @@ fn data<'s>(
     };
     let text = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes).0.into_owned();
     if kind.contains("html") || kind.contains("xml") {
-        return match nested(state, &text, None) {
+        let syntax = if kind.contains("xml") { Syntax::Xml } else { Syntax::Html };
+        let page = Page { syntax, embeds: None, ..state.page.clone() };
+        return match nested(state, &text, page) {
             Ok(Kept::Whole) => None,
             Ok(Kept::Changed(_)) => {
                 let id = state.held_for.clone()?;

@@ -4,11 +4,11 @@
 //! It reads tags and comments as browsers do (HTML section 13.2.5) and judges none: whatever is not plainly harmless
 //! is for the parser, and so is everything after a tag behind which other rules hold.
 
-use memchr::memchr;
 use memchr::memmem::find;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::places::{self, Holds, Known};
-use super::{code, css};
+use super::{Syntax, code, css};
 
 /// What comes after the bytes that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,10 @@ pub(super) enum Place {
     #[default]
     Text,
     Comment,
+    /// In a page that is XML, what is no markup, up to these letters.
+    Section(&'static str),
+    /// In a page that is XML, the declarations within its doctype.
+    Declarations,
 }
 
 /// What a tag means to the look ahead.
@@ -77,6 +81,7 @@ enum Meaning {
 /// How many of `page`'s first bytes may pass, and what comes then. `is_harmless` judges one address, and `marks` one
 /// word by which an element is known.
 pub(super) fn skim(
+    syntax: Syntax,
     place: &mut Place,
     page: &[u8],
     tells: Tells,
@@ -85,11 +90,17 @@ pub(super) fn skim(
 ) -> (usize, Next) {
     let mut at = 0;
     loop {
-        if *place == Place::Comment {
+        if *place != Place::Text {
             let rest = page.get(at..).unwrap_or_default();
-            let Some(end) = end_of_comment(rest) else {
+            let end = match *place {
+                Place::Section(end) => find(rest, end.as_bytes()).map(|at| at + end.len()),
+                Place::Declarations => end_of_declarations(rest),
+                Place::Comment | Place::Text => end_of_comment(rest),
+            };
+            let Some(end) = end else {
                 // The end may be cut in two.
-                return (page.len() - rest.len().min(3), Next::Unfinished);
+                let blanks = rest.iter().rev().take_while(|byte| is_blank(**byte)).count();
+                return (page.len() - rest.len().min(3 + blanks), Next::Unfinished);
             };
             *place = Place::Text;
             at += end;
@@ -97,7 +108,9 @@ pub(super) fn skim(
         }
         let Some(start) = seek(page, at, b'<') else { return (page.len(), Next::Unfinished) };
         at = start;
-        match token(page.get(at..).unwrap_or_default(), &is_harmless, &marks) {
+        let rest = page.get(at..).unwrap_or_default();
+        let declared = if syntax == Syntax::Xml { declaration(rest) } else { None };
+        match declared.unwrap_or_else(|| token(rest, &is_harmless, &marks)) {
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
@@ -113,6 +126,10 @@ pub(super) fn skim(
                 *place = Place::Comment;
                 // `<!-->` is a whole comment, so the hyphens count for its end.
                 at += "<!".len();
+            }
+            Token::Begins(length, what) => {
+                *place = what;
+                at += length;
             }
         }
     }
@@ -160,6 +177,8 @@ enum Token {
     /// Text, or what browsers drop.
     Passes(usize),
     Comment,
+    /// What a place in a page that is XML begins with.
+    Begins(usize, Place),
     Tag(usize, Reads),
 }
 
@@ -196,6 +215,37 @@ fn end_tag(page: &[u8]) -> Token {
 /// A doctype and what browsers take for a comment: all up to the next `>`.
 fn bogus_comment(page: &[u8]) -> Token {
     memchr(b'>', page).map_or(Token::Unfinished, |end| Token::Passes(end + 1))
+}
+
+/// What begins with the `<` at the start of a page that is XML, if it is no tag (XML 1.0, sections 2.5 to 2.8).
+fn declaration(page: &[u8]) -> Option<Token> {
+    const SECTIONS: [(&str, &str); 3] = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
+    if !matches!(page.get(1), Some(b'!' | b'?')) {
+        return None;
+    }
+    for (start, end) in SECTIONS {
+        if page.starts_with(start.as_bytes()) {
+            return Some(Token::Begins(start.len(), Place::Section(end)));
+        }
+        if start.as_bytes().starts_with(page) {
+            return Some(Token::Unfinished);
+        }
+    }
+    // A doctype.
+    Some(match memchr2(b'[', b'>', page) {
+        None => Token::Unfinished,
+        Some(end) if page.get(end) == Some(&b'[') => Token::Begins(end + 1, Place::Declarations),
+        Some(end) => Token::Passes(end + 1),
+    })
+}
+
+/// How long the rest of a doctype is that holds declarations, its end included.
+fn end_of_declarations(rest: &[u8]) -> Option<usize> {
+    memchr_iter(b']', rest).find_map(|at| {
+        let after = rest.get(at + 1..)?;
+        let blanks = after.iter().take_while(|byte| is_blank(**byte)).count();
+        (after.get(blanks) == Some(&b'>')).then_some(at + 1 + blanks + 1)
+    })
 }
 
 /// How long a comment's rest is, its end included; `rest` begins after `<!`, or further on.
@@ -483,7 +533,9 @@ mod tests {
             !matches!(address, [b'/', b'/', ..] | [b'a'..=b'z', ..]) || address.starts_with(b"data:image/")
         };
         let (passes, next) =
-            skim(&mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless, |_, word| word == b"mark");
+            skim(Syntax::Html, &mut place, page.as_bytes(), Tells::WhatIsRead, is_harmless, |_, word| {
+                word == b"mark"
+            });
         (&page[passes..], next)
     }
 
@@ -563,7 +615,7 @@ mod tests {
         let mut told = Vec::new();
         let (mut place, mut at) = (Place::Text, 0);
         while let (passes, Next::Tag(length, reads)) =
-            skim(&mut place, &page[at..], Tells::EveryTag, |_| true, |_, _| false)
+            skim(Syntax::Html, &mut place, &page[at..], Tells::EveryTag, |_| true, |_, _| false)
         {
             let tag = &page[at + passes..at + passes + length];
             let lang = attribute(tag, "lang").map(String::from_utf8_lossy);

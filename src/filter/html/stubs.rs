@@ -16,7 +16,7 @@ pub(super) fn are_there_for(page: &Page, service: &Service) -> bool {
 
 /// Whether a guard stands in the page itself.
 pub(super) fn has_guard(page: &Page) -> bool {
-    !matches!(page.inserts, Inserts::Nothing | Inserts::Xml { .. })
+    !matches!(page.inserts, Inserts::Nothing)
 }
 
 /// What must run before anything that calls these services, if anything.
@@ -43,6 +43,6 @@ pub(super) fn of<'s>(state: &mut State, services: impl IntoIterator<Item = &'s S
 pub(super) fn before(state: &mut State, element: &mut Element<'_, '_>, service: &Service) {
     let text = of(state, [service]);
     if !text.is_empty() {
-        element.before(&scripts::own("stubs", &text, state.page.nonce.as_deref()), ContentType::Html);
+        element.before(&scripts::own("stubs", &text, &state.page), ContentType::Html);
     }
 }

@@ -9,6 +9,7 @@ fn page(settings: &Settings, granted: Granted, inserts: Inserts) -> Page {
         url: "https://www.example.se/a/".parse().unwrap(),
         scope: Scope::of_granted(settings, &granted),
         granted,
+        syntax: Syntax::Html,
         inserts,
         embeds: None,
         nonce: None,
@@ -16,8 +17,13 @@ fn page(settings: &Settings, granted: Granted, inserts: Inserts) -> Page {
 }
 
 fn rewrite_in(chunks: &[&[u8]], granted: &Granted, inserts: &Inserts) -> Vec<u8> {
+    rewrite_as(Syntax::Html, chunks, granted, inserts)
+}
+
+fn rewrite_as(syntax: Syntax, chunks: &[&[u8]], granted: &Granted, inserts: &Inserts) -> Vec<u8> {
     let settings = Arc::new(settings(set(Vec::new(), &[])));
-    let mut rewriter = Rewriter::new(&settings, page(&settings, granted.clone(), inserts.clone()));
+    let page = Page { syntax, ..page(&settings, granted.clone(), inserts.clone()) };
+    let mut rewriter = Rewriter::new(&settings, page);
     let mut out = Vec::new();
     for chunk in chunks {
         rewriter.write(chunk, &mut out).unwrap();
@@ -320,7 +326,7 @@ fn a_page_within_a_page_that_has_scripts_shows_itself_to_the_guard_before_they_r
     ] {
         let html = format!("<iframe srcdoc='{inner}'></iframe>");
         let out = held(&html);
-        let guard = "<script data-consentry=&quot;frame&quot;>try{frameElement.contentWindow}";
+        let guard = "&lt;script data-consentry=&quot;frame&quot;>try{frameElement.contentWindow}";
         assert_eq!(out.contains(&format!("srcdoc=\"{guard}")), is_guarded, "{html} became {out}");
         assert_eq!(held(&out), out);
     }
@@ -762,4 +768,101 @@ fn pages_that_call_a_held_service_for_the_first_time_get_its_stub_before_they_do
     // What the guard always has needs no word of the page's.
     let html = "<script>fbq('init','1')</script>";
     assert!(!guarded(html, &settings, &Granted::default()).contains("consentry:held"));
+}
+
+fn xml(html: &str, inserts: &Inserts) -> String {
+    let out = rewrite_as(Syntax::Xml, &[html.as_bytes()], &Granted::default(), inserts);
+    for length in [1, 7] {
+        let chunks: Vec<&[u8]> = html.as_bytes().chunks(length).collect();
+        assert_eq!(rewrite_as(Syntax::Xml, &chunks, &Granted::default(), inserts), out, "{html}");
+    }
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_page_that_is_xml_has_the_guard_within_its_first_element_and_well_formed() {
+    let inserts = Inserts::Guard("if(a<b&&c[d[0]]>1)e()".into());
+    let guard = "<script xmlns=\"http://www.w3.org/1999/xhtml\" data-consentry=\"guard\">\
+                 <![CDATA[if(a<b&&c[d[0]]]]><![CDATA[>1)e()]]></script>\
+                 <script xmlns=\"http://www.w3.org/1999/xhtml\" data-consentry=\"known\" async=\"\" src=";
+    for (before, after) in [
+        ("<?xml version=\"1.0\"?><!DOCTYPE html><html><head>", "<title>a</title></head><body/></html>"),
+        ("<!DOCTYPE html [ <!ENTITY a \"<head>&gt;\"> ]\n><html><head>", "</head></html>"),
+        ("<!-- > <head> --><?x <head> ?><html>", "<head/><body></body></html>"),
+        ("<html>", "<link href=\"/a.css\"/><head></head></html>"),
+        ("<h:html xmlns:h=\"http://www.w3.org/1999/xhtml\">", "<h:head></h:head></h:html>"),
+        ("<html><![CDATA[ <head> ]]>", "<template/><body></body></html>"),
+    ] {
+        let out = xml(&format!("{before}{after}"), &inserts);
+        assert!(out.starts_with(&format!("{before}{guard}")), "{out}");
+        assert!(out.ends_with(&format!("></script>{after}")), "{out}");
+    }
+    assert_eq!(xml("<?xml version=\"1.0\"?><html/>", &inserts), "<?xml version=\"1.0\"?><html/>");
+}
+
+#[test]
+fn an_element_that_is_a_tag_alone_in_xml_hides_nothing_behind_it() {
+    const HELD: &str = "data-consentry-service=\"meta-pixel\"";
+    for name in ["script", "title", "style", "iframe", "textarea", "noscript", "object", "video"] {
+        let out = xml(
+            &format!("<p><{name}/><img src=\"https://www.facebook.com/tr?id=1\"/></p>"),
+            &Inserts::Nothing,
+        );
+        assert!(out.starts_with(&format!("<p><{name}/><img ")) && out.contains(HELD), "{out}");
+    }
+    let out =
+        xml("<p><script src=\"https://www.google-analytics.com/ga.js\" /><b>a</b></p>", &Inserts::Nothing);
+    assert!(out.contains("type=\"text/plain\"") && out.ends_with("/><b>a</b></p>"), "{out}");
+}
+
+#[test]
+fn what_is_text_in_xml_stays_and_what_is_none_is_seen() {
+    const PIXEL: &str = "<img src=\"https://www.facebook.com/tr?id=1\"/>";
+    for shown in [
+        format!("<pre><![CDATA[{PIXEL}<script>]]></pre>"),
+        format!("<?php {PIXEL} ?>"),
+        format!("<!-- --!> {PIXEL} -->"),
+        format!("<!DOCTYPE html [<!ENTITY a '{PIXEL}'>]>"),
+    ] {
+        assert_eq!(xml(&shown, &Inserts::Nothing), shown);
+        let out = xml(&format!("{shown}{PIXEL}"), &Inserts::Nothing);
+        assert!(out.starts_with(&shown) && out.contains("data-consentry-src"), "{out}");
+    }
+}
+
+#[test]
+fn inline_scripts_of_xml_are_read_as_browsers_read_them_and_stay_well_formed() {
+    let held = "data-consentry-service=\"meta-pixel\" data-consentry-category=\"marketing\">";
+    for (script, expected) in [
+        ("if (a &lt; b &amp;&amp; c) own();", String::new()),
+        ("//<![CDATA[\nif (a < b && c) own();\n//]]>", String::new()),
+        (
+            "//<![CDATA[\nif (a < b && c) own();\nfbq('init', '1');\n//]]>",
+            format!(
+                "//\nif (a &lt; b &amp;&amp; c) own();\n\n//</script><script type=\"text/plain\" {held}fbq('init', '1');"
+            ),
+        ),
+        (
+            "<![CDATA[!function(f){f.src='https://connect.facebook.net/en_US/fbevents.js'}(a&&b)]]>",
+            format!(
+                "</script><script type=\"text/plain\" {held}\
+                 <![CDATA[!function(f){{f.src='https://connect.facebook.net/en_US/fbevents.js'}}(a&&b)]]>"
+            ),
+        ),
+    ] {
+        let expected = if expected.is_empty() { script } else { &expected };
+        assert_eq!(
+            xml(&format!("<p><script>{script}</script></p>"), &Inserts::Nothing),
+            format!("<p><script>{expected}</script></p>")
+        );
+    }
+    let style = "<style>a &gt; b { background: url(&quot;https://www.facebook.com/tr&quot;) }</style>";
+    let out = xml(style, &Inserts::Nothing);
+    assert!(out.starts_with("<style>a &gt; b {") || out.starts_with("<style>a > b {"), "{out}");
+    assert!(!out.contains("facebook.com"), "{out}");
+    let own = "<style>a &gt; b { background: url(&quot;/own.png&quot;) }</style>";
+    assert_eq!(xml(own, &Inserts::Nothing), own);
+    let frame = "<iframe srcdoc=\"&lt;img src='https://www.facebook.com/tr'>\"></iframe>";
+    let out = xml(frame, &Inserts::Nothing);
+    assert!(out.contains("data-consentry-src") && out.matches('<').count() == 2, "{out}");
 }

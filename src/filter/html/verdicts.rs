@@ -135,7 +135,7 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Inserts, Page};
+    use super::super::{Inserts, Page, Syntax};
     use super::*;
     use crate::consent::Granted;
     use crate::filter::scope::Scope;
@@ -156,6 +156,7 @@ mod tests {
             url: "https://www.example.se/a".parse().unwrap(),
             scope: Scope::of_granted(&settings, &granted),
             granted,
+            syntax: Syntax::Html,
             inserts,
             embeds: None,
             nonce: None,

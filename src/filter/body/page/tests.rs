@@ -16,6 +16,7 @@ fn page(script: Script, from: Coding, to: Coding) -> Page<Script> {
     let knowledge = Knowledge {
         url: "https://www.example.se/".parse().unwrap(),
         granted: crate::consent::Granted::default(),
+        syntax: html::Syntax::Html,
         inserts: Inserts::Nothing,
         embeds: None,
         nonce: None,

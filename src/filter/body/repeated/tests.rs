@@ -34,6 +34,7 @@ impl Site {
         html::Page {
             url: format!("https://www.example.se{path}").parse().unwrap(),
             granted: Granted::default(),
+            syntax: html::Syntax::Html,
             inserts: Inserts::Nothing,
             embeds: None,
             nonce: None,

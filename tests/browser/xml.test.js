@@ -1,0 +1,111 @@
+// Pages that browsers read as XML, where one letter that is none makes an error of the whole page, and documents that are
+// XML and no pages.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { openBehind } from './support/behind.js';
+
+const XHTML = 'xmlns="http://www.w3.org/1999/xhtml"';
+const GA = 'https://www.google-analytics.com/ga.js';
+const PIXEL = 'https://www.facebook.com/tr?id=1&amp;ev=PageView';
+const xhtml = (body, type = 'application/xhtml+xml') => ({ type, body: `<?xml version="1.0" encoding="utf-8"?>\n${body}` });
+const page = (head, body) => xhtml(`<!DOCTYPE html><html ${XHTML} lang="en"><head><title>t</title>${head}</head><body>${body}</body></html>`);
+
+/** What people write, each with a service in it that is held; all of them but the third say so when their own code runs. */
+const SHAPES = {
+  '/closed': page(`<script src="${GA}"/><script src="/own.js"/>`, `<p>a &lt; b</p><img alt="" src="${PIXEL}"/>`),
+  '/cdata': page(`<script type="text/javascript">//<![CDATA[
+if (1 < 2 && 2 < 3) { window.own = true; }
+_gaq.push(['_trackPageview']);
+//]]></script>`, `<pre><![CDATA[<script src="${GA}"></script> <!-- ]]></pre><img alt="" src="${PIXEL}"/>`),
+  '/prefixed': xhtml(`<h:html xmlns:h="http://www.w3.org/1999/xhtml"><h:head><h:title>t</h:title><h:script src="${GA}"/><h:script src="/own.js"/></h:head><h:body><h:p>x</h:p></h:body></h:html>`),
+  '/escaped': page(`<script>if (1 &lt; 2 &amp;&amp; 2 &lt; 3) { window.own = true; }
+ga('create', 'UA-1', 'auto');
+(function (d) { var s = d.createElement('script'); s.src = '${GA}'; d.getElementsByTagName('head')[0].appendChild(s); })(document);</script>`, '<p>x</p>'),
+  '/declared': xhtml(`<!DOCTYPE html [ <!ENTITY nbsp "&#160;"> <!ENTITY shown "<b>b</b>"> ]>
+<html ${XHTML}><head/><body><script src="/own.js"></script><p>a&nbsp;&shown;</p><iframe src="${GA}"/><p id="last">x</p></body></html>`),
+  '/framed': page('', `<iframe srcdoc="&lt;script>parent.own = true; new Image().src = '${GA}'&lt;/script>&lt;img src='${PIXEL}'>"></iframe>`),
+  '/styled': page(`<style>p &gt; b { color: red } p { background: url(${PIXEL}) }</style><script src="/own.js"/>`, '<p>x</p>'),
+};
+
+const SVG = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9" height="9">
+<script xlink:href="${GA}"/><image width="9" height="9" xlink:href="${PIXEL}"/><script>document.documentElement.setAttribute('class', 'ran')</script></svg>`;
+const CACHED = { 'Cache-Control': 'max-age=600', ETag: '"1"' };
+
+const world = openBehind({
+  ...SHAPES,
+  '/own.js': { type: 'text/javascript', body: 'window.own = true;' },
+  '/picture.svg': { type: 'image/svg+xml', body: SVG, headers: CACHED },
+  '/xslt.xml': { type: 'text/xml', body: `<html ${XHTML}><head><script src="${GA}"/></head><body><p>x</p></body></html>`, headers: CACHED },
+  '/holder': { body: '<!doctype html><title>t</title><object data="/picture.svg" type="image/svg+xml"></object>' },
+});
+
+const isWhole = (visitor) => visitor.page.evaluate(() => [document.getElementsByTagName('parsererror').length, document.contentType]);
+
+for (const at of Object.keys(SHAPES)) {
+  test(`c1 a page that is XML stays whole, calls nobody and runs its own code: ${at}`, () => world.asVisitor({}, async (visitor) => {
+    await visitor.visit(at);
+    await visitor.page.waitForFunction(() => window.own);
+    assert.deepEqual(await isWhole(visitor), [0, 'application/xhtml+xml']);
+    assert.deepEqual(world.internet.called(), []);
+    assert.deepEqual(visitor.errors, []);
+    assert.equal(await visitor.page.evaluate(() => document.querySelector('*|script').getAttribute('data-consentry')), 'guard');
+  }));
+
+  test(`a page that is XML is as its author wrote it for who agreed: ${at}`, async () => {
+    const text = ({ page: of }) => of.evaluate(() => {
+      for (const own of document.querySelectorAll('[data-consentry], consentry-settings')) own.remove();
+      return document.documentElement.outerHTML;
+    });
+    const alone = await world.asVisitor({ url: world.direct }, async (visitor) => {
+      await visitor.visit(at);
+      return text(visitor);
+    });
+    await world.asVisitor({}, async (visitor) => {
+      await visitor.choose('accept-all');
+      await visitor.visit(at);
+      assert.deepEqual(await isWhole(visitor), [0, 'application/xhtml+xml']);
+      assert.equal(await text(visitor), alone);
+    });
+  });
+}
+
+test('what scripts may ask, stubs and refused cookies are there in a page that is XML', () => world.asVisitor({}, async (visitor) => {
+  await visitor.visit('/cdata');
+  const seen = await visitor.page.evaluate(() => {
+    document.cookie = '_ga=1; path=/';
+    document.cookie = 'plain=1; path=/';
+    window._gaq.push(['_trackEvent', 'a', 'b']);
+    return [document.cookie, window.consentry.choices, typeof window.consentry.open];
+  });
+  assert.deepEqual(seen, ['plain=1', null, 'function']);
+  await visitor.page.evaluate(() => window.consentry.open());
+  await visitor.page.waitForURL('**/_consent/settings*');
+}));
+
+for (const at of ['/picture.svg', '/xslt.xml', '/holder']) {
+  test(`c1 c4 what an XML document loads waits for an agreement, and ends with it: ${at}`, () => world.asVisitor({}, async (visitor) => {
+    const { page: on } = visitor;
+    await visitor.visit(at);
+    await on.waitForTimeout(300);
+    assert.deepEqual(world.internet.called(), []);
+    await visitor.choose('accept-all');
+    await visitor.visit(at);
+    await world.internet.callTo('www.google-analytics.com/ga.js');
+    await visitor.choose('reject-all');
+    world.internet.forget();
+    await visitor.visit(at);
+    await on.waitForTimeout(300);
+    assert.deepEqual(world.internet.called(), []);
+  }));
+}
+
+test('a picture that is SVG is cached as its author said where a page shows it', () => world.asVisitor({}, async (visitor) => {
+  await visitor.visit('/closed');
+  const [control, tag, bytes] = await visitor.page.evaluate(async () => {
+    const answer = await fetch('/picture.svg');
+    return [answer.headers.get('Cache-Control'), answer.headers.get('ETag'), await answer.text()];
+  });
+  assert.deepEqual([control, tag, bytes], ['max-age=600', '"1"', SVG]);
+}));
