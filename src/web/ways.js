@@ -131,7 +131,7 @@ G.f = function (v, tag) {
 };
 
 G.p = function (w, change) {
-  var declarations = new w.WeakMap(), behind = new w.WeakMap(), observer = new w.MutationObserver(look);
+  var declarations = new w.WeakMap(), behind = new w.WeakMap(), fetched = new w.WeakMap(), observer = new w.MutationObserver(look);
   function each(kinds, names, write, read) {
     kinds.split(' ').forEach(function (v) { change(v, names, write, read); });
   }
@@ -157,6 +157,7 @@ G.p = function (w, change) {
       return w.Reflect.construct(own, a, this.constructor);
     };
     w[name].prototype = own.prototype;
+    Object.setPrototypeOf(w[name], own);
   }
 
   // Properties of style, in the page and within shadows.
@@ -192,16 +193,20 @@ G.p = function (w, change) {
       if (w[v]) measures(w[v].prototype, Object.getOwnPropertyNames(w[v].prototype).filter(function (v) { return pair[1].test(v); }));
     });
   });
-  measures(w, 'getComputedStyle scroll scrollTo scrollBy scrollX scrollY pageXOffset pageYOffset innerWidth innerHeight find'.split(' '));
+  measures(w, 'scroll scrollTo scrollBy scrollX scrollY pageXOffset pageYOffset innerWidth innerHeight find'.split(' '));
   change('Element', 'attachShadow', function (a, own, on) { return observe(own.apply(on, a)); });
   change('Element', 'shadowRoot', no, function (v) { return v && observe(v); });
 
   // Sheets and their rules.
   each('CSSStyleSheet CSSGroupingRule CSSStyleRule CSSKeyframesRule StylePropertyMap', 'insertRule addRule replace replaceSync appendRule set append', words);
-  each('CSSStyleRule CSSKeyframeRule CSSFontFaceRule CSSNestedDeclarations CSSPageRule', 'style', word, function (v) {
+  // Pages keep what a style is computed to, and measure by it later.
+  function declared(v) {
     var proxy = declarations.get(v);
     if (!proxy) declarations.set(v, proxy = new w.Proxy(v, {
-      get: function (t, k) { return t[k]; },
+      get: function (t, k) {
+        look(observer.takeRecords());
+        return t[k];
+      },
       set: function (t, k, v) {
         t[k] = word(v);
         return true;
@@ -209,7 +214,10 @@ G.p = function (w, change) {
     }));
     behind.set(proxy, v);
     return proxy;
-  });
+  }
+  each('CSSStyleRule CSSKeyframeRule CSSFontFaceRule CSSNestedDeclarations CSSPageRule', 'style', word, declared);
+  var compute = w.getComputedStyle;
+  w.getComputedStyle = function () { return declared(compute.apply(this, arguments)); };
   change('CSSStyleDeclaration', 'setProperty removeProperty getPropertyValue getPropertyPriority item', function (a, own, on) {
     var v = behind.get(on);
     return v ? words(a, own, v) : own.apply(on, a);
@@ -217,6 +225,19 @@ G.p = function (w, change) {
   construct('FontFace', 1, word);
   construct('KeyframeEffect', 1, steps);
   each('Element KeyframeEffect', 'animate setKeyframes', argument(0, steps));
+
+  // Documents that a page fetches: what is put from one into the page loads at once. Data of other kinds stays as it is.
+  each('XMLHttpRequest', 'response responseXML', no, function (v) {
+    if (v && v.nodeType == 9 && !fetched.has(v)) {
+      fetched.set(v, 1);
+      [].forEach.call(v.querySelectorAll('*'), function (v) {
+        if (!/xhtml|svg/.test(v.namespaceURI)) return;
+        restyle(v);
+        [].slice.call(v.attributes).forEach(function (a) { if (hold(v, a.name, a.value)) v.removeAttribute(a.name); });
+      });
+    }
+    return v;
+  });
 
   // Elements of style, their text, and attributes as nodes.
   each('Node Element CharacterData Document DocumentFragment Range', 'appendChild insertBefore replaceChild append prepend replaceChildren before after replaceWith insertAdjacentElement insertNode surroundContents moveBefore', function (a, own, on) {
@@ -315,7 +336,18 @@ G.p = function (w, change) {
   var ask = w.fetch;
   if (ask) w.fetch = function (a) { return G.u(a && a.url || a) ? w.Promise.resolve(new w.Response('')) : ask.apply(this, arguments); };
   change('Navigator', 'sendBeacon', function (a, own, on) { return G.u(a[0]) || own.apply(on, a); });
-  construct('Audio', 0, function (v) { return stops('audio', 'src', v) ? '' : v; });
+  function sound(v) { return typeof v == 'string' && stops('audio', 'src', v) ? '' : v; }
+  construct('Audio', 0, sound);
+  // What a page has the browser show beside it.
+  function shown(v) {
+    v = Object.assign({}, v);
+    ['icon', 'image', 'badge'].forEach(function (k) { if (!sound(v[k])) delete v[k]; });
+    if (v.artwork) v.artwork = [].filter.call(v.artwork, function (v) { return sound(v.src); });
+    return v;
+  }
+  construct('Notification', 1, shown);
+  construct('MediaMetadata', 0, shown);
+  change('ServiceWorkerRegistration', 'showNotification', argument(1, shown));
 };
 try { G.p(window, G.c); } catch (e) {}
 })(window.consentry, FACTS);

@@ -27,6 +27,8 @@ const PICTURES = {
   'a style sheet whose relation comes last': "var l = make('link'); l.href = url; document.head.append(l); l.rel = 'stylesheet'",
   'an icon': "var l = make('link'); l.rel = 'preload'; l.as = 'image'; l.href = url; document.head.append(l)",
   'a set of pictures to preload': "var l = make('link'); l.rel = 'preload'; l.as = 'image'; l.imageSrcset = url + ' 1x'; document.head.append(l)",
+  'a picture out of a document that is fetched': "var x = new XMLHttpRequest(); x.open('GET', URL.createObjectURL(new Blob(['<x><i xmlns=\"http://www.w3.org/1999/xhtml\"><img src=\"' + url + '\"/></i></x>'], { type: 'text/xml' })), false); x.send(); box.append(document.importNode(x.responseXML.documentElement.firstChild, true))",
+  'a picture that is taken out of a document that is fetched': "var x = new XMLHttpRequest(); x.open('GET', URL.createObjectURL(new Blob(['<x><s xmlns=\"http://www.w3.org/2000/svg\"><svg><image width=\"9\" height=\"9\" href=\"' + url + '\"/></svg></s></x>'], { type: 'text/xml' })), false); x.send(); box.append(document.adoptNode(x.responseXML.querySelector('svg')))",
   'a background of the body': "var b = make('body'); b.background = url; document.documentElement.append(b)",
   'a background of a table': "var t = make('table'); t.setAttribute('background', url); t.insertRow().insertCell(); box.append(t)",
   'a picture of SVG': "var s = svg('svg'), i = svg('image'); i.setAttribute('href', url); s.append(i); box.append(s)",
@@ -130,6 +132,7 @@ const STYLES = {
   'an attribute of SVG': "var s = svg('svg'), r = svg('rect'); r.setAttribute('width', 9); r.setAttribute('height', 9); r.setAttribute('mask', 'url(' + url + ')'); s.append(r); box.append(s)",
   'a style of a frame': "var f = make('iframe'); box.append(f); f.contentDocument.body.style.background = 'url(' + url + ')'; f.contentDocument.body.offsetWidth",
   'an element of style of a frame': "var f = make('iframe'); box.append(f); var s = f.contentDocument.createElement('style'); s.textContent = '@import url(' + url + ')'; f.contentDocument.head.append(s)",
+  'a property of which a style that was computed before is asked': "var c = getComputedStyle(p); c.width; p.style.backgroundImage = 'url(' + url + ')'; c.width",
   'an address with an apostrophe': "p.style.backgroundImage = 'url(\"' + url + '?t=it\\'s\")'",
   'an address with an escape': "p.setAttribute('style', 'background: url(' + url.replace('tiktok', 't\\\\69ktok').replace('images', 'i\\\\6d ages') + ')')",
   'a node of another document': "var o = document.implementation.createHTMLDocument(), q = o.createElement('p'); q.textContent = 'x'; o.body.append(q); q.style.background = 'url(' + url + ')'; box.append(q)",
@@ -464,6 +467,34 @@ test('what pages expect of storage, styles and frames they get', async () => {
     return visitor.page.evaluate(() => { delete window.said.failed; return window.said; });
   });
   assert.deepEqual(await said(world.url), await said(world.direct));
+});
+
+test('what a page has the browser show beside it comes from nobody who is held', async () => {
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/end');
+    const shown = await visitor.page.evaluate(([held, free]) => {
+      const media = (host) => new MediaMetadata({ title: 't', artwork: [{ src: `${host}/a.png`, sizes: '9x9' }] });
+      const note = (host) => new Notification('t', { body: 'b', icon: `${host}/a.png` });
+      return [...[held, free].map((host) => media(host).artwork.map(({ src }) => src)), ...[held, free].map((host) => note(host).icon),
+        note(held).body, media(held).title, typeof Notification.permission, media(held) instanceof MediaMetadata];
+    }, [HELD, FREE]);
+    assert.deepEqual(shown, [[], [`${FREE}/a.png`], '', `${FREE}/a.png`, 'b', 't', 'string', true]);
+  });
+});
+
+test('data that a page fetches stays as it is, though it has names of HTML', async () => {
+  const data = `<feed xmlns="http://www.w3.org/2005/Atom"><link href="${HELD}/a"/><image src="${HELD}/b"/></feed>`;
+  world.pages['/data'] = { type: 'application/atom+xml', body: data };
+  await world.asVisitor({}, async (visitor) => {
+    await visitor.visit('/end');
+    const seen = await visitor.page.evaluate(() => new Promise((done) => {
+      const request = new XMLHttpRequest();
+      request.open('GET', '/data');
+      request.onload = () => done(new XMLSerializer().serializeToString(request.responseXML));
+      request.send();
+    }));
+    assert.equal(seen, data);
+  });
 });
 
 test('of what scripts make for a frame pages alone are read', async () => {

@@ -19,7 +19,7 @@ const SHAPES = {
 if (1 < 2 && 2 < 3) { window.own = true; }
 _gaq.push(['_trackPageview']);
 //]]></script>`, `<pre><![CDATA[<script src="${GA}"></script> <!-- ]]></pre><img alt="" src="${PIXEL}"/>`),
-  '/prefixed': xhtml(`<h:html xmlns:h="http://www.w3.org/1999/xhtml"><h:head><h:title>t</h:title><h:script src="${GA}"/><h:script src="/own.js"/></h:head><h:body><h:p>x</h:p></h:body></h:html>`),
+  '/prefixed': xhtml(`<h:html xmlns:h="http://www.w3.org/1999/xhtml"><h:head><h:title>t</h:title><h:script src="${GA}"/><h:script src="/own.js"/></h:head><h:body><h:p>x</h:p><h:img alt="" src="${PIXEL}"/></h:body></h:html>`),
   '/escaped': page(`<script>if (1 &lt; 2 &amp;&amp; 2 &lt; 3) { window.own = true; }
 ga('create', 'UA-1', 'auto');
 (function (d) { var s = d.createElement('script'); s.src = '${GA}'; d.getElementsByTagName('head')[0].appendChild(s); })(document);</script>`, '<p>x</p>'),

@@ -11,7 +11,7 @@ use super::embeds::{self, Standing};
 use super::places::{self, Holds};
 use super::scripts::{self, Kept, Reading};
 use super::unjudged::Reason;
-use super::{State, address, anonymize, css, knows_host, locked, references, skim, stubs};
+use super::{State, Syntax, address, anonymize, css, knows_host, locked, references, skim, stubs};
 use crate::filter::judge::{Judgement, judge};
 use crate::filter::own_csp;
 use crate::services::Service;
@@ -35,8 +35,13 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
         "link" if is_hint_to_strangers(&state, element) => element.remove(),
         _ => {}
     }
-    embeds::announce(&state, element, &tag);
-    let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, &tag) };
+    // In XML a name may have a prefix, which says of what language it is.
+    let tag = match state.page.syntax {
+        Syntax::Xml => tag.rsplit(':').next().unwrap_or_default(),
+        Syntax::Html => &tag,
+    };
+    embeds::announce(&state, element, tag);
+    let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, tag) };
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
     }
@@ -126,7 +131,7 @@ fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
     let is_guarded = markup.starts_with("<script data-consentry=\"frame\"");
     let runs = !state.page.granted.is_all() && !is_guarded && runs_code(&markup);
     // Whatever the page around it is, browsers read it as HTML.
-    let page = super::Page { syntax: super::Syntax::Html, embeds: None, ..state.page.clone() };
+    let page = super::Page { syntax: Syntax::Html, embeds: None, ..state.page.clone() };
     let guard = if runs { scripts::own("frame", GUARDED, &page) } else { String::new() };
     match scripts::nested(state, &markup, page)? {
         Kept::Whole if runs => {

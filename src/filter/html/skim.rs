@@ -109,8 +109,8 @@ pub(super) fn skim(
         let Some(start) = seek(page, at, b'<') else { return (page.len(), Next::Unfinished) };
         at = start;
         let rest = page.get(at..).unwrap_or_default();
-        let declared = if syntax == Syntax::Xml { declaration(rest) } else { None };
-        match declared.unwrap_or_else(|| token(rest, &is_harmless, &marks)) {
+        let of_xml = if syntax == Syntax::Xml { of_xml(rest) } else { None };
+        match of_xml.unwrap_or_else(|| token(rest, &is_harmless, &marks)) {
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
@@ -217,11 +217,16 @@ fn bogus_comment(page: &[u8]) -> Token {
     memchr(b'>', page).map_or(Token::Unfinished, |end| Token::Passes(end + 1))
 }
 
-/// What begins with the `<` at the start of a page that is XML, if it is no tag (XML 1.0, sections 2.5 to 2.8).
-fn declaration(page: &[u8]) -> Option<Token> {
+/// What begins with the `<` at the start of a page that is XML, if that is nothing that HTML has, too: a tag whose name has
+/// a prefix, for which the parser looks whatever it says, or no tag (XML 1.0, sections 2.5 to 2.8).
+fn of_xml(page: &[u8]) -> Option<Token> {
     const SECTIONS: [(&str, &str); 3] = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
     if !matches!(page.get(1), Some(b'!' | b'?')) {
-        return None;
+        let end = next::<{ BLANK | SLASH | END }>(page, 1).filter(|end| *end > 1)?;
+        memchr(b':', page.get(1..end)?)?;
+        return Some(
+            attributes(page, end, |_, _| ()).map_or(Token::Unfinished, |end| Token::Tag(end, Reads::Tag)),
+        );
     }
     for (start, end) in SECTIONS {
         if page.starts_with(start.as_bytes()) {

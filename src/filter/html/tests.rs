@@ -810,6 +810,10 @@ fn an_element_that_is_a_tag_alone_in_xml_hides_nothing_behind_it() {
         );
         assert!(out.starts_with(&format!("<p><{name}/><img ")) && out.contains(HELD), "{out}");
     }
+    for tag in ["h:img src", "svg:image xlink:href", "h:script src", "x:iframe src"] {
+        let html = format!("<p><{tag}=\"https://www.facebook.com/tr?id=1\"/></p>");
+        assert!(xml(&html, &Inserts::Nothing).contains(HELD), "{html}");
+    }
     let out =
         xml("<p><script src=\"https://www.google-analytics.com/ga.js\" /><b>a</b></p>", &Inserts::Nothing);
     assert!(out.contains("type=\"text/plain\"") && out.ends_with("/><b>a</b></p>"), "{out}");
