@@ -35,11 +35,7 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
         "link" if is_hint_to_strangers(&state, element) => element.remove(),
         _ => {}
     }
-    // In XML a name may have a prefix, which says of what language it is.
-    let tag = match state.page.syntax {
-        Syntax::Xml => tag.rsplit(':').next().unwrap_or_default(),
-        Syntax::Html => &tag,
-    };
+    let tag = state.page.syntax.local(&tag);
     embeds::announce(&state, element, tag);
     let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, tag) };
     if tag == "script" && !element.removed() {

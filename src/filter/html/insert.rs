@@ -92,6 +92,7 @@ impl Insertion {
     /// What goes in around this tag, which stands outside of scripts and the like.
     pub(super) fn around(&mut self, tag: &[u8]) -> Around {
         let (kind, name) = skim::name(tag);
+        let name = self.syntax.local(&name);
         let is_template = name == "template" && !self.syntax.is_empty(tag);
         if kind == skim::Kind::End {
             self.templates = self.templates.saturating_sub(usize::from(is_template));
@@ -105,7 +106,7 @@ impl Insertion {
         let around = if self.templates > 0 || name == "html" || is_first {
             Around::default()
         } else {
-            self.put(&name, self.syntax.is_empty(tag))
+            self.put(name, self.syntax.is_empty(tag))
         };
         self.templates += usize::from(is_template);
         around

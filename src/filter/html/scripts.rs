@@ -164,15 +164,16 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
 
 /// Style rules without the addresses that may not be loaded; a comment says whose they were.
 fn style(state: &mut State, text: String) -> String {
-    if super::css::is_harmless(text.as_bytes()) {
+    // SVG has references in its styles, as XML has.
+    let syntax = if state.is_in_pieces { Syntax::Xml } else { state.page.syntax };
+    let decoded = syntax.read(&text);
+    let read = decoded.as_deref().unwrap_or(&text);
+    if super::css::is_harmless(read.as_bytes()) {
         return text;
     }
     let settings = std::sync::Arc::clone(&state.settings);
-    // SVG has references in its styles, as XML has.
-    let syntax = if state.is_in_pieces { Syntax::Xml } else { state.page.syntax };
-    let read = syntax.read(&text);
     let lookup = Lookup { state, services: &settings.services };
-    match lookup.style(read.as_deref().unwrap_or(&text), "/* held: ID */") {
+    match lookup.style(read, "/* held: ID */") {
         None => text,
         Some(((_, service), changed)) => {
             state.held_for.get_or_insert_with(|| service.id.clone());

@@ -23,6 +23,14 @@ impl Syntax {
         self == Syntax::Xml && tag.ends_with(b"/>")
     }
 
+    /// An element's name without its prefix, which says in XML of what language it is.
+    pub(super) fn local(self, name: &str) -> &str {
+        match self {
+            Syntax::Html => name,
+            Syntax::Xml => name.rsplit(':').next().unwrap_or_default(),
+        }
+    }
+
     /// A script of ours, as it stands in its element; `code` must be fit for one in HTML.
     pub(super) fn script(self, code: &str) -> Cow<'_, str> {
         match self {

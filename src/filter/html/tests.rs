@@ -790,7 +790,7 @@ fn a_page_that_is_xml_has_the_guard_within_its_first_element_and_well_formed() {
         ("<!DOCTYPE html [ <!ENTITY a \"<head>&gt;\"> ]\n><html><head>", "</head></html>"),
         ("<!-- > <head> --><?x <head> ?><html>", "<head/><body></body></html>"),
         ("<html>", "<link href=\"/a.css\"/><head></head></html>"),
-        ("<h:html xmlns:h=\"http://www.w3.org/1999/xhtml\">", "<h:head></h:head></h:html>"),
+        ("<h:html xmlns:h=\"http://www.w3.org/1999/xhtml\"><h:head>", "</h:head></h:html>"),
         ("<html><![CDATA[ <head> ]]>", "<template/><body></body></html>"),
     ] {
         let out = xml(&format!("{before}{after}"), &inserts);
@@ -864,6 +864,8 @@ fn inline_scripts_of_xml_are_read_as_browsers_read_them_and_stay_well_formed() {
     let out = xml(style, &Inserts::Nothing);
     assert!(out.starts_with("<style>a &gt; b {") || out.starts_with("<style>a > b {"), "{out}");
     assert!(!out.contains("facebook.com"), "{out}");
+    let hidden = "<style>a { background: url&#40;//www.facebook.com/tr) }</style>";
+    assert!(!xml(hidden, &Inserts::Nothing).contains("facebook.com"));
     let own = "<style>a &gt; b { background: url(&quot;/own.png&quot;) }</style>";
     assert_eq!(xml(own, &Inserts::Nothing), own);
     let frame = "<iframe srcdoc=\"&lt;img src='https://www.facebook.com/tr'>\"></iframe>";
