@@ -131,7 +131,7 @@ G.f = function (v, tag) {
 };
 
 G.p = function (w, change) {
-  var declarations = new w.WeakMap(), behind = new w.WeakMap(), fetched = new w.WeakMap(), observer = new w.MutationObserver(look);
+  var declarations = new w.WeakMap(), behind = new w.WeakMap(), passed = new w.WeakMap(), observer = new w.MutationObserver(look);
   function each(kinds, names, write, read) {
     kinds.split(' ').forEach(function (v) { change(v, names, write, read); });
   }
@@ -228,8 +228,8 @@ G.p = function (w, change) {
 
   // Documents that a page fetches: what is put from one into the page loads at once. Data of other kinds stays as it is.
   each('XMLHttpRequest', 'response responseXML', no, function (v) {
-    if (v && v.nodeType == 9 && !fetched.has(v)) {
-      fetched.set(v, 1);
+    if (v && v.nodeType == 9 && !passed.has(v)) {
+      passed.set(v, 1);
       [].forEach.call(v.querySelectorAll('*'), function (v) {
         if (!/xhtml|svg/.test(v.namespaceURI)) return;
         restyle(v);
@@ -317,7 +317,12 @@ G.p = function (w, change) {
   w.document.addEventListener('load', function (e) { if (/^i?frame$/i.test(e.target.nodeName) && isWaiting(e.target)) e.stopPropagation(); }, true);
   change('StorageEvent', 'storageArea', no, function (v) { return G.j(v, 1); });
   construct('StorageEvent', 1, function (v) { return v && v.storageArea ? Object.assign({}, v, { storageArea: G.j(v.storageArea, 0) }) : v; });
-  change('SVGAnimatedString', 'baseVal', function (v) { return stops('image', 'href', v) ? no : v; });
+  // Links of SVG load nothing.
+  change('SVGAElement', 'href', no, function (v) {
+    passed.set(v, 1);
+    return v;
+  });
+  change('SVGAnimatedString', 'baseVal', function (v, on) { return !passed.has(on) && stops('image', 'href', v) ? no : v; });
   change('CookieStore', 'set get', function (a, own, on) { return G.k(a[0]) ? w.Promise.resolve(null) : own.apply(on, a); });
   change('CookieStore', 'getAll', function (a, own, on) {
     return own.apply(on, a).then(function (v) { return v.filter(function (v) { return !G.k(v); }); });

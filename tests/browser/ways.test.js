@@ -455,6 +455,9 @@ test('what pages expect of storage, styles and frames they get', async () => {
   said.style = [rule.style.color, rule.style.constructor === CSSStyleDeclaration, rule.style.setProperty === rule.style.setProperty, rule.style === rule.style];
   frame.srcdoc = ''; said.none = frame.srcdoc; frame.srcdoc = '<!doctype html><p>x</p>'; said.srcdoc = [frame.srcdoc, frame.getAttribute('title')];
   frame.onload = function () { said.mode = frame.contentDocument.compatMode; };
+  var link = document.createElementNS('http://www.w3.org/2000/svg', 'a'), computed = getComputedStyle(frame);
+  link.href.baseVal = '${HELD}/there'; link.className.baseVal = 'c'; said.link = [link.getAttribute('href'), link.getAttribute('class')];
+  said.computed = [computed instanceof CSSStyleDeclaration, String(computed), computed.length === [...computed].length, computed.item(0) === computed[0], computed.getPropertyValue('display'), computed.display, 'color' in computed, Object.keys(computed).length === Object.keys(getComputedStyle(frame)).length];
   var text = document.createElement('style'); text.textContent = null; said.text = text.textContent;
   try { document.body.insertAdjacentHTML('beforeend'); } catch (e) { said.missing = e.name; }
   var image = new Image(); image.onerror = function () { said.failed = true; }; image.src = '${HELD}/idiom.gif';
