@@ -104,7 +104,7 @@ impl<'a> Case<'a> {
                 .inserts
                 .take()
                 .unwrap_or_else(|| page::inserts(self.settings, self.visit, &scope.guard)),
-            embeds: (syntax == html::Syntax::Html).then(|| page::embeds(self.settings, self.visit)),
+            embeds: Some(page::embeds(self.settings, self.visit)),
             nonce,
             scope,
         }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::language::Language;
 use super::texts::Texts;
-use super::{Look, ascii, pack, templates, texts};
+use super::{Look, ascii, pack, style, templates, texts};
 use crate::services::{EmbedKind, Service, catalogue_text};
 
 static STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("embed.css"), ""));
@@ -82,7 +82,18 @@ pub enum Offer<'a> {
 impl Look {
     /// The placeholder of an embed of `service` in one language.
     pub fn embed(&self, service: &Service, language: &Language, embed: Embed<'_>) -> String {
-        let words = ascii::markup(&templates::render("embed.html", &self.words(service, language, embed)));
+        self.embed_as("embed.html", service, language, embed)
+    }
+
+    /// The same for a page that browsers read as XML, where there are no shadow roots in markup: elements of the page itself,
+    /// with their looks in attributes and without a script.
+    pub fn embed_in_xml(&self, service: &Service, language: &Language, embed: Embed<'_>) -> String {
+        self.embed_as("embed.xml.html", service, language, Embed { element: "", script: None, ..embed })
+    }
+
+    fn embed_as(&self, template: &str, service: &Service, language: &Language, embed: Embed<'_>) -> String {
+        let words = templates::render(template, &self.words(service, language, embed));
+        let words = ascii::markup(words.trim());
         // What the page wrote has a letter for every byte, and goes in after our words have become references.
         let mut out = String::with_capacity(words.len() + 512);
         let mut rest = &*words;
@@ -123,7 +134,7 @@ impl Look {
             }
             ("fields", Offer::Form { page, embed, return_to, .. }) => {
                 let field = |name, value: &str| {
-                    format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", ascii::text(value))
+                    format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\" />", ascii::text(value))
                 };
                 let embed = embed.map(|embed| field("embed", embed)).unwrap_or_default();
                 format!("{}{embed}{}", field("page", page), field("return", return_to))
@@ -161,11 +172,19 @@ impl Look {
         };
         let provider = receiver(service, &texts);
         let why = if asks { "embed_why" } else { "embed_unavailable" };
+        let [accent, background, text] = style::sound(&self.theme.light);
         json!({
             "lang": texts.language(),
             "dir": texts.direction(),
             "asked": language.as_str(),
             "style": Look::embed_style(),
+            "box": format!(
+                "display:block;box-sizing:border-box;min-height:100%;max-width:40em;margin:0 auto;padding:1em;\
+                 border:1px solid {text};background:{background};color:{text};font:14px/1.4 system-ui,sans-serif;text-align:start"
+            ),
+            "line": "display:block;margin:0 0 .375em",
+            "button": style::button(&accent, &background),
+            "link": style::link(&accent),
             "service": service.id,
             "category": service.category.as_str(),
             "what": texts.fill("embed_from", &[("kind", texts.get(kind(service))), ("service", &service.name)]),

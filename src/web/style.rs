@@ -145,6 +145,19 @@ pub(super) fn sound(colours: &Colours) -> [Box<str>; 3] {
     ]
 }
 
+/// A link in a page that is XML, as its `style`.
+pub(super) fn link(accent: &str) -> String {
+    format!("display:inline-block;min-height:24px;margin:0 1em 0 0;color:{accent};text-decoration:underline")
+}
+
+/// A button in a page that is XML, as its `style`: each like the other.
+pub(super) fn button(accent: &str, background: &str) -> String {
+    format!(
+        "font:inherit;font-weight:600;vertical-align:top;width:13em;max-width:100%;min-height:44px;margin:0 .75em .5em 0;padding:.375em 1em;\
+         border:2px solid {accent};border-radius:8px;background:{accent};color:{background};cursor:pointer"
+    )
+}
+
 /// Whether controls of the browser's own are drawn for light or for dark ground.
 fn scheme(colours: &Colours) -> &'static str {
     let against = |other| contrast(&colours.background, other).unwrap_or_default();

@@ -14,6 +14,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for (name, source) in [
         ("banner.html", include_str!("pages/banner.html")),
         ("embed.html", include_str!("pages/embed.html")),
+        ("embed.xml.html", include_str!("pages/embed.xml.html")),
         ("frame.html", include_str!("pages/frame.html")),
         ("link.html", include_str!("pages/link.html")),
         ("xml.html", include_str!("pages/xml.html")),

@@ -30,11 +30,8 @@ impl Look {
             "signal": signal.name(),
             "background": background,
             "text": text,
-            "link": format!("display:inline-block;min-height:24px;margin:0 1em 0 0;color:{accent};text-decoration:underline"),
-            "button": format!(
-                "font:inherit;font-weight:600;width:13em;max-width:100%;min-height:44px;margin:0 .75em .5em 0;padding:.375em 1em;\
-                 border:2px solid {accent};border-radius:8px;background:{accent};color:{background};cursor:pointer"
-            ),
+            "link": style::link(&accent),
+            "button": style::button(&accent, &background),
         });
         // In XML a blank behind it would be text of the page.
         ascii::markup(templates::render("xml.html", &values).trim())

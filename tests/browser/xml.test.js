@@ -2,10 +2,15 @@
 // XML and no pages.
 
 import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { openBehind } from './support/behind.js';
 
+const axe = createRequire(import.meta.url)('axe-core');
+const OUT = fileURLToPath(new URL('out/', import.meta.url));
 const XHTML = 'xmlns="http://www.w3.org/1999/xhtml"';
 const GA = 'https://www.google-analytics.com/ga.js';
 const PIXEL = 'https://www.facebook.com/tr?id=1&amp;ev=PageView';
@@ -33,8 +38,13 @@ const SVG = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.
 <script xlink:href="${GA}"/><image width="9" height="9" xlink:href="${PIXEL}"/><script>document.documentElement.setAttribute('class', 'ran')</script></svg>`;
 const CACHED = { 'Cache-Control': 'max-age=600', ETag: '"1"' };
 
+const FILM = 'https://www.youtube.com/embed/one?a=1&amp;b=2';
+const FILMS = page('', `<main><h1>Films</h1><p>before <iframe id="film" width="560" height="315" src="${FILM}" title="A &quot;film&quot; &lt;one&gt;"/> after</p>
+<blockquote class="instagram-media" data-instgrm-permalink="https://www.instagram.com/p/1/?a=1&amp;b=2">post</blockquote><script src="https://www.instagram.com/embed.js"/></main>`);
+
 const world = openBehind({
   ...SHAPES,
+  '/films': FILMS,
   '/own.js': { type: 'text/javascript', body: 'window.own = true;' },
   '/picture.svg': { type: 'image/svg+xml', body: SVG, headers: CACHED },
   '/xslt.xml': { type: 'text/xml', body: `<html ${XHTML}><head><script src="${GA}"/></head><body><p>x</p></body></html>`, headers: CACHED },
@@ -84,6 +94,32 @@ test('what scripts may ask, stubs and refused cookies are there in a page that i
   await visitor.page.evaluate(() => window.consentry.open());
   await visitor.page.waitForURL('**/_consent/settings*');
 }));
+
+for (const scripts of [true, false]) {
+  test(`a placeholder in a page that is XML loads what it stands for, ${scripts ? 'with' : 'without'} scripts`, () => world.asVisitor({ scripts }, async (visitor) => {
+    const { page: on } = visitor;
+    await visitor.context.request.post('/_consent/choices', { form: { choice: 'reject-all' }, headers: { 'Sec-Fetch-Site': 'same-origin' } });
+    await visitor.visit('/films');
+    const film = on.locator('consentry-embed#film');
+    assert.equal(await on.locator('parsererror').count(), 0);
+    assert.equal(await on.locator('consentry-embed').count(), 2, 'a film and a post');
+    assert.match(await film.innerText(), /YouTube[^]*A "film" <one>[^]*Google/);
+    const { width, height } = await film.boundingBox();
+    assert.deepEqual([width, Math.round(height)], [560, 315]);
+    assert.deepEqual(world.internet.called(), []);
+    await mkdir(OUT, { recursive: true });
+    await on.screenshot({ path: `${OUT}xml-embeds.png` });
+    if (scripts) {
+      await on.evaluate(axe.source);
+      const { violations } = await on.evaluate(() => window.axe.run(document));
+      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html)}`), []);
+    }
+    await visitor.follow(() => film.locator('button[value=once]').press('Enter'));
+    assert.equal(new URL(on.url()).pathname, '/films');
+    await world.internet.callTo('www.youtube.com/embed/one?a=1&b=2');
+    assert.deepEqual([await on.locator('iframe#film').count(), await on.locator('consentry-embed').count(), await on.locator('parsererror').count()], [1, 1, 0]);
+  }));
+}
 
 for (const at of ['/picture.svg', '/xslt.xml', '/holder']) {
   test(`c1 c4 what an XML document loads waits for an agreement, and ends with it: ${at}`, () => world.asVisitor({}, async (visitor) => {

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::elements::Element;
 use super::places::{self, Holds, Known};
-use super::{State, address, links};
+use super::{State, Syntax, address, links};
 use crate::consent::once::{Name, OnPage};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::{Service, Set};
@@ -71,7 +71,7 @@ pub(super) fn treat(
         }
         return Standing::Loaded;
     }
-    let attributes = kept(element, &url, &anchor);
+    let attributes = kept(state.page.syntax, element, &url, &anchor);
     let title = element.get_attribute("title").unwrap_or_default();
     let embed = embed.to_string();
     let held = held(element, tag, name, service);
@@ -178,18 +178,18 @@ fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'
     let nonce = state.page.nonce.as_ref();
     let nonce =
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-    look.embed(
-        service,
-        language,
-        Embed {
-            attributes: shape.attributes,
-            title: shape.title,
-            link: link.as_deref(),
-            element: shape.element,
-            script: (!state.has_embed_script.replace(true)).then_some(&*nonce),
-            offer,
-        },
-    )
+    let embed = Embed {
+        attributes: shape.attributes,
+        title: shape.title,
+        link: link.as_deref(),
+        element: shape.element,
+        script: (!state.has_embed_script.replace(true)).then_some(&*nonce),
+        offer,
+    };
+    match state.page.syntax {
+        Syntax::Html => look.embed(service, language, embed),
+        Syntax::Xml => look.embed_in_xml(service, language, embed),
+    }
 }
 
 /// The language of what is put into a page: the page's own, where the site speaks it (`sv-SE` is met by `sv`).
@@ -250,8 +250,12 @@ fn size(width: Option<Length>, height: Option<Length>) -> String {
 
 /// The attributes of the element that its placeholder keeps, so that the page's layout and scripts find it, and the
 /// whole address, where no browser looks.
-fn kept(element: &Element<'_, '_>, address: &Url, anchor: &str) -> String {
-    let mut style = size(length(element, "width"), length(element, "height"));
+fn kept(syntax: Syntax, element: &Element<'_, '_>, address: &Url, anchor: &str) -> String {
+    // What the placeholder's own style sheet says elsewhere.
+    const IN_XML: &str =
+        "display:inline-block;box-sizing:border-box;max-width:100%;overflow:auto;vertical-align:bottom;";
+    let mut style = if syntax == Syntax::Xml { IN_XML.to_owned() } else { String::new() };
+    style += &size(length(element, "width"), length(element, "height"));
     let align = element.get_attribute("align").unwrap_or_default().to_ascii_lowercase();
     if matches!(&*align, "left" | "right") {
         style.push_str(&format!("float:{align};"));
@@ -304,7 +308,7 @@ mod tests {
 
     use super::*;
     use crate::consent::{Category, Granted};
-    use crate::filter::html::{Inserts, Page, Rewriter, Syntax};
+    use crate::filter::html::{Inserts, Page, Rewriter};
     use crate::filter::tests::{service, set, settings};
     use crate::services::{Embed, EmbedKind, Mark};
 
