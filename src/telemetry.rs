@@ -5,6 +5,7 @@ mod exposition;
 mod log;
 mod process;
 mod spool;
+mod tallies;
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub use durations::Durations;
 pub use exposition::Exposition;
 pub use log::{ACCESS, LogFormat, start_log};
 pub use spool::Log;
+pub use tallies::Tallies;
 
 /// The one label that most counters carry; its values are words of the program, never of a request.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -30,7 +32,7 @@ pub struct Reason {
 }
 
 /// A counter for each word.
-pub type Reasons = Family<Reason, Counter>;
+pub type Reasons = Tallies<Reason>;
 
 /// What an answer is counted by.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -94,7 +96,7 @@ pub struct Metrics {
     /// What is not of this program alone, and so has another prefix.
     process: Registry,
     /// Requests by class of status, and by what answered them. Each counts once, answered or not.
-    pub answers: Family<Answered, Counter>,
+    pub answers: Tallies<Answered>,
     /// The same by site, where `admin.count_by_site` asks for it: thousands of sites are normal.
     pub site_answers: Family<AnsweredFor, Counter>,
     /// Requests that are not answered to the end yet.
@@ -176,7 +178,7 @@ impl Default for Metrics {
         Metrics {
             registry: Registry::with_prefix("consentry"),
             process: Registry::default(),
-            answers: Family::default(),
+            answers: Tallies::default(),
             site_answers: Family::default(),
             under_way: Gauge::default(),
             head: Durations::default(),
@@ -245,7 +247,7 @@ impl Metrics {
             ),
             ("reloads", "Reloads of the settings", &self.reloads),
         ] {
-            registry.register(name, help, family.clone());
+            registry.register(name, help, family.family());
         }
         for (name, help, gauge) in [
             ("ledger_works", "1 while decisions can be recorded", &self.ledger_works),
@@ -279,7 +281,7 @@ impl Metrics {
         registry.register(
             "answers",
             "Requests by class of status and by what answered",
-            self.answers.clone(),
+            self.answers.family(),
         );
         registry.register(
             "site_answers",
@@ -348,11 +350,11 @@ impl Metrics {
             (&self.reloads, &["applied", "partly", "refused"]),
         ] {
             for reason in words {
-                family.get_or_create(&Reason { reason }).inc_by(0);
+                family.of(Reason { reason });
             }
         }
         for class in ["2xx", "3xx", "4xx", "5xx"] {
-            self.answers.get_or_create(&Answered { class, by: "upstream" }).inc_by(0);
+            self.answers.of(Answered { class, by: "upstream" });
         }
         self
     }
@@ -413,7 +415,7 @@ impl Metrics {
 
 /// Counts one more for a word.
 pub fn count(reasons: &Reasons, reason: &'static str) {
-    reasons.get_or_create(&Reason { reason }).inc();
+    reasons.add(Reason { reason }, 1);
 }
 
 impl fmt::Debug for Metrics {

@@ -213,7 +213,7 @@ impl Line {
             By::Refused => "refused",
             By::Failure => "failure",
         };
-        self.metrics.answers.get_or_create(&Answered { class, by }).inc();
+        self.metrics.answers.add(Answered { class, by }, 1);
         if let Some(site) = &self.site {
             let labels = AnsweredFor { site: site.name.to_string(), class };
             self.metrics.site_answers.get_or_create(&labels).inc();

@@ -24,7 +24,7 @@ fn told() -> BTreeSet<String> {
         requests: 0,
         connections: 0,
     }]);
-    metrics.refused.get_or_create(&consentry::telemetry::Reason { reason: "no-host" }).inc();
+    metrics.refused.add(consentry::telemetry::Reason { reason: "no-host" }, 1);
     let text = metrics.render();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned()).collect()

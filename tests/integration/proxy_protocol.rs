@@ -45,7 +45,7 @@ fn required() -> Setup {
 }
 
 fn refused(running: &Running, reason: &'static str) -> u64 {
-    running.metrics.refused.get_or_create(&Reason { reason }).get()
+    running.metrics.refused.of(Reason { reason }).get()
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl Report {
     pub(super) fn found(&self, findings: &html::Findings) {
         for (reason, times) in findings.unjudged.iter() {
             let reason = reason.as_str();
-            self.metrics.unjudged.get_or_create(&Reason { reason }).inc_by(times.into());
+            self.metrics.unjudged.add(Reason { reason }, times.into());
             let page = &*findings.page;
             tracing::info!(site = %self.settings.site, page, reason, times, "what a page holds could not be judged and is held");
         }

@@ -35,11 +35,11 @@ fn read(body: &mut Body) {
 }
 
 fn broken_off(metrics: &Metrics, reason: &'static str) -> u64 {
-    metrics.broken_off.get_or_create(&Reason { reason }).get()
+    metrics.broken_off.of(Reason { reason }).get()
 }
 
 fn answers(metrics: &Metrics, class: &'static str, by: &'static str) -> u64 {
-    metrics.answers.get_or_create(&Answered { class, by }).get()
+    metrics.answers.of(Answered { class, by }).get()
 }
 
 #[test]
