@@ -1,6 +1,7 @@
 //! Languages: which a visitor wishes for, and which of those that exist they get (RFC 4647 section 3.4).
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// A language tag in lower case, such as `sv` or `de-at` (BCP 47).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,13 +58,25 @@ impl fmt::Display for Language {
     }
 }
 
-/// The languages that a visitor wishes for, the dearest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes(Vec<Language>);
+/// The languages that a visitor wishes for. They are read where somebody asks: most answers are in no language.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    header: Box<str>,
+    /// The dearest first.
+    read: OnceLock<Vec<Language>>,
+}
 
 impl Wishes {
-    /// Reads an `Accept-Language` header (RFC 9110 section 12.5.4); what is no tag, or has `q=0`, is skipped.
+    /// The wishes of an `Accept-Language` header (RFC 9110 section 12.5.4); what is no tag, or has `q=0`, is skipped.
     pub fn from_header(header: &str) -> Self {
+        Wishes { header: header.into(), read: OnceLock::new() }
+    }
+
+    fn all(&self) -> &[Language] {
+        self.read.get_or_init(|| Self::read(&self.header))
+    }
+
+    fn read(header: &str) -> Vec<Language> {
         let mut weighted: Vec<(f32, Language)> = header
             .split(',')
             .take(32)
@@ -77,21 +90,21 @@ impl Wishes {
             })
             .collect();
         weighted.sort_by(|(one, _), (other, _)| other.total_cmp(one));
-        Wishes(weighted.into_iter().map(|(_, language)| language).collect())
+        weighted.into_iter().map(|(_, language)| language).collect()
     }
 
     /// The wishes with `language` put before all others.
     #[must_use]
-    pub fn led_by(mut self, language: Language) -> Self {
-        self.0.insert(0, language);
-        self
+    pub fn led_by(self, language: Language) -> Self {
+        let all: Vec<_> = std::iter::once(language).chain(self.all().iter().cloned()).collect();
+        Wishes { header: self.header, read: OnceLock::from(all) }
     }
 
     /// The first wish that `available` can meet, each wish shortened part by part (RFC 4647 section 3.4), then by a
     /// sister of its language.
     pub fn choose<'a>(&self, available: impl Iterator<Item = &'a Language> + Clone) -> Option<&'a Language> {
         let find = |tag: &str| available.clone().find(|language| language.as_str() == tag);
-        self.0.iter().find_map(|wish| {
+        self.all().iter().find_map(|wish| {
             std::iter::successors(Some(wish.clone()), Language::shorter)
                 .find_map(|tag| find(tag.as_str()))
                 .or_else(|| wish.sisters().iter().find_map(|sister| find(sister)))
