@@ -188,9 +188,6 @@ impl Review<'_> {
 /// The upstream has acted by then. What was only read is kept from the visitor; what was done must be told, so answers
 /// to other methods pass, and the next page meets the gate.
 pub fn review<'a>(rules: &'a Rules, visit: &Visit, answer: &HeaderMap) -> Review<'a> {
-    if !is_read_only(visit) || passes(rules, visit) {
-        return Review::Pass;
-    }
     let says = |name: &HeaderName| answer.get(name).is_some_and(|value| !value.is_empty());
     // Where the answer says who the visitor is, what was decided before is decided once more.
     let is_due = |gate: &&Gate| match &gate.upstream_header {
@@ -198,9 +195,9 @@ pub fn review<'a>(rules: &'a Rules, visit: &Visit, answer: &HeaderMap) -> Review
         None => rules.names == Names::WithTheAnswer,
     };
     let mut gates = rules.gates.iter().filter(is_due);
-    let closed = gates.find(|gate| gate.stops(visit));
-    match (closed, visit.purpose) {
+    match (gates.find(|gate| gate.stops(visit)), visit.purpose) {
         (None, _) => Review::Pass,
+        (Some(_), _) if !is_read_only(visit) || passes(rules, visit) => Review::Pass,
         (Some(gate), Purpose::Resource) => Review::Refuse(gate),
         (Some(gate), Purpose::Page | Purpose::PresumedPage | Purpose::Frame) => Review::ShowDocument(gate),
     }
@@ -208,11 +205,9 @@ pub fn review<'a>(rules: &'a Rules, visit: &Visit, answer: &HeaderMap) -> Review
 
 /// The first gate that is closed for this visit, if any, as far as its request tells.
 pub fn closed<'a>(rules: &'a Rules, visit: &Visit) -> Option<&'a Gate> {
-    if passes(rules, visit) {
-        return None;
-    }
     let mut gates = rules.gates.iter().filter(|gate| gate.upstream_header.is_none());
-    gates.find(|gate| gate.stops(visit))
+    let gate = gates.find(|gate| gate.stops(visit))?;
+    (!passes(rules, visit)).then_some(gate)
 }
 
 /// The first gate whose document has a new version that this visitor has yet to accept, and is not asked for yet.
