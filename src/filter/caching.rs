@@ -63,6 +63,9 @@ pub fn prepare(
     expected: Expected,
     epoch: impl Fn() -> Epoch,
 ) -> Vec<Revalidated> {
+    if !headers.keys().any(is_condition) {
+        return Vec::new();
+    }
     map_if_match(headers);
     let has_our_range =
         headers.get(IF_RANGE).and_then(|value| Tag::read(value.to_str().ok()?)?.own()).is_some();
@@ -78,6 +81,11 @@ pub fn prepare(
         headers.remove(IF_MODIFIED_SINCE);
     }
     map_if_none_match(headers, expected, epoch)
+}
+
+/// Whether any of what is readied may be in a header; most requests have none.
+fn is_condition(name: &HeaderName) -> bool {
+    name.as_str().starts_with("if-") || *name == RANGE
 }
 
 fn map_if_none_match(

@@ -36,6 +36,14 @@ pub(super) fn fate<'a>(settings: &'a Settings, visit: &Visit, name: &str) -> coo
     cookies::fate(&settings.cookies, &settings.services, &visit.granted, name, identify)
 }
 
+/// Whether a header is looked for in every answer; most have none of them.
+fn is_filtered(name: &str) -> bool {
+    matches!(
+        name,
+        "alt-svc" | "content-location" | "link" | "location" | "refresh" | "set-cookie" | "speculation-rules"
+    )
+}
+
 impl<'a> Case<'a> {
     pub(super) fn new(settings: &'a Settings, visit: &'a Visit) -> Self {
         let (scope, inserts, address) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
@@ -63,6 +71,9 @@ impl<'a> Case<'a> {
         {
             policy.write(headers, visit.arrival.scheme);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        }
+        if !headers.keys().any(|name| is_filtered(name.as_str())) {
+            return;
         }
         cookies::observe(self.settings, headers, visit.arrival.now);
         cookies::filter_answer(headers, visit.arrival.now, |name| fate(self.settings, visit, name));

@@ -378,6 +378,25 @@ async fn filtering_headers_twice_equals_once() {
     assert_eq!(once.headers()[SET_COOKIE], "PHPSESSID=1; HttpOnly");
 }
 
+#[tokio::test]
+async fn each_header_that_matters_is_filtered_where_it_comes_alone() {
+    let shop = shop();
+    let visit = visit("/", &[]);
+    for (name, value, left) in [
+        ("alt-svc", "h3=\":443\"", None),
+        ("location", "http://127.0.0.1:3000/x", Some("https://www.example.se/x")),
+        ("content-location", "http://127.0.0.1:3000/x", Some("https://www.example.se/x")),
+        ("refresh", "1; url=//127.0.0.1:3000/a", Some("1; url=//www.example.se/a")),
+        ("link", "<https://t.acme.example>; rel=preconnect", None),
+        ("set-cookie", "consentry=forged", None),
+        ("speculation-rules", "\"/rules.json\"", None),
+    ] {
+        let (_, plan) = shop.prepared(&visit, &[]);
+        let answer = shop.answer(&visit, plan, &[("content-type", "text/plain"), (name, value)], b"");
+        assert_eq!(answer.headers().get(name).map(|value| value.to_str().unwrap()), left, "{name}");
+    }
+}
+
 const SHEET: &[u8] =
     b"@import url(https://t.acme.example/a.css);\xe5{background:url('//t.\\61 cme.example/b.gif') red}\
     c{background:url(//cdn.example.net/c.gif) url(d.gif)}";
