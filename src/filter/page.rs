@@ -1,6 +1,5 @@
 //! Which answers are pages to be rewritten, and what is inserted into them.
 
-use std::borrow::Cow;
 use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -97,14 +96,14 @@ pub fn judge(head: Head<'_>) -> Verdict {
 /// Whether any reading of the type is HTML: of two types, browsers differ in which they take.
 pub(super) fn is_html(headers: &HeaderMap) -> bool {
     types(headers).any(|text| {
-        let essence = essence(&text);
-        essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
+        let essence = essence(text);
+        essence.eq_ignore_ascii_case(b"text/html") || essence.eq_ignore_ascii_case(b"application/xhtml+xml")
     })
 }
 
 /// How browsers read the page.
 pub(super) fn syntax(headers: &HeaderMap) -> html::Syntax {
-    match types(headers).any(|text| essence(&text).eq_ignore_ascii_case("application/xhtml+xml")) {
+    match types(headers).any(|text| essence(text).eq_ignore_ascii_case(b"application/xhtml+xml")) {
         true => html::Syntax::Xml,
         false => html::Syntax::Html,
     }
@@ -113,27 +112,27 @@ pub(super) fn syntax(headers: &HeaderMap) -> html::Syntax {
 /// Whether browsers show it as a document that is XML and no page: SVG, or whatever a style sheet makes of it. What stands
 /// in one can load as a page can (HTML section 7.5.2, SVG 2 section 2.3).
 pub(super) fn is_document(headers: &HeaderMap) -> bool {
-    let is_xml = |text: Cow<'_, str>| {
-        let essence = essence(&text).to_ascii_lowercase();
-        matches!(&*essence, "text/xml" | "application/xml") || essence.ends_with("+xml")
+    let is_xml = |text: &[u8]| {
+        let essence = essence(text).to_ascii_lowercase();
+        matches!(&*essence, b"text/xml" | b"application/xml") || essence.ends_with(b"+xml")
     };
     types(headers).any(is_xml) && !is_attachment(headers)
 }
 
-fn types(headers: &HeaderMap) -> impl Iterator<Item = Cow<'_, str>> {
+fn types(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(CONTENT_TYPE).into_iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(String::from_utf8_lossy)
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
 }
 
-fn essence(text: &str) -> &str {
-    text.split(';').next().unwrap_or_default().trim()
+fn essence(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// The character set that the headers name, if any.
 pub fn charset(headers: &HeaderMap) -> Option<&'static encoding_rs::Encoding> {
     types(headers).find_map(|text| {
-        text.split(';').skip(1).find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
+        text.split(|byte| *byte == b';').skip(1).find_map(|parameter| {
+            let (name, value) = std::str::from_utf8(parameter).ok()?.split_once('=')?;
             let label = value.trim().trim_matches(['"', '\'']);
             name.trim()
                 .eq_ignore_ascii_case("charset")

@@ -158,7 +158,7 @@ fn is_same(uri: &Uri, one: &str, other: &str) -> Result<bool, Refusal> {
 
 /// The canonical host and the port of an authority.
 fn split(authority: &str) -> Result<(String, Option<u16>), Refusal> {
-    let (host, port) = match authority.rfind(':') {
+    let (host, port) = match authority.bytes().rposition(|byte| byte == b':') {
         Some(colon) if !authority.ends_with(']') => {
             let (host, port) = authority.split_at(colon);
             (host, port.get(1..).unwrap_or_default())
@@ -183,7 +183,8 @@ fn split(authority: &str) -> Result<(String, Option<u16>), Refusal> {
 /// Letters, digits, hyphens and underscores between dots: what host names are made of in practice.
 fn is_name(host: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    host.len() <= 253 && host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_letter))
+    let mut labels = host.as_bytes().split(|byte| *byte == b'.');
+    host.len() <= 253 && labels.all(|label| !label.is_empty() && label.iter().copied().all(is_letter))
 }
 
 fn is_ipv6(host: &str) -> bool {
