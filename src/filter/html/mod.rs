@@ -146,7 +146,7 @@ type Sink = Box<dyn FnMut(&[u8]) + Send>;
 ///
 /// The parser is given those tags alone that may hold an address of a service; all else passes it by.
 pub struct Rewriter {
-    lol: Option<HtmlRewriter<'static, Sink>>,
+    lol: Parser,
     output: Arc<Mutex<Vec<u8>>>,
     state: Arc<Mutex<State>>,
     start: Start,
@@ -159,6 +159,14 @@ pub struct Rewriter {
     kept: Vec<u8>,
     /// How many elements without an end tag of their own the parser has been given.
     left_open: usize,
+}
+
+/// The parser, which is not made where nothing comes to it.
+enum Parser {
+    NotYet,
+    Ready(Box<HtmlRewriter<'static, Sink>>),
+    /// It has failed, or the page has ended.
+    Spent,
 }
 
 /// Who reads what comes next.
@@ -253,10 +261,9 @@ impl Rewriter {
         let presumed = matches!(page.inserts, Inserts::Page { presumed: true, .. });
         let state = Arc::new(Mutex::new(state));
         let output = Arc::<Mutex<Vec<u8>>>::default();
-        let lol = parser(&state, &output);
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
         Rewriter {
-            lol: Some(lol),
+            lol: Parser::NotYet,
             output,
             state,
             start,
@@ -298,8 +305,11 @@ impl Rewriter {
         } else {
             self.feed(&kept, out)?;
         }
-        let lol = self.lol.take().ok_or(Failure::Spent)?;
-        let outcome = lol.end().map_err(|error| Failure::Parser(error.into()));
+        let outcome = match std::mem::replace(&mut self.lol, Parser::Spent) {
+            Parser::NotYet => Ok(()),
+            Parser::Ready(lol) => lol.end().map_err(|error| Failure::Parser(error.into())),
+            Parser::Spent => Err(Failure::Spent),
+        };
         out.append(&mut locked(&self.output));
         outcome
     }
@@ -352,7 +362,7 @@ impl Rewriter {
     /// Keeps the beginning of a tag until the rest of it is there.
     fn keep(&mut self, rest: &[u8]) -> Result<(), Failure> {
         if rest.len() > locked(&self.state).settings.html_token {
-            self.lol = None;
+            self.lol = Parser::Spent;
             return Err(Failure::Parser(TooLong.into()));
         }
         self.kept = rest.to_vec();
@@ -461,15 +471,19 @@ impl Rewriter {
         self.left_open += 1;
         if self.left_open > MOST {
             self.left_open = 0;
-            self.lol = Some(parser(&self.state, &self.output));
+            self.lol = Parser::NotYet;
         }
     }
 
     fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
         // It is taken out while it works, so that it is never written to after an error: lol_html panics then.
-        let mut lol = self.lol.take().ok_or(Failure::Spent)?;
+        let mut lol = match std::mem::replace(&mut self.lol, Parser::Spent) {
+            Parser::NotYet => Box::new(parser(&self.state, &self.output)),
+            Parser::Ready(lol) => lol,
+            Parser::Spent => return Err(Failure::Spent),
+        };
         lol.write(piece).map_err(|error| Failure::Parser(error.into()))?;
-        self.lol = Some(lol);
+        self.lol = Parser::Ready(lol);
         out.append(&mut locked(&self.output));
         Ok(piece.len())
     }

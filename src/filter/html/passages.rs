@@ -14,8 +14,11 @@ use super::places::Known;
 use super::skim::{self, Next, Place, SHORTEST, Tells};
 use crate::filter::memory::{CameOnce, Identity};
 
-/// How many are kept, a later one in the place of an earlier: some 4 MB of pages, 8 at most.
+/// How many are kept, a later one in the place of an earlier: some 4 MB of pages.
 const MOST: usize = 4_096;
+
+/// The longest that is kept: one tag, or the rules of one style, may be longer than all else.
+const LONGEST: usize = 8 * SHORTEST;
 
 /// All that decides what passes, but for the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +84,8 @@ fn recall(grounds: Grounds, page: &[u8]) -> Option<usize> {
 
 /// Keeps a passage that comes for the second time: of pages that are never the same, nothing is kept.
 fn learn(grounds: Grounds, passage: &[u8]) {
-    if CAME_ONCE.had((grounds, passage))
+    if passage.len() <= LONGEST
+        && CAME_ONCE.had((grounds, passage))
         && let Some(slot) = slot(grounds, passage)
     {
         slot.store(Some(Arc::new(Passage { grounds, bytes: passage.into() })));

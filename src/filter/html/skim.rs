@@ -74,6 +74,8 @@ enum Meaning {
     Counts,
     /// Its content is no markup, or of another kind: the parser knows where it ends.
     Contains(&'static str),
+    /// The same, and as often as not there is nothing to it.
+    MayContain(&'static str),
     /// There is no end to it.
     Rest,
 }
@@ -114,7 +116,11 @@ pub(super) fn skim(
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
-            Token::Tag(length, _) => {
+            // What it holds is text in every reading.
+            Token::Element { tag, .. } if tells == Tells::EveryTag => {
+                return (at, Next::Tag(tag, Reads::Nothing));
+            }
+            Token::Tag(length, _) | Token::Element { whole: length, .. } => {
                 at += length;
                 if tells == Tells::WhatIsRead && ends_passage(page.get(..at).unwrap_or_default()) {
                     return (at, Next::Passage);
@@ -148,7 +154,8 @@ fn ends_passage(passage: &[u8]) -> bool {
 
 /// Whether the parser is given an element of this name up to its end tag.
 pub(super) fn is_read_to_its_end(name: &str) -> bool {
-    matches!(meaning(name.as_bytes()), Meaning::Contains(_) | Meaning::MayHold(_))
+    let meaning = meaning(name.as_bytes());
+    matches!(meaning, Meaning::Contains(_) | Meaning::MayContain(_) | Meaning::MayHold(_))
 }
 
 /// How much of `page` can be read before the element `name` may have ended, and whether it may have ended there.
@@ -180,6 +187,12 @@ enum Token {
     /// What a place in a page that is XML begins with.
     Begins(usize, Place),
     Tag(usize, Reads),
+    /// An element that passes whole in HTML: how long its start tag is, and all of it.
+    Element {
+        name: &'static str,
+        tag: usize,
+        whole: usize,
+    },
 }
 
 /// What begins with the `<` at the start of `page`.
@@ -291,7 +304,7 @@ fn start_tag(
     let mut buffer = [0; 16];
     let tag = lower(name, &mut buffer);
     let meaning = meaning(tag);
-    let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_));
+    let decides = matches!(meaning, Meaning::MayLoad | Meaning::MayHold(_) | Meaning::MayContain(_));
     let mut is_doubtful = false;
     let end = attributes(page, name_end, |name, value| {
         if decides && !is_doubtful && places::may_be(name) {
@@ -300,12 +313,38 @@ fn start_tag(
     });
     let Some(end) = end else { return Token::Unfinished };
     let reads = match meaning {
+        Meaning::MayContain(name) if !is_doubtful => match end_of_harmless(page, end, name) {
+            Some(whole) => return Token::Element { name, tag: end, whole },
+            None => Reads::Element(name),
+        },
         Meaning::MayLoad | Meaning::MayHold(_) if !is_doubtful => Reads::Nothing,
         Meaning::MayLoad | Meaning::Counts => Reads::Tag,
-        Meaning::MayHold(name) | Meaning::Contains(name) => Reads::Element(name),
+        Meaning::MayHold(name) | Meaning::Contains(name) | Meaning::MayContain(name) => Reads::Element(name),
         Meaning::Rest => Reads::Rest,
     };
     Token::Tag(end, reads)
+}
+
+/// Where an element ends whose start tag ends at `from`, if what it holds is plainly harmless, and text in whatever way
+/// it is read; nothing also where its end has not come.
+fn end_of_harmless(page: &[u8], from: usize, name: &str) -> Option<usize> {
+    let content = page.get(from..)?;
+    let (text, rest) = content.split_at(memchr(b'<', content)?);
+    let is_harmless = match name {
+        "style" => css::is_harmless(text),
+        // Rules for loading in advance go, wherever they stand.
+        "script" => text.is_empty() && attribute(page, "type").is_none_or(is_plain_type),
+        _ => true,
+    };
+    let (tag, rest) = rest.strip_prefix(b"</")?.split_at_checked(name.len())?;
+    let is_end = tag.eq_ignore_ascii_case(name.as_bytes()) && rest.first() == Some(&b'>');
+    (is_harmless && is_end).then(|| from + text.len() + "</>".len() + name.len())
+}
+
+/// Whether the type of a script plainly is of those that are run, or of data.
+fn is_plain_type(kind: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+' | b'-' | b'.');
+    kind.iter().all(is_letter) && !kind.eq_ignore_ascii_case(b"speculationrules")
 }
 
 /// A name in lower case, if it is no longer than any that matters; else nothing.
@@ -340,11 +379,11 @@ pub(super) fn attribute<'a>(tag: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
 
 fn meaning(lower: &[u8]) -> Meaning {
     match lower {
-        b"script" => Meaning::Contains("script"),
+        b"script" => Meaning::MayContain("script"),
         b"noscript" => Meaning::Contains("noscript"),
         b"iframe" => Meaning::Contains("iframe"),
-        b"style" => Meaning::Contains("style"),
-        b"title" => Meaning::Contains("title"),
+        b"style" => Meaning::MayContain("style"),
+        b"title" => Meaning::MayContain("title"),
         b"textarea" => Meaning::Contains("textarea"),
         b"svg" => Meaning::Contains("svg"),
         b"math" => Meaning::Contains("math"),
@@ -390,6 +429,10 @@ fn is_in_doubt(
         Some(Holds::Refresh) => false,
         // Hints and frames lead to hosts of nobody's, too.
         Some(Holds::Address) if tag == b"link" => !is_harmless(value) || !is_relative(value),
+        // A stranger's script is the policy's; data is the script itself.
+        Some(Holds::Document) if tag == b"script" => {
+            !is_harmless(value) || value.trim_ascii().starts_with(b"data:")
+        }
         Some(Holds::Document) => !is_harmless(value) || !is_relative(value),
         Some(Holds::Address) => !is_harmless(value),
         Some(Holds::List | Holds::Words) => !of_words(),
@@ -579,6 +622,12 @@ mod tests {
             "<object data=/a.swf></object>",
             "<scripty src=/x>",
             "<meta http-equiv=content-type content='text/html'>",
+            "<title>a title</title>",
+            "<Title lang=sv></TITLE>",
+            "<style>p{color:red}</style>",
+            "<script src=/a.js></script>",
+            "<script async type=text/javascript src='/a.js'></script>",
+            "<script type=module></script>",
         ] {
             assert_eq!(skimmed(page), ("", Next::Unfinished), "{page}");
         }
@@ -604,6 +653,33 @@ mod tests {
             ("<link href='//cdn.example/'>", "<link href='//cdn.example/'>", 28, Tag),
             ("<meta http-equiv=Refresh content=x>", "<meta http-equiv=Refresh content=x>", 35, Tag),
             ("a<script>1</script>", "<script>1</script>", 8, Element("script")),
+            ("<script src=b></script>", "<script src=b></script>", 14, Element("script")),
+            ("<script src=/a> </script>", "<script src=/a> </script>", 15, Element("script")),
+            ("<script src=/a></scripty>", "<script src=/a></scripty>", 15, Element("script")),
+            (
+                "<script type=' speculationrules' src=/a></script>",
+                "<script type=' speculationrules' src=/a></script>",
+                40,
+                Element("script"),
+            ),
+            (
+                "<script type=SpeculationRules></script>",
+                "<script type=SpeculationRules></script>",
+                30,
+                Element("script"),
+            ),
+            (
+                "<script src=data:image/png,1></script>",
+                "<script src=data:image/png,1></script>",
+                29,
+                Element("script"),
+            ),
+            ("<title>a<b</title>", "<title>a<b</title>", 7, Element("title")),
+            ("<title>a</title >", "<title>a</title >", 7, Element("title")),
+            ("<title>a</titl", "<title>a</titl", 7, Element("title")),
+            ("<title>a", "<title>a", 7, Element("title")),
+            ("<style>a{b:url(/c)}</style>", "<style>a{b:url(/c)}</style>", 7, Element("style")),
+            ("<style onload='x.src=1'></style>", "<style onload='x.src=1'></style>", 24, Element("style")),
             ("<noscript>", "<noscript>", 10, Element("noscript")),
             ("<textarea a='>'>", "<textarea a='>'>", 16, Element("textarea")),
             ("<video src=x>", "<video src=x>", 13, Element("video")),
@@ -633,6 +709,15 @@ mod tests {
             ((Kind::Start, "script".into()), Reads::Element("script"), String::new()),
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn in_xml_the_parser_reads_each_element_whose_content_is_no_markup_in_html() {
+        for page in ["<title>a</title>", "<style>p{}</style>", "<script src='/a.js'></script>"] {
+            let told =
+                skim(Syntax::Xml, &mut Place::Text, page.as_bytes(), Tells::EveryTag, |_| true, |_, _| false);
+            assert!(matches!(told, (0, Next::Tag(_, Reads::Element(_)))), "{page}: {told:?}");
+        }
     }
 
     #[test]
