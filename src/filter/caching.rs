@@ -4,6 +4,7 @@
 //! the letter of its coding. In a condition, a tag of the present epoch is mapped back to the upstream's own; any
 //! other one is dropped, so that no page from before the rollout, or from before a withdrawal, comes back as 304.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::Method;
@@ -205,7 +206,8 @@ fn vary(headers: &mut HeaderMap, coding: Coding) {
     }
     let encoded = (coding != Coding::Identity).then_some("Accept-Encoding");
     let wanted = [Some("Cookie"), Some("Sec-GPC"), Some("DNT"), encoded];
-    for name in wanted.into_iter().flatten().filter(|name| !has(name)) {
+    let missing: Vec<_> = wanted.into_iter().flatten().filter(|name| !has(name)).collect();
+    for name in missing {
         headers.append(VARY, HeaderValue::from_static(name));
     }
 }
@@ -217,10 +219,10 @@ fn tagged(text: &str, epoch: &Epoch, coding: Coding) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("{weak}\"{opaque}{MARK}{}{}\"", epoch.0, coding.letter())).ok()
 }
 
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Vec<&str> =
-        headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect();
-    headers.contains_key(name).then(|| lines.join(", "))
+fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    let mut lines = headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default());
+    let first = lines.next()?;
+    Some(lines.fold(first.into(), |all, line| all + ", " + line))
 }
 
 /// An entity tag (RFC 9110 section 8.8.3).

@@ -49,11 +49,12 @@ pub enum Forms {
 /// the inserted script must carry, if there is one.
 pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>> {
     const NAMES: [http::HeaderName; 2] = [CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY];
-    let nonce = inserted.script.and_then(|_| {
-        let values = NAMES.iter().flat_map(|name| headers.get_all(name));
-        values.filter_map(|value| value.to_str().ok()).flat_map(policies).find_map(|policy| policy.nonce())
-    });
-    for name in NAMES.into_iter().filter(|_| inserted.script.is_some()) {
+    if inserted.script.is_none() || !NAMES.iter().any(|name| headers.contains_key(name)) {
+        return None;
+    }
+    let values = NAMES.iter().flat_map(|name| headers.get_all(name)).filter_map(|value| value.to_str().ok());
+    let nonce = values.flat_map(policies).find_map(|policy| policy.nonce());
+    for name in NAMES {
         let values: Vec<HeaderValue> = headers
             .get_all(&name)
             .into_iter()

@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
+
 use super::judge::{Judgement, judge};
 use super::memory::Identity;
 use super::own_csp::{Forms, Inserted, List};
@@ -84,14 +86,14 @@ struct Key {
     once: Box<[Box<str>]>,
 }
 
-static SCOPES: LazyLock<moka::sync::Cache<Key, Arc<Scope>>> = LazyLock::new(|| {
+static SCOPES: LazyLock<moka::sync::Cache<Key, Arc<Scope>, RandomState>> = LazyLock::new(|| {
     moka::sync::Cache::builder()
         .max_capacity(MEMORY)
         .weigher(|key: &Key, scope: &Arc<Scope>| {
             let names: usize = key.services.iter().chain(&key.once).map(|name| name.len() + 16).sum();
             u32::try_from(names + key.site.len() + scope.weight()).unwrap_or(u32::MAX)
         })
-        .build()
+        .build_with_hasher(RandomState::default())
 });
 
 /// The scope of a visit.
