@@ -4,6 +4,7 @@
 //! as they came.
 
 mod address;
+mod again;
 mod anonymize;
 mod code;
 mod css;
@@ -38,6 +39,7 @@ use crate::consent::signal::Signal;
 use crate::web::language::Language;
 
 pub use address::plain;
+use again::Look;
 pub use embeds::{Asks, Embeds};
 pub use sheet::{Sheet, style_sheet};
 pub use syntax::Syntax;
@@ -389,19 +391,19 @@ impl Rewriter {
         let (passing, rest) = page.split_at(passes);
         out.extend_from_slice(passing);
         let Next::Tag(length, reads) = next else { return Ok(passes) };
-        let tag = rest.get(..length).unwrap_or(rest);
-        if !is_told_of_all {
-            self.read(tag, reads, out)?;
+        let read = if !is_told_of_all {
+            self.read(rest, length, reads, out)?
         } else {
-            let around = self.insertion.around(tag);
+            let around = self.insertion.around(rest.get(..length).unwrap_or(rest));
             if let Some(language) = self.insertion.language() {
                 locked(&self.state).language.get_or_insert_with(|| language.clone());
             }
             self.insert(around, insert::Side::Before, out);
-            self.read(tag, reads, out)?;
+            let read = self.read(rest, length, reads, out)?;
             self.insert(around, insert::Side::After, out);
-        }
-        Ok(passes + tag.len())
+            read
+        };
+        Ok(passes + read)
     }
 
     fn insert(&mut self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
@@ -413,23 +415,68 @@ impl Rewriter {
         self.insertion.write(around, side, &state.page, &state.settings, origin, out);
     }
 
-    fn read(&mut self, tag: &[u8], reads: skim::Reads, out: &mut Vec<u8>) -> Result<(), Failure> {
+    /// Reads the tag of this length that `page` begins with, and says how much it has read: the whole element, where
+    /// that is known already.
+    fn read(
+        &mut self,
+        page: &[u8],
+        length: usize,
+        reads: skim::Reads,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Failure> {
         use skim::Reads;
-        if reads == Reads::Nothing {
-            out.extend_from_slice(tag);
-            return Ok(());
-        }
-        self.feed(tag, out)?;
+        let tag = page.get(..length).unwrap_or(page);
         match reads {
-            Reads::Nothing | Reads::Tag => self.forget_open_elements(),
-            Reads::Element(name) if self.syntax.is_empty(tag) => self.close(name, out)?,
-            Reads::Element(name) if locked(&self.state).is_inside => {
-                self.phase = Phase::Inside(End::Tag(name))
+            Reads::Nothing => out.extend_from_slice(tag),
+            Reads::Tag => {
+                self.feed(tag, out)?;
+                self.forget_open_elements();
             }
-            Reads::Element(_) => {}
-            Reads::Rest => self.phase = Phase::Parsing,
+            Reads::Element(name) => return self.element(page, tag, name, out),
+            Reads::Rest => {
+                self.feed(tag, out)?;
+                self.phase = Phase::Parsing;
+            }
         }
-        Ok(())
+        Ok(tag.len())
+    }
+
+    /// Reads an element that `page` begins with: its start tag, or all of it where it came before.
+    fn element(
+        &mut self,
+        page: &[u8],
+        tag: &[u8],
+        name: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Failure> {
+        let element = again::element(page, tag.len(), name);
+        let unjudged = locked(&self.state).unjudged.clone();
+        let key = match element.map_or(Look::New, |element| again::look(&locked(&self.state), element)) {
+            Look::Known(became) => {
+                became.write(&mut locked(&self.state), out);
+                return Ok(became.length);
+            }
+            Look::Again(key) => Some(key),
+            Look::New => None,
+        };
+        let start = out.len();
+        self.feed(tag, out)?;
+        if self.syntax.is_empty(tag) {
+            self.close(name, out)?;
+            return Ok(tag.len());
+        }
+        if !locked(&self.state).is_inside {
+            return Ok(tag.len());
+        }
+        self.phase = Phase::Inside(End::Tag(name));
+        let Some(key) = key else { return Ok(tag.len()) };
+        let read = self.inside(page.get(tag.len()..).unwrap_or_default(), End::Tag(name), out)?;
+        let state = locked(&self.state);
+        // What cannot be judged is counted on each page.
+        if !state.is_inside && state.unjudged == unjudged {
+            key.learn(tag.len() + read, out.get(start..).unwrap_or_default(), &state);
+        }
+        Ok(tag.len() + read)
     }
 
     /// Ends an element that is a tag alone, for a parser that knows of none.

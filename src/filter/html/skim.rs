@@ -116,6 +116,9 @@ pub(super) fn skim(
             Token::Tag(length, reads) if tells == Tells::EveryTag || reads != Reads::Nothing => {
                 return (at, Next::Tag(length, reads));
             }
+            Token::Element { name, tag, .. } if syntax == Syntax::Xml => {
+                return (at, Next::Tag(tag, Reads::Element(name)));
+            }
             // What it holds is text in every reading.
             Token::Element { tag, .. } if tells == Tells::EveryTag => {
                 return (at, Next::Tag(tag, Reads::Nothing));
