@@ -235,10 +235,19 @@ impl Address {
         &self.text
     }
 
+    /// Its beginning, up to its path, as the visitor wrote it.
+    pub fn origin_as_written(&self) -> &str {
+        self.text.get(..self.origin).unwrap_or_default()
+    }
+
+    /// The canonical host.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     fn parse(&self) -> Url {
-        let origin = self.text.get(..self.origin).unwrap_or_default();
         Url::parse(&self.text)
-            .or_else(|_| Url::parse(origin))
+            .or_else(|_| Url::parse(self.origin_as_written()))
             .or_else(|_| Url::parse(&format!("http://{}", self.host)))
             .unwrap_or_else(|_| Url::parse("http://localhost/").expect("a constant address"))
     }
@@ -258,7 +267,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, url::ParseError> {
         let url = Url::parse(text)?;
         let host = url.host_str().unwrap_or_default().into();
-        Ok(Address { text: text.into(), origin: 0, host, url: url.into() })
+        let origin = url[..url::Position::BeforePath].len();
+        Ok(Address { text: url.as_str().into(), origin, host, url: url.into() })
     }
 }
 

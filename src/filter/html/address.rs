@@ -66,12 +66,15 @@ fn is_plain(byte: u8) -> bool {
 
 /// The absolute addresses that an attribute's value may lead to, if they are of the web: one for each base and each
 /// reading of its bytes.
-pub(super) fn candidates<'a>(value: &'a str, bases: &'a [Url]) -> impl Iterator<Item = Url> + 'a {
+pub(super) fn candidates<'a>(
+    value: &'a str,
+    bases: impl Iterator<Item = &'a Url> + Clone + 'a,
+) -> impl Iterator<Item = Url> + 'a {
     let decoded = references::decode(value);
     let readings = [as_utf8(&decoded), Some(decoded)];
     readings.into_iter().flatten().flat_map(move |reading| {
         let reading = with_two_slashes(&reading);
-        bases.iter().filter_map(move |base| plain(base.join(&reading).ok()?)).collect::<Vec<_>>()
+        bases.clone().filter_map(move |base| plain(base.join(&reading).ok()?)).collect::<Vec<_>>()
     })
 }
 
@@ -83,7 +86,7 @@ pub(super) fn identified<'a, 's>(
 ) -> impl Iterator<Item = (&'s Service, Url)> {
     let ground = Ground { services, is_host_known: state.is_host_known };
     let value = (!ground.is_harmless(value.as_bytes())).then_some(value);
-    let candidates = value.into_iter().flat_map(|value| candidates(value, &state.bases));
+    let candidates = value.into_iter().flat_map(|value| candidates(value, state.bases()));
     candidates.filter_map(|url| Some((services.identify_url(&url)?, url)))
 }
 
@@ -100,7 +103,7 @@ fn with_two_slashes(address: &str) -> Cow<'_, str> {
 
 /// The absolute address that an attribute's value leads to, if it is one of the web.
 pub(super) fn resolve(value: &str, base: &Url) -> Option<Url> {
-    candidates(value, std::slice::from_ref(base)).last()
+    candidates(value, std::iter::once(base)).last()
 }
 
 /// The address by which services are known. The parser has dropped tab, CR and LF, trimmed, lower-cased the host and
@@ -214,7 +217,7 @@ mod tests {
             "https://t.example/a/../x.js",
             "https://t.example/a/%2e%2e/x.js",
         ] {
-            let found: Vec<Url> = candidates(value, std::slice::from_ref(&base)).collect();
+            let found: Vec<Url> = candidates(value, std::iter::once(&base)).collect();
             let is_found =
                 found.iter().any(|url| url.host_str() == Some("t.example") && url.path() == "/x.js");
             assert!(is_found, "{value:?} {found:?}");
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn every_base_counts() {
         let bases = ["https://www.example.se/", "https://cdn.example/lib/"].map(|base| base.parse().unwrap());
-        let found: Vec<String> = candidates("x.js", &bases).map(|url| url.to_string()).collect();
+        let found: Vec<String> = candidates("x.js", bases.iter()).map(|url| url.to_string()).collect();
         assert_eq!(found, ["https://www.example.se/x.js", "https://cdn.example/lib/x.js"]);
     }
 
@@ -251,7 +254,7 @@ mod tests {
             let (value, services) = (parts.concat(), Set::default());
             let ground = Ground { services: &services, is_host_known: services.knows_host("www.example.se") };
             if ground.is_harmless(value.as_bytes()) {
-                let found = candidates(&value, std::slice::from_ref(&base))
+                let found = candidates(&value, std::iter::once(&base))
                     .find_map(|url| Some((services.identify_url(&url)?.id.clone(), url)));
                 prop_assert_eq!(found, None);
             }

@@ -8,7 +8,6 @@ use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
-use url::Position;
 
 use super::{State, Syntax, skim, stubs};
 use crate::filter::memory::CameOnce;
@@ -79,7 +78,7 @@ impl Key {
     fn of(state: &State, element: &[u8]) -> Option<Self> {
         let page = &state.page;
         // Where services act from the host itself, what an address leads to depends on the page's own.
-        let is_alike = !state.is_host_known && state.bases.len() == 1 && state.depth == 0;
+        let is_alike = !state.is_host_known && state.bases.is_empty() && state.depth == 0;
         if !is_alike || page.syntax == Syntax::Xml || page.nonce.is_some() {
             return None;
         }
@@ -98,7 +97,7 @@ impl Key {
         list(&mut key, state.told.iter().map(AsRef::as_ref));
         list(&mut key, state.stubbed.iter().map(AsRef::as_ref));
         list(&mut key, state.held_for.as_deref().into_iter());
-        list(&mut key, std::iter::once(&page.url[..Position::BeforePath]));
+        list(&mut key, std::iter::once(page.url.origin_as_written()));
         key.extend_from_slice(element);
         Some(Key(key.into()))
     }

@@ -11,7 +11,7 @@ use super::embeds::{self, Standing};
 use super::places::{self, Holds};
 use super::scripts::{self, Kept, Reading};
 use super::unjudged::Reason;
-use super::{State, Syntax, address, anonymize, css, knows_host, locked, references, skim, stubs};
+use super::{State, Syntax, address, anonymize, css, locked, references, skim, stubs};
 use crate::filter::judge::{Judgement, judge};
 use crate::filter::own_csp;
 use crate::services::Service;
@@ -68,10 +68,12 @@ fn read(shared: &Arc<Mutex<State>>, state: &mut State, element: &mut Element<'_,
 fn base(state: &mut State, element: &Element<'_, '_>) {
     const MOST: usize = 8;
     let base = attribute(element, "href").and_then(|href| address::resolve(&href, &state.page.url));
-    let Some(base) = base.filter(|base| !state.bases.contains(base) && state.bases.len() < MOST) else {
+    let Some(base) =
+        base.filter(|base| state.bases().all(|known| known != base) && state.bases().count() < MOST)
+    else {
         return;
     };
-    state.is_host_known |= knows_host(&state.settings, &base);
+    state.is_host_known |= base.host_str().is_none_or(|host| state.settings.services.knows_host(host));
     state.bases.push(base);
 }
 
@@ -99,7 +101,7 @@ fn stranger(state: &State, address: &str) -> Option<Box<str>> {
     let services = &state.settings.services;
     let may_connect =
         |host: &str| Some(host) == state.page.url.host_str() || state.page.scope.may_connect(host);
-    address::candidates(address, &state.bases)
+    address::candidates(address, state.bases())
         .filter(|url| services.identify_url(url).is_none())
         .find_map(|url| url.host_str().filter(|host| !may_connect(host)).map(Into::into))
 }

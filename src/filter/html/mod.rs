@@ -196,8 +196,8 @@ enum End {
 struct State {
     settings: Arc<Settings>,
     page: Page,
-    /// What links may resolve against: the page's own address, and every `<base>` so far. The first counts (HTML
-    /// section 4.2.3), but some stand where browsers see none.
+    /// What links may resolve against beside the page's own address: every `<base>` so far. The first counts (HTML section
+    /// 4.2.3), but some stand where browsers see none.
     bases: Vec<url::Url>,
     /// The page's own `lang`.
     language: Option<Language>,
@@ -245,9 +245,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Rewriter {
     /// A rewriter for one page.
     pub fn new(settings: &Arc<Settings>, page: Page) -> Self {
-        let is_host_known = knows_host(settings, &page.url);
-        let bases = vec![url::Url::clone(&page.url)];
-        Rewriter::of(State::new(settings, page, bases, is_host_known, 0))
+        let is_host_known = settings.services.knows_host(page.url.host());
+        Rewriter::of(State::new(settings, page, Vec::new(), is_host_known, 0))
     }
 
     /// A rewriter for a page within another.
@@ -409,7 +408,7 @@ impl Rewriter {
     fn insert(&mut self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
         let state = locked(&self.state);
         // A `<base>` would lead our addresses elsewhere.
-        let origin = (state.bases.len() > 1).then(|| state.page.url.origin().ascii_serialization());
+        let origin = (!state.bases.is_empty()).then(|| state.page.url.origin().ascii_serialization());
         let origin = origin.as_deref().unwrap_or_default();
         let out = insert::Out { page: out, recurring: &mut self.recurring };
         self.insertion.write(around, side, &state.page, &state.settings, origin, out);
@@ -576,12 +575,13 @@ impl State {
 
     /// What links resolve against, if not the page's own address.
     fn base(&self) -> Option<&url::Url> {
-        self.bases.get(1)
+        self.bases.first()
     }
-}
 
-fn knows_host(settings: &Settings, address: &url::Url) -> bool {
-    address.host_str().is_none_or(|host| settings.services.knows_host(host))
+    /// All that links may resolve against. A page's own address is taken apart where one does.
+    fn bases(&self) -> impl Iterator<Item = &url::Url> + Clone {
+        std::iter::once(&*self.page.url).chain(&self.bases)
+    }
 }
 
 fn parser(state: &Arc<Mutex<State>>, output: &Arc<Mutex<Vec<u8>>>) -> HtmlRewriter<'static, Sink> {

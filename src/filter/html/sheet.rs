@@ -24,10 +24,10 @@ pub fn style_sheet(settings: &Settings, granted: &Granted, url: &Url, rules: &st
         return Sheet::ForEverybody;
     }
     let services = &settings.services;
-    let base = std::slice::from_ref(url);
     let (mut places, mut is_for_everybody) = (Vec::new(), true);
     for (place, address) in css::addresses(rules) {
-        let found = address::candidates(&address, base).filter_map(|url| services.identify_url(&url));
+        let found =
+            address::candidates(&address, std::iter::once(url)).filter_map(|url| services.identify_url(&url));
         let mut is_held = false;
         for service in found {
             settings.observed.saw_service(&service.id);

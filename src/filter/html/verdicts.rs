@@ -72,7 +72,7 @@ fn anew<'s>(state: &State, services: &'s Set, script: &str, kind: Kind) -> Judge
 /// All that shapes a verdict; none of a script that is not remembered.
 fn key(state: &State, script: &str, kind: Kind) -> Option<Arc<[u8]>> {
     // Addresses in a script are absolute, but for their scheme: that of the page's own address says nothing.
-    if script.len() > LONGEST || state.bases.len() > 1 {
+    if script.len() > LONGEST || !state.bases.is_empty() {
         return None;
     }
     let page = &state.page;
@@ -161,8 +161,7 @@ mod tests {
             embeds: None,
             nonce: None,
         };
-        let bases = vec![url::Url::clone(&page.url)];
-        State::new(&settings, page, bases, false, 0)
+        State::new(&settings, page, Vec::new(), false, 0)
     }
 
     fn named(judged: &Judged<'_>) -> (Vec<String>, Option<Verdict<String>>) {
