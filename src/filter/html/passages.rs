@@ -14,7 +14,7 @@ use super::places::Known;
 use super::skim::{self, Next, Place, SHORTEST, Tells};
 use crate::filter::memory::{CameOnce, Identity};
 
-/// How many are kept, a later one in the place of an earlier: some 4 MB of pages.
+/// How many are kept, a later one in the place of an earlier: some 4 MB of pages, 16 at most.
 const MOST: usize = 4_096;
 
 /// The longest that is kept: one tag, or the rules of one style, may be longer than all else.
