@@ -86,8 +86,14 @@ impl Policy {
         }
     }
 
-    /// Adds what it says without anything that it leaves open, for documents that nobody has read: it stops what it does
-    /// not name, whatever happens to third parties on pages.
+    /// What it says without anything that it leaves open and without where reports go, for what nobody has read: it stops
+    /// what it does not name, whatever happens to third parties on pages.
+    pub fn closed(&self) -> String {
+        let text = self.plain.to_str().unwrap_or_default().replace(OPEN, "");
+        text.split("; report-uri").next().unwrap_or_default().to_owned()
+    }
+
+    /// Adds the same, with where reports go, for documents.
     pub fn write_closed(&self, headers: &mut HeaderMap, scheme: Scheme) {
         let text = self.value(scheme).to_str().unwrap_or_default().replace(OPEN, "");
         if let Ok(value) = HeaderValue::from_str(&text) {

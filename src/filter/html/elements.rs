@@ -35,12 +35,12 @@ pub(super) fn element(shared: &Arc<Mutex<State>>, element: &mut Element<'_, '_>)
         "link" if is_hint_to_strangers(&state, element) => element.remove(),
         _ => {}
     }
-    let tag = state.page.syntax.local(&tag);
-    embeds::announce(&state, element, tag);
-    let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, tag) };
+    embeds::announce(&state, element, &tag);
+    let held = if element.removed() { Held::Yes } else { judge_places(&mut state, element, &tag) };
     if tag == "script" && !element.removed() {
         script(&mut state, element, held);
     }
+    state.is_gone = element.removed();
     Ok(())
 }
 
@@ -125,19 +125,18 @@ fn srcdoc(state: &mut State, element: &mut Element<'_, '_>) -> Outcome {
     /// Whoever asks a frame for its window has the guard of the page around it look after that.
     const GUARDED: &str = "try{frameElement.contentWindow}catch(e){}";
     let Some(value) = element.get_attribute("srcdoc") else { return Ok(()) };
-    let markup = references::decode_markup(&value);
+    let syntax = state.page.syntax;
+    let markup = syntax.read_value(&value);
     let is_guarded = markup.starts_with("<script data-consentry=\"frame\"");
     let runs = !state.page.granted.is_all() && !is_guarded && runs_code(&markup);
     // Whatever the page around it is, browsers read it as HTML.
     let page = super::Page { syntax: Syntax::Html, embeds: None, ..state.page.clone() };
     let guard = if runs { scripts::own("frame", GUARDED, &page) } else { String::new() };
     match scripts::nested(state, &markup, page)? {
-        Kept::Whole if runs => {
-            element.set_attribute("srcdoc", &references::encode_markup(&(guard + &markup)))?
-        }
+        Kept::Whole if runs => element.set_attribute("srcdoc", &syntax.written_value(guard + &markup))?,
         Kept::Whole => {}
         Kept::Changed(rewritten) => {
-            element.set_attribute("srcdoc", &references::encode_markup(&(guard + &rewritten)))?
+            element.set_attribute("srcdoc", &syntax.written_value(guard + &rewritten))?
         }
         Kept::Nothing(reason) => {
             element.remove_attribute("srcdoc");
@@ -207,7 +206,7 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
     /// More is no page's, and each costs a look at all the others.
     const MOST: usize = 256;
     let mut held = Held::No;
-    let places = places_of(element, tag);
+    let places = places_of(state.page.syntax, element, tag);
     if places.len() > MOST {
         state.unjudged.note(Reason::TooMany);
         element.remove();
@@ -285,12 +284,17 @@ fn replace(element: &mut Element<'_, '_>, name: &str, instead: Option<&str>) {
 }
 
 /// The names of the attributes that hold an address or code; of two of one name, the first counts.
-fn places_of(element: &Element<'_, '_>, tag: &str) -> Vec<(String, Holds)> {
+fn places_of(syntax: Syntax, element: &Element<'_, '_>, tag: &str) -> Vec<(String, Holds)> {
     let mut places: Vec<(String, Holds)> = Vec::new();
     let mut known = HashSet::new();
     for attribute in element.attributes() {
         let name = attribute.name();
-        let Some(holds) = places::of(tag.as_bytes(), name.as_bytes()) else { continue };
+        let known_as = match syntax {
+            // Whatever prefix the page has for XLink.
+            Syntax::Xml if name.ends_with(":href") => "xlink:href",
+            Syntax::Xml | Syntax::Html => &name,
+        };
+        let Some(holds) = places::of(tag.as_bytes(), known_as.as_bytes()) else { continue };
         let counts = match (tag, holds) {
             ("link", Holds::Address) => loads(element),
             ("meta", Holds::Refresh) => is_meta(element, "refresh"),
@@ -372,7 +376,8 @@ fn worst<'s>(state: &mut State, services: &'s crate::services::Set, value: &str,
         Holds::Style => match (Lookup { state, services }).style(&references::decode(value), "") {
             None => Found::Nothing,
             Some(((judgement, service), rules)) => {
-                Found::Service(Fault { judgement, service, instead: Some(references::encode_markup(&rules)) })
+                let rules = references::encode_markup(&rules);
+                Found::Service(Fault { judgement, service, instead: Some(rules) })
             }
         },
         Holds::Mark(_) => Found::Nothing,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Inserts, Page, Request, Syntax, embeds, skim};
+use super::{Inserts, Page, Request, Syntax, embeds, skim, xml};
 use crate::filter::{Banner, Settings};
 use crate::web::guard::known_script_source;
 use crate::web::{self, Markup, language::Language};
@@ -18,6 +18,8 @@ pub(super) struct Insertion {
     syntax: Syntax,
     /// Whether the page's first element has begun: XML has nothing but comments beside it (XML 1.0, section 2.1).
     is_within: bool,
+    /// Whether what the page declares can bring in what nobody has read.
+    declares: bool,
     /// How many `template` elements are open: what stands in them is no part of the page yet.
     templates: usize,
 }
@@ -89,6 +91,11 @@ impl Insertion {
         (self.guard, self.banner) == (Progress::Done, Progress::Done)
     }
 
+    /// Looks at the declarations of a page that is XML.
+    pub(super) fn heed_declarations(&mut self, doctype: &[u8]) {
+        self.declares |= xml::declares(doctype);
+    }
+
     /// What goes in around this tag, which stands outside of scripts and the like.
     pub(super) fn around(&mut self, tag: &[u8]) -> Around {
         let (kind, name) = skim::name(tag);
@@ -146,10 +153,13 @@ impl Insertion {
     ) {
         if around.guard == Some(side) {
             guard(page, &mut out);
+            if self.declares {
+                closed_policy(page, side, &mut out);
+            }
         }
         match around.banner {
             Some((at, Room::Body)) if at == side && self.syntax == Syntax::Xml => {
-                xml(page, settings, self.language.as_ref(), origin, &mut out);
+                banner_in_xml(page, settings, self.language.as_ref(), origin, &mut out);
             }
             Some((at, Room::Body)) if at == side => {
                 note(page, settings, self.language.as_ref(), origin, &mut out);
@@ -229,6 +239,20 @@ fn guard(page: &Page, out: &mut Out<'_>) {
     }
 }
 
+/// A policy that leaves nothing open, where references and attributes of the page's own making may bring in an address
+/// that is not looked at. It counts in a head alone (HTML section 4.2.5.3).
+fn closed_policy(page: &Page, side: Side, out: &mut Out<'_>) {
+    let Some(policy) = &page.scope.policy else { return };
+    let policy = policy.closed().replace('&', "&amp;").replace('"', "&quot;");
+    let meta = format!(
+        "<meta xmlns=\"http://www.w3.org/1999/xhtml\" http-equiv=\"Content-Security-Policy\" content=\"{policy}\" />"
+    );
+    match side {
+        Side::After => out.put(&meta),
+        Side::Before => out.put(&format!("<head xmlns=\"http://www.w3.org/1999/xhtml\">{meta}</head>")),
+    }
+}
+
 fn note(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
     let Inserts::Page { note: Some(note), language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
@@ -253,7 +277,7 @@ fn banner(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str
     out.put_markup(&settings.look.settings_link(language, shows, place));
 }
 
-fn xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
+fn banner_in_xml(page: &Page, settings: &Settings, own: Option<&Language>, origin: &str, out: &mut Out<'_>) {
     let Inserts::Page { banner, undecided, signal, language, return_to, .. } = &page.inserts else { return };
     let language = embeds::language(&settings.look, own, language);
     let shows = match banner {

@@ -22,6 +22,7 @@ mod stubs;
 mod syntax;
 mod unjudged;
 mod verdicts;
+mod xml;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -154,6 +155,8 @@ pub struct Rewriter {
     start: Start,
     syntax: Syntax,
     phase: Phase,
+    /// What a page that is XML is within.
+    inside: xml::Inside,
     place: skim::Place,
     insertion: insert::Insertion,
     recurring: Vec<Range<usize>>,
@@ -222,6 +225,8 @@ struct State {
     is_host_known: bool,
     /// Whether the element that the look ahead has stopped at is still open.
     is_inside: bool,
+    /// Whether the element that was read last was taken out, or something else put in its place.
+    is_gone: bool,
 }
 
 /// Whether it is known to be a page yet.
@@ -259,7 +264,9 @@ impl Rewriter {
 
     fn of(state: State) -> Self {
         let page = state.page.clone();
-        let presumed = matches!(page.inserts, Inserts::Page { presumed: true, .. });
+        // What says that it is XML is no accident.
+        let presumed =
+            matches!(page.inserts, Inserts::Page { presumed: true, .. }) && page.syntax == Syntax::Html;
         let state = Arc::new(Mutex::new(state));
         let output = Arc::<Mutex<Vec<u8>>>::default();
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
@@ -270,6 +277,7 @@ impl Rewriter {
             start,
             syntax: page.syntax,
             phase: Phase::default(),
+            inside: xml::Inside::default(),
             place: skim::Place::default(),
             insertion: insert::Insertion::of(&page),
             recurring: Vec::new(),
@@ -302,6 +310,7 @@ impl Rewriter {
         // not ended is not the page's.
         let kept = std::mem::take(&mut self.kept);
         if self.phase == Phase::Skimming {
+            self.end_xml(out)?;
             out.extend_from_slice(&kept);
         } else {
             self.feed(&kept, out)?;
@@ -348,6 +357,7 @@ impl Rewriter {
         };
         while !rest.is_empty() {
             let read = match self.phase {
+                Phase::Skimming if self.syntax == Syntax::Xml => self.read_xml(rest, out)?,
                 Phase::Skimming => self.skim(rest, out)?,
                 Phase::Inside(end) => self.inside(rest, end, out)?,
                 Phase::Parsing => self.feed(rest, out)?,
@@ -374,14 +384,14 @@ impl Rewriter {
     /// that it must read.
     fn skim(&mut self, page: &[u8], out: &mut Vec<u8>) -> Result<usize, Failure> {
         use skim::{Next, Tells};
-        let is_told_of_all = !self.insertion.is_done() || self.syntax == Syntax::Xml;
+        let is_told_of_all = !self.insertion.is_done();
         let (passes, next) = {
             let state = locked(&self.state);
             let ground = address::Ground::of(&state);
             let is_harmless = |address: &[u8]| ground.is_harmless(address);
             let marks = |known, word: &[u8]| embeds::is_mark(&state.settings.services, known, word).is_some();
             if is_told_of_all {
-                skim::skim(self.syntax, &mut self.place, page, Tells::EveryTag, is_harmless, marks)
+                skim::skim(Syntax::Html, &mut self.place, page, Tells::EveryTag, is_harmless, marks)
             } else {
                 let grounds = passages::Grounds::new(&state.settings.identity, state.is_host_known);
                 passages::skim(grounds, &mut self.place, page, is_harmless, marks)
@@ -460,10 +470,6 @@ impl Rewriter {
         };
         let start = out.len();
         self.feed(tag, out)?;
-        if self.syntax.is_empty(tag) {
-            self.close(name, out)?;
-            return Ok(tag.len());
-        }
         if !locked(&self.state).is_inside {
             return Ok(tag.len());
         }
@@ -476,21 +482,6 @@ impl Rewriter {
             key.learn(tag.len() + read, out.get(start..).unwrap_or_default(), &state);
         }
         Ok(tag.len() + read)
-    }
-
-    /// Ends an element that is a tag alone, for a parser that knows of none.
-    fn close(&mut self, name: &str, out: &mut Vec<u8>) -> Result<(), Failure> {
-        if !locked(&self.state).is_inside {
-            return Ok(());
-        }
-        let end = format!("</{name}>");
-        self.feed(end.as_bytes(), out)?;
-        if let Some(before) = out.strip_suffix(end.as_bytes())
-            && self.syntax.is_empty(before)
-        {
-            out.truncate(before.len());
-        }
-        Ok(())
     }
 
     /// Gives the parser an element's content, so that no piece goes on behind its end tag; the parser alone knows
@@ -569,6 +560,7 @@ impl State {
             held_for: None,
             is_host_known,
             is_inside: false,
+            is_gone: false,
             page,
         }
     }

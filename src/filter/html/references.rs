@@ -31,6 +31,22 @@ pub(super) fn decode_markup(value: &str) -> String {
     })
 }
 
+/// The same in XML, where a page may have references of its own: what is unknown stays one, too.
+pub(super) fn decode_xml(value: &str) -> String {
+    let known = value.split('&').enumerate().map(|(at, part)| {
+        let name =
+            part.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(byte)).count();
+        let is_name = name > 0 && part.as_bytes().get(name) == Some(&b';');
+        let mark = match at {
+            0 => String::new(),
+            _ if is_name && named(part).is_none() => KEPT.into(),
+            _ => '&'.into(),
+        };
+        mark + part
+    });
+    decode_markup(&known.collect::<String>())
+}
+
 /// Markup as the value of an attribute in double quotes, or as text.
 pub(super) fn encode_markup(markup: &str) -> String {
     let mut value = String::with_capacity(markup.len() + markup.len() / 8);

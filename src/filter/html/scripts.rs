@@ -74,7 +74,7 @@ pub(super) fn text(state: &mut State, chunk: &mut TextChunk<'_>, limit: usize) -
     Ok(())
 }
 
-fn put_back(state: &mut State, whole: String) -> Result<String, super::Failure> {
+pub(super) fn put_back(state: &mut State, whole: String) -> Result<String, super::Failure> {
     match state.reading {
         Reading::Script { kind } => Ok(script(state, whole, kind)),
         Reading::Style => Ok(style(state, whole)),
@@ -99,6 +99,10 @@ fn too_long(state: &mut State, beginning: String) -> String {
             rules
         }
         Reading::NoScript => {
+            if state.page.granted.is_all() {
+                state.reading = Reading::Nothing;
+                return beginning;
+            }
             state.unjudged.note(Reason::TooLong);
             state.reading = Reading::Dropped;
             String::new()

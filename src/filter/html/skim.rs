@@ -4,8 +4,8 @@
 //! It reads tags and comments as browsers do (HTML section 13.2.5) and judges none: whatever is not plainly harmless
 //! is for the parser, and so is everything after a tag behind which other rules hold.
 
+use memchr::memchr;
 use memchr::memmem::find;
-use memchr::{memchr, memchr_iter, memchr2};
 
 use super::places::{self, Holds, Known};
 use super::{Syntax, code, css};
@@ -59,8 +59,6 @@ pub(super) enum Place {
     Comment,
     /// In a page that is XML, what is no markup, up to these letters.
     Section(&'static str),
-    /// In a page that is XML, the declarations within its doctype.
-    Declarations,
 }
 
 /// What a tag means to the look ahead.
@@ -96,13 +94,11 @@ pub(super) fn skim(
             let rest = page.get(at..).unwrap_or_default();
             let end = match *place {
                 Place::Section(end) => find(rest, end.as_bytes()).map(|at| at + end.len()),
-                Place::Declarations => end_of_declarations(rest),
                 Place::Comment | Place::Text => end_of_comment(rest),
             };
             let Some(end) = end else {
                 // The end may be cut in two.
-                let blanks = rest.iter().rev().take_while(|byte| is_blank(**byte)).count();
-                return (page.len() - rest.len().min(3 + blanks), Next::Unfinished);
+                return (page.len() - rest.len().min(3), Next::Unfinished);
             };
             *place = Place::Text;
             at += end;
@@ -233,16 +229,18 @@ fn bogus_comment(page: &[u8]) -> Token {
     memchr(b'>', page).map_or(Token::Unfinished, |end| Token::Passes(end + 1))
 }
 
-/// What begins with the `<` at the start of a page that is XML, if that is nothing that HTML has, too: a tag whose name has
-/// a prefix, for which the parser looks whatever it says, or no tag (XML 1.0, sections 2.5 to 2.8).
+/// What begins with the `<` at the start of a page that is XML, if that is nothing that HTML has, too: a tag with prefixes,
+/// for which the parser looks whatever it says, or no tag (XML 1.0, sections 2.5 to 2.8). A doctype with declarations and an
+/// instruction to load style sheets are told of like a tag.
 fn of_xml(page: &[u8]) -> Option<Token> {
     const SECTIONS: [(&str, &str); 3] = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
+    const STYLES: &[u8] = b"<?xml-stylesheet";
     if !matches!(page.get(1), Some(b'!' | b'?')) {
-        let end = next::<{ BLANK | SLASH | END }>(page, 1).filter(|end| *end > 1)?;
-        memchr(b':', page.get(1..end)?)?;
-        return Some(
-            attributes(page, end, |_, _| ()).map_or(Token::Unfinished, |end| Token::Tag(end, Reads::Tag)),
-        );
+        return with_prefix(page);
+    }
+    if page.starts_with(STYLES) || STYLES.starts_with(page) {
+        let end = find(page, b"?>");
+        return Some(end.map_or(Token::Unfinished, |end| Token::Tag(end + 2, Reads::Tag)));
     }
     for (start, end) in SECTIONS {
         if page.starts_with(start.as_bytes()) {
@@ -252,21 +250,49 @@ fn of_xml(page: &[u8]) -> Option<Token> {
             return Some(Token::Unfinished);
         }
     }
-    // A doctype.
-    Some(match memchr2(b'[', b'>', page) {
-        None => Token::Unfinished,
-        Some(end) if page.get(end) == Some(&b'[') => Token::Begins(end + 1, Place::Declarations),
-        Some(end) => Token::Passes(end + 1),
-    })
+    Some(doctype(page).map_or(Token::Unfinished, |end| Token::Tag(end, Reads::Tag)))
 }
 
-/// How long the rest of a doctype is that holds declarations, its end included.
-fn end_of_declarations(rest: &[u8]) -> Option<usize> {
-    memchr_iter(b']', rest).find_map(|at| {
-        let after = rest.get(at + 1..)?;
-        let blanks = after.iter().take_while(|byte| is_blank(**byte)).count();
-        (after.get(blanks) == Some(&b'>')).then_some(at + 1 + blanks + 1)
-    })
+/// A start tag of which a name has a prefix that is not XML's own.
+fn with_prefix(page: &[u8]) -> Option<Token> {
+    let name_end = next::<{ BLANK | SLASH | END }>(page, 1).filter(|end| *end > 1)?;
+    let mut has_prefix = memchr(b':', page.get(1..name_end)?).is_some();
+    let end = attributes(page, name_end, |name, _| {
+        has_prefix |=
+            memchr(b':', name).is_some() && !name.starts_with(b"xml:") && !name.starts_with(b"xmlns:");
+    })?;
+    has_prefix.then_some(Token::Tag(end, Reads::Tag))
+}
+
+/// How long a doctype is, with all that it declares.
+fn doctype(page: &[u8]) -> Option<usize> {
+    let (mut at, mut open, mut is_within) = (0, 0_usize, false);
+    loop {
+        let rest = page.get(at..)?;
+        at += match rest.first()? {
+            b'<' if b"<!--".starts_with(rest.get(..4)?) => find(rest, b"-->")? + 3,
+            b'<' if rest.starts_with(b"<?") => find(rest, b"?>")? + 2,
+            b'"' => memchr(b'"', rest.get(1..)?)? + 2,
+            b'\'' => memchr(b'\'', rest.get(1..)?)? + 2,
+            b'>' if open == 1 && !is_within => return Some(at + 1),
+            letter => {
+                match letter {
+                    b'<' => open += 1,
+                    b'>' => open = open.saturating_sub(1),
+                    b'[' => is_within = true,
+                    b']' => is_within = false,
+                    _ => {}
+                }
+                1
+            }
+        };
+    }
+}
+
+/// The name of a tag as it is written.
+pub(super) fn written_name(tag: &[u8]) -> &[u8] {
+    let end = next::<{ BLANK | SLASH | END }>(tag, 1).unwrap_or(tag.len());
+    tag.get(1..end).unwrap_or_default()
 }
 
 /// How long a comment's rest is, its end included; `rest` begins after `<!`, or further on.

@@ -39,21 +39,50 @@ impl Syntax {
         }
     }
 
-    /// What browsers read in an element of script or style where that is not what is written there. What is not ASCII
-    /// stays written as it is: [`Syntax::written`] turns all of it back.
+    /// What browsers read in an element of script or style where that is not what is written there: remarks and
+    /// instructions are no part of it. What is not ASCII, and references that the page has made itself, stay as they are
+    /// written: [`Syntax::written`] turns all of it back.
     pub(super) fn read(self, text: &str) -> Option<String> {
         if self == Syntax::Html || !text.contains(['&', '<']) {
             return None;
         }
         let mut read = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some((before, section)) = rest.split_once(CDATA) {
-            read.push_str(&references::decode_markup(before));
-            let (section, after) = section.split_once(END).unwrap_or((section, ""));
-            read.push_str(section);
-            rest = after;
+        while let Some((before, after)) = rest.split_once('<') {
+            read.push_str(&references::decode_xml(before));
+            let section = |start: &str, end: &str| {
+                let section = after.strip_prefix(start)?;
+                Some(section.split_once(end).unwrap_or((section, "")))
+            };
+            rest = if let Some((section, after)) = section("![CDATA[", END) {
+                read.push_str(section);
+                after
+            } else if let Some((_, after)) = section("!--", "-->").or_else(|| section("?", "?>")) {
+                after
+            } else {
+                read.push('<');
+                after
+            };
         }
-        Some(read + &references::decode_markup(rest))
+        Some(read + &references::decode_xml(rest))
+    }
+
+    /// The markup that a browser reads in an attribute.
+    pub(super) fn read_value(self, value: &str) -> String {
+        match self {
+            Syntax::Html => references::decode_markup(value),
+            // Ends of lines are blanks there (XML 1.0, section 3.3.3).
+            Syntax::Xml => references::decode_xml(&value.replace(['\n', '\r', '\t'], " ")),
+        }
+    }
+
+    /// Markup, as it stands in an attribute.
+    pub(super) fn written_value(self, markup: String) -> String {
+        let value = references::encode_markup(&markup);
+        match self {
+            Syntax::Html => value,
+            Syntax::Xml => value.replace('\n', "&#10;").replace('\r', "&#13;").replace('\t', "&#9;"),
+        }
     }
 
     /// Code or rules, as they stand in their element.
@@ -85,6 +114,7 @@ mod tests {
             ),
             ("<![CDATA[x[y[0]]]]><![CDATA[>1]]>", Some("x[y[0]]>1"), "x[y[0]]&gt;1"),
             ("<![CDATA[open", Some("open"), "open"),
+            ("<!-- a() --><?b c?>d(&own; < 1)", Some("d(\0own; < 1)"), "d(&own; &lt; 1)"),
         ] {
             assert_eq!(Syntax::Xml.read(text).as_deref(), read, "{text}");
             assert_eq!(Syntax::Xml.written(read.unwrap_or(text).to_owned()), written, "{text}");
