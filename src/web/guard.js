@@ -56,7 +56,7 @@ function need() {
 // Whether an attribute would load what may not be loaded. Scripts are the policy's.
 function stops(tag, name, value) {
   return LOADS.test(tag) && (
-    /^((image)?src(set)?|(xlink:)?href|poster|background|to|from|values)$/i.test(name) ? (/set$|v/i.test(name) ? value.split(/[\s,;]+/) : [value]).some(function (v) {
+    /^((image)?src(set)?|(\w+:)?href|poster|background|to|from|values)$/i.test(name) ? (/set$|v/i.test(name) ? value.split(/[\s,;]+/) : [value]).some(function (v) {
       return !/script/i.test(tag) && isOpen(v) && need() || isRefused(v) || ways.f(v, tag);
     }) :
     F.h && /^(rel|type)$/i.test(name) && /precon|prer|dns|specul/i.test(value));
@@ -72,8 +72,8 @@ function late(v) {
   return 1;
 }
 function hold(element, name, value) {
-  var isLate = waits(element.nodeName, name, value);
-  if (!isLate && !stops(element.nodeName, name, String(value))) return;
+  var tag = element.localName, isLate = waits(tag, name, value);
+  if (!isLate && !stops(tag, name, String(value))) return;
   if (isLate) element.removeAttribute(name);
   element.setAttribute('data-consentry-' + name, value);
   if (isLate) return late(element);

@@ -4,7 +4,7 @@
 // script measures something before that has had its turn, it has it then.
 // FACTS: c where frames may come from beside those that the list of services names; null: from anywhere.
 (function (G, F) {
-var hold = G.o, stops = G.s, no = G.f, d = document, me = d.currentScript, anchor = d.createElement('a'), plain = d.createElement('textarea'), put = (Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML') || {}).set;
+var hold = G.o, stops = G.s, no = G.f, d = document, me = d.currentScript, anchor = d.createElement('a'), plain = d.createElement('textarea'), behind = window.WeakMap && new WeakMap(), put = (Object.getOwnPropertyDescriptor(Element.prototype, 'innerHTML') || {}).set;
 
 // Rules of style: a held address becomes none, and an import one of nothing. What was there before has been judged.
 function rules(v, before) {
@@ -24,7 +24,7 @@ function steps(v) {
   Object.keys(v).forEach(function (k) { all[k] = steps(v[k]); });
   return all;
 }
-function isStyle(v) { return v && (v.nodeName == 'STYLE' || v.nodeName == 'style'); }
+function isStyle(v) { return v && v.localName == 'style'; }
 function isWithin(v) {
   v = v.startContainer || v;
   return isStyle(v) || isStyle(v.parentNode);
@@ -70,11 +70,12 @@ function decoded(v) {
     return plain.value;
   } catch (e) { return v; }
 }
-function encoded(v) { return '"' + v.replace(/&/g, '&amp;').replace(/"/g, '&quot;') + '"'; }
+function encoded(v) { return '"' + v.replace(/&/g, '&amp;').replace(/"/g, '&quot;').replace(/[<]/g, '&lt;') + '"'; }
 // Markup: the attributes of each tag, and the rules in elements of style. It becomes a part of `on`, where that is known.
 function markup(html, on) {
-  var isLate, text = String(html), clean = text.replace(/(<style[^>]*>)([^]*?)(?=<\/style|$)/gi, function (all, tag, text) {
-    return tag + rules(text);
+  var isLate, text = String(html), clean = text.replace(/(<(?:\w+:)?style[^>]*>)([^]*?)(?=<\/(?:\w+:)?style|$)/gi, function (all, tag, text) {
+    var own = /xml/.test(d.contentType) ? decoded(text) : text, now = rules(own);
+    return tag + (now == own ? text : own == text ? now : encoded(now).slice(1, -1));
   }).replace(/<(?:\w+:)?(\w+)((?:[^>=]+|=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*)?)*)/g, function (all, tag, attributes) {
     if (!G.l.test(tag) && !/(style|mask|cursor|fill|stroke|filter|path)\s*=/i.test(attributes)) return all;
     return all.replace(/([\s"'\/])([^\s"'<>\/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
@@ -131,7 +132,7 @@ G.f = function (v, tag) {
 };
 
 G.p = function (w, change) {
-  var declarations = new w.WeakMap(), behind = new w.WeakMap(), passed = new w.WeakMap(), observer = new w.MutationObserver(look);
+  var declarations = new w.WeakMap(), passed = new w.WeakMap(), observer = new w.MutationObserver(look);
   function each(kinds, names, write, read) {
     kinds.split(' ').forEach(function (v) { change(v, names, write, read); });
   }
@@ -154,7 +155,7 @@ G.p = function (w, change) {
     w[name] = function () {
       var a = [].slice.call(arguments);
       if (a.length > at) a[at] = clean(a[at]);
-      return w.Reflect.construct(own, a, this.constructor);
+      return this instanceof w[name] ? w.Reflect.construct(own, a, this.constructor) : own.apply(this, a);
     };
     w[name].prototype = own.prototype;
     Object.setPrototypeOf(w[name], own);
@@ -218,25 +219,43 @@ G.p = function (w, change) {
   each('CSSStyleRule CSSKeyframeRule CSSFontFaceRule CSSNestedDeclarations CSSPageRule', 'style', word, declared);
   var compute = w.getComputedStyle;
   w.getComputedStyle = function () { return declared(compute.apply(this, arguments)); };
-  change('CSSStyleDeclaration', 'setProperty removeProperty getPropertyValue getPropertyPriority item', function (a, own, on) {
-    var v = behind.get(on);
-    return v ? words(a, own, v) : own.apply(on, a);
+  Object.getOwnPropertyNames(w.CSSStyleDeclaration.prototype).forEach(function (name) {
+    var own = Object.getOwnPropertyDescriptor(w.CSSStyleDeclaration.prototype, name);
+    ['get', 'set', 'value'].forEach(function (v) {
+      var act = own[v];
+      if (typeof act == 'function' && name != 'constructor') own[v] = function () {
+        var v = behind.get(this);
+        return v ? words(arguments, act, v) : act.apply(this, arguments);
+      };
+    });
+    Object.defineProperty(w.CSSStyleDeclaration.prototype, name, own);
   });
   construct('FontFace', 1, word);
   construct('KeyframeEffect', 1, steps);
   each('Element KeyframeEffect', 'animate setKeyframes', argument(0, steps));
 
-  // Documents that a page fetches: what is put from one into the page loads at once. Data of other kinds stays as it is.
-  each('XMLHttpRequest', 'response responseXML', no, function (v) {
-    if (v && v.nodeType == 9 && !passed.has(v)) {
+  // Documents that a page fetches or makes of a text: what is put from one into the page loads at once. Data of other
+  // kinds stays as it is.
+  function cleaned(v) {
+    if (v && /^(9|11)$/.test(v.nodeType) && !passed.has(v)) {
       passed.set(v, 1);
       [].forEach.call(v.querySelectorAll('*'), function (v) {
         if (!/xhtml|svg/.test(v.namespaceURI)) return;
         restyle(v);
-        [].slice.call(v.attributes).forEach(function (a) { if (hold(v, a.name, a.value)) v.removeAttribute(a.name); });
+        cleaned(v.content);
+        [].slice.call(v.attributes).forEach(function (a) {
+          if (hold(v, a.name, a.value)) v.removeAttribute(a.name);
+          else if (a.name == 'srcdoc' || RULES.test(a.name) && a.value != rules(a.value)) v.setAttribute(a.name, a.value);
+        });
       });
     }
     return v;
+  }
+  each('XMLHttpRequest', 'response responseXML', no, cleaned);
+  change('DOMParser', 'parseFromString', function (a, own, on) { return cleaned(own.apply(on, a)); });
+  change('Document', 'createProcessingInstruction', function (a, own, on) {
+    var url = /href\s*=\s*["']([^"']*)/.exec(a[1]);
+    return url && stops('link', 'href', decoded(url[1])) ? on.createComment('') : own.apply(on, a);
   });
 
   // Elements of style, their text, and attributes as nodes.
@@ -255,7 +274,7 @@ G.p = function (w, change) {
   function named(at) {
     return function (a, own, on) {
       var name = String(a[at]).replace(/^.*:/, '');
-      if (/^srcdoc$/i.test(name) && /^iframe$/i.test(on.nodeName)) on.srcdoc = a[at + 1];
+      if (/^srcdoc$/i.test(name) && on.localName == 'iframe') on.srcdoc = a[at + 1];
       else if (!at || !hold(on, a[at], a[at + 1])) {
         if (RULES.test(name)) a[at + 1] = rules(a[at + 1], on.getAttribute(a[at]));
         own.apply(on, a);
@@ -277,7 +296,7 @@ G.p = function (w, change) {
   });
 
   // Markup, and what has an address of its own.
-  each('Element ShadowRoot Range DOMParser', 'setHTML setHTMLUnsafe createContextualFragment parseFromString', argument(0, markup));
+  each('Element ShadowRoot Range', 'setHTML setHTMLUnsafe createContextualFragment', argument(0, markup));
   change('Element', 'insertAdjacentHTML', argument(1, markup));
   // A tag may come in pieces, and an element of style: they are kept until the rest is there.
   var piece = '', write = w.document.write;
@@ -314,7 +333,7 @@ G.p = function (w, change) {
       on.addEventListener('error', failed);
     });
   });
-  w.document.addEventListener('load', function (e) { if (/^i?frame$/i.test(e.target.nodeName) && isWaiting(e.target)) e.stopPropagation(); }, true);
+  w.document.addEventListener('load', function (e) { if (/^i?frame$/.test(e.target.localName) && isWaiting(e.target)) e.stopPropagation(); }, true);
   change('StorageEvent', 'storageArea', no, function (v) { return G.j(v, 1); });
   construct('StorageEvent', 1, function (v) { return v && v.storageArea ? Object.assign({}, v, { storageArea: G.j(v.storageArea, 0) }) : v; });
   // Links of SVG load nothing.
@@ -344,12 +363,15 @@ G.p = function (w, change) {
   function sound(v) { return typeof v == 'string' && stops('audio', 'src', v) ? '' : v; }
   construct('Audio', 0, sound);
   // What a page has the browser show beside it.
+  function artwork(v) { return Array.from(v).filter(function (v) { return sound(v.src) !== ''; }); }
   function shown(v) {
+    if (!v || typeof v != 'object') return v;
     v = Object.assign({}, v);
-    ['icon', 'image', 'badge'].forEach(function (k) { if (!sound(v[k])) delete v[k]; });
-    if (v.artwork) v.artwork = [].filter.call(v.artwork, function (v) { return sound(v.src); });
+    ['icon', 'image', 'badge'].forEach(function (k) { if (sound(v[k]) === '') delete v[k]; });
+    if (v.artwork) v.artwork = artwork(v.artwork);
     return v;
   }
+  change('MediaMetadata', 'artwork', artwork);
   construct('Notification', 1, shown);
   construct('MediaMetadata', 0, shown);
   change('ServiceWorkerRegistration', 'showNotification', argument(1, shown));
