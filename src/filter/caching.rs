@@ -191,6 +191,19 @@ fn cache_control(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
+/// Has caches, where they may keep it at all, tell apart what is shown and what is a part of a page.
+pub fn varies_by_destination(headers: &mut HeaderMap) {
+    const DESTINATION: &str = "Sec-Fetch-Dest";
+    let control = joined(headers, &CACHE_CONTROL).unwrap_or_default();
+    let present = joined(headers, &VARY).unwrap_or_default();
+    let is_kept = !control.split(',').any(|word| word.trim().eq_ignore_ascii_case("no-store"));
+    if is_kept
+        && !present.split(',').any(|word| word.trim() == "*" || word.trim().eq_ignore_ascii_case(DESTINATION))
+    {
+        headers.append(VARY, HeaderValue::from_static(DESTINATION));
+    }
+}
+
 fn vary(headers: &mut HeaderMap, coding: Coding) {
     let Some(present) = joined(headers, &VARY) else {
         let all = match coding {

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, ETAG, HeaderMap};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap};
 use http::{HeaderName, HeaderValue};
 
 use super::caching::{self, Epoch, Revalidated};
@@ -92,6 +92,13 @@ impl<'a> Case<'a> {
     /// Writes the headers of a document that passes as it is, and may load as a page can. No cache confirms it: what says
     /// so would not tell that it is none.
     pub(super) fn document(&self, headers: &mut HeaderMap) {
+        if !self.visit.purpose.is_shown() {
+            // It must not come out of a cache where it is shown, without what it obeys there.
+            if headers.contains_key(CONTENT_TYPE) {
+                caching::varies_by_destination(headers);
+            }
+            return;
+        }
         headers.remove(ETAG);
         caching::rewritten(headers, || self.epoch(), Coding::Identity);
         if let Some(policy) = &self.scope().policy {

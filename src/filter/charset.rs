@@ -33,22 +33,44 @@ pub(super) fn opaque(
     let found = match (encoding_rs::Encoding::for_bom(beginning), declared) {
         (Some((marked, _)), _) => marked,
         (None, Some(declared)) => declared,
-        // A page cannot call itself UTF-16: browsers take that for UTF-8.
-        (None, None) => return names_iso_2022_jp(beginning).then_some(ISO_2022_JP),
+        (None, None) => return named(beginning),
     };
     [UTF_16LE, UTF_16BE, ISO_2022_JP].into_iter().find(|opaque| *opaque == found)
 }
 
-/// Whether the page calls itself by one of the two labels of the set (Encoding Standard, section 4.2).
-fn names_iso_2022_jp(beginning: &[u8]) -> bool {
-    const LABELS: [(&[u8], &[u8]); 2] = [(b"iso-", b"-jp"), (b"csiso", b"jp")];
+/// The set that a page says it is in: by its XML declaration, which tells UTF-16 by its letters, else in its first `meta`
+/// that names one (HTML section 13.2.3.2, prescan).
+fn named(beginning: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     let start = beginning.get(..1024).unwrap_or(beginning);
-    memchr::memmem::find_iter(start, b"2022").any(|at| {
-        let (before, after) = (start.get(..at).unwrap_or_default(), start.get(at + 4..).unwrap_or_default());
-        LABELS.iter().any(|(head, tail)| {
-            ends_with(before, head)
-                && after.get(..tail.len()).is_some_and(|found| found.eq_ignore_ascii_case(tail))
-        })
+    if start.starts_with(b"<\0?\0x\0") {
+        return Some(UTF_16LE);
+    }
+    if start.starts_with(b"\0<\0?\0x") {
+        return Some(UTF_16BE);
+    }
+    let label = match start.starts_with(b"<?xml") {
+        true => tags(start, b"<?xml").find_map(|tag| label(tag, b"encoding")),
+        false => tags(start, b"<meta").find_map(|tag| label(tag, b"charset")),
+    };
+    // A page cannot call itself UTF-16: browsers take that for UTF-8.
+    encoding_rs::Encoding::for_label(label?).filter(|named| *named == ISO_2022_JP)
+}
+
+/// The tags that begin so, in any case.
+fn tags<'a>(page: &'a [u8], start: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    memchr::memchr_iter(b'<', page).filter_map(move |at| {
+        let tag = page.get(at..)?.split(|byte| *byte == b'>').next()?;
+        tag.get(..start.len())?.eq_ignore_ascii_case(start).then_some(tag)
+    })
+}
+
+/// What stands behind this name and an equals sign.
+fn label<'a>(tag: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut ends = (name.len()..tag.len()).filter(|end| ends_with(tag.get(..*end).unwrap_or_default(), name));
+    ends.find_map(|end| {
+        let value = tag.get(end..)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+        let value = value.strip_prefix(b"\"").or_else(|| value.strip_prefix(b"'")).unwrap_or(value);
+        value.split(|byte| byte.is_ascii_whitespace() || b"\"';/?".contains(byte)).next()
     })
 }
 
@@ -147,6 +169,12 @@ mod tests {
             (b"<meta charset=csISO2022JP>", None, Some(ISO_2022_JP)),
             (b"<title>2022</title><meta charset=utf-8>iso-2022-kr", None, None),
             (b"2022-jp", None, None),
+            (b"<meta charset=utf-8><title>About ISO-2022-JP, charset=iso-2022-jp</title>", None, None),
+            (b"<META http-equiv=x content='text/html;charset = ISO-2022-JP'>", None, Some(ISO_2022_JP)),
+            (b"<?xml version='1.0' encoding=\"iso-2022-jp\"?>", None, Some(ISO_2022_JP)),
+            (b"<?xml version='1.0' encoding='utf-8'?><meta charset=iso-2022-jp />", None, None),
+            (b"<\0?\0x\0m\0l\0", None, Some(UTF_16LE)),
+            (b"\0<\0?\0x\0m\0l", None, Some(UTF_16BE)),
             (b"<meta charset=utf-16>", None, None),
         ] {
             let declared = declared.and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));

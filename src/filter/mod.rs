@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE};
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::consent::signal::Signal;
 use crate::gate;
@@ -223,7 +223,8 @@ where
     match verdict {
         Verdict::Pass(reason) => {
             report.page(reason);
-            if visit.purpose.is_shown() && page::is_document(&head.headers) {
+            let has_body = !upstream.is_end_stream() || visit.method == Method::HEAD;
+            if has_body && !head.status.is_redirection() && page::is_document(&head.headers) {
                 case.document(&mut head.headers);
             }
         }

@@ -101,22 +101,27 @@ pub(super) fn is_html(headers: &HeaderMap) -> bool {
     })
 }
 
-/// How browsers read the page.
+/// How browsers read the page: by the last of several types (Fetch, section 2.2.2: extract a MIME type).
 pub(super) fn syntax(headers: &HeaderMap) -> html::Syntax {
-    match types(headers).any(|text| essence(text).eq_ignore_ascii_case(b"application/xhtml+xml")) {
+    let last = types(headers).filter(|text| essence(text).contains(&b'/')).last();
+    match last.is_some_and(|text| essence(text).eq_ignore_ascii_case(b"application/xhtml+xml")) {
         true => html::Syntax::Xml,
         false => html::Syntax::Html,
     }
 }
 
-/// Whether browsers show it as a document that is XML and no page: SVG, or whatever a style sheet makes of it. What stands
-/// in one can load as a page can (HTML section 7.5.2, SVG 2 section 2.3).
+/// Whether browsers show it as a document that nobody has read, and that can load as a page can: SVG, or whatever a style
+/// sheet makes of XML (HTML section 7.5.2, SVG 2 section 2.3), and what they take for a page as nothing says what it is
+/// (MIME Sniffing, section 7).
 pub(super) fn is_document(headers: &HeaderMap) -> bool {
-    let is_xml = |text: &[u8]| {
+    let is_one = |text: &[u8]| {
         let essence = essence(text).to_ascii_lowercase();
-        matches!(&*essence, b"text/xml" | b"application/xml") || essence.ends_with(b"+xml")
+        matches!(&*essence, b"text/xml" | b"application/xml" | b"text/xsl")
+            || matches!(&*essence, b"unknown/unknown" | b"application/unknown" | b"*/*")
+            || !essence.contains(&b'/')
+            || essence.ends_with(b"+xml")
     };
-    types(headers).any(is_xml) && !is_attachment(headers)
+    (types(headers).any(is_one) || !headers.contains_key(CONTENT_TYPE)) && !is_attachment(headers)
 }
 
 fn types(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Request;
-use http::header::{CONTENT_SECURITY_POLICY, COOKIE, ETAG, IF_NONE_MATCH, LOCATION, SET_COOKIE};
+use http::header::{CONTENT_SECURITY_POLICY, COOKIE, ETAG, IF_NONE_MATCH, LOCATION, SET_COOKIE, VARY};
 use http_body::Frame;
 use http_body_util::BodyExt;
 
@@ -294,7 +294,15 @@ async fn a_document_that_is_xml_keeps_its_bytes_and_obeys_the_policy_where_it_is
     let tagged = [("etag", "\"abc\""), ("cache-control", "max-age=60"), ("content-length", "6")];
     let with = |kind: &'static str| [&[("content-type", kind)][..], &tagged].concat();
     let shown = visit("/logo.svg", &[]);
-    for kind in ["image/svg+xml", "text/xml; charset=utf-8", "Application/XML", "application/atom+xml"] {
+    for kind in [
+        "image/svg+xml",
+        "text/xml; charset=utf-8",
+        "Application/XML",
+        "application/atom+xml",
+        "text/xsl",
+        "*/*",
+        "html",
+    ] {
         let (_, plan) = shop.prepared(&shown, &[]);
         let answer = shop.answer(&shown, plan, &with(kind), b"<svg/>");
         // Pictures, too: nobody has read what it loads.
@@ -305,7 +313,23 @@ async fn a_document_that_is_xml_keeps_its_bytes_and_obeys_the_policy_where_it_is
         assert!(!answer.headers().contains_key(ETAG), "{kind}");
         assert_eq!(bytes(answer).await, &b"<svg/>"[..]);
     }
+    let (_, plan) = shop.prepared(&shown, &[]);
+    let untyped = shop.answer(&shown, plan, &tagged, b"<svg/>");
+    assert!(untyped.headers().contains_key(CONTENT_SECURITY_POLICY), "browsers look what it is");
+    let (_, plan) = shop.prepared(&shown, &[]);
+    let moved = Response::builder().status(301).header(CACHE_CONTROL, "max-age=60");
+    let moved =
+        apply(&shop.settings, &shown, plan, moved.body(Script::of(&[b"<svg/>"])).unwrap(), shop.report());
+    assert_eq!(moved.headers()[CACHE_CONTROL], "max-age=60");
+
     let picture = Visit { purpose: Purpose::Resource, ..shown.clone() };
+    for (control, varies) in [("max-age=60", true), ("no-store", false)] {
+        let (_, plan) = shop.prepared(&picture, &[]);
+        let headers = [("content-type", "image/svg+xml"), ("cache-control", control), ("vary", "Accept")];
+        let answer = shop.answer(&picture, plan, &headers, b"<svg/>");
+        let vary: Vec<_> = answer.headers().get_all(VARY).iter().collect();
+        assert_eq!(vary.contains(&&HeaderValue::from_static("Sec-Fetch-Dest")), varies, "{vary:?}");
+    }
     let saved = [("content-disposition", "attachment"), ("content-type", "text/xml")];
     for (visit, headers) in [
         (&picture, with("image/svg+xml")),

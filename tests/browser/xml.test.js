@@ -48,6 +48,7 @@ const world = openBehind({
   '/own.js': { type: 'text/javascript', body: 'window.own = true;' },
   '/picture.svg': { type: 'image/svg+xml', body: SVG, headers: CACHED },
   '/xslt.xml': { type: 'text/xml', body: `<html ${XHTML}><head><script src="${GA}"/></head><body><p>x</p></body></html>`, headers: CACHED },
+  '/gallery': { body: '<!doctype html><title>t</title><img src="/picture.svg">' },
   '/holder': { body: '<!doctype html><title>t</title><object data="/picture.svg" type="image/svg+xml"></object>' },
 });
 
@@ -137,6 +138,16 @@ for (const at of ['/picture.svg', '/xslt.xml', '/holder']) {
     assert.deepEqual(world.internet.called(), []);
   }));
 }
+
+test('c1 a picture that a cache has of a page is not shown without its policy', () => world.asVisitor({}, async (visitor) => {
+  await visitor.visit('/gallery');
+  await visitor.page.evaluate(() => Promise.all([document.images[0].decode(), fetch('/xslt.xml').then((answer) => answer.text())]));
+  for (const at of ['/picture.svg', '/xslt.xml']) {
+    await visitor.visit(at);
+    await visitor.page.waitForTimeout(300);
+    assert.deepEqual(world.internet.called(), [], at);
+  }
+}));
 
 test('a picture that is SVG is cached as its author said where a page shows it', () => world.asVisitor({}, async (visitor) => {
   await visitor.visit('/closed');

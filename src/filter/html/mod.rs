@@ -211,6 +211,8 @@ struct State {
     reading: scripts::Reading,
     /// Whether the text of the element that is being read may come in pieces, with elements in between.
     is_in_pieces: bool,
+    /// Whether that text is a CDATA section, which has no references.
+    is_cdata: bool,
     /// How many pages this one stands in.
     depth: u8,
     /// What services have been told on this page.
@@ -553,6 +555,7 @@ impl State {
             text: String::new(),
             reading: scripts::Reading::Nothing,
             is_in_pieces: false,
+            is_cdata: false,
             depth,
             told: Vec::new(),
             stubbed: Vec::new(),

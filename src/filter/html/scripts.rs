@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
-use lol_html::html_content::{ContentType, TextChunk};
+use lol_html::html_content::{ContentType, TextChunk, TextType};
 
 use super::code::{self, Kind, Verdict, Why};
 use super::elements::Lookup;
@@ -55,6 +55,7 @@ pub(super) fn text(state: &mut State, chunk: &mut TextChunk<'_>, limit: usize) -
         }
         Reading::Script { .. } | Reading::Style | Reading::NoScript => {}
     }
+    state.is_cdata = chunk.text_type() == TextType::CDataSection;
     state.text.push_str(chunk.as_str());
     if !chunk.last_in_text_node() && state.text.len() <= limit {
         chunk.remove();
@@ -128,11 +129,11 @@ fn too_long(state: &mut State, beginning: String) -> String {
 fn script(state: &mut State, text: String, kind: Kind) -> String {
     let settings = std::sync::Arc::clone(&state.settings);
     let syntax = state.page.syntax;
-    let (decoded, kind_read) = if state.is_in_pieces {
+    let (decoded, kind_read) = match (state.is_in_pieces, state.is_cdata) {
         // SVG has references in its scripts, and a piece of one is no script.
-        (Some(references::decode(&text)), Kind::Module)
-    } else {
-        (syntax.read(&text), kind)
+        (true, false) => (Some(references::decode(&text)), Kind::Module),
+        (true, true) => (None, Kind::Module),
+        (false, _) => (syntax.read(&text), kind),
     };
     let read = decoded.as_deref().unwrap_or(&text);
     let Judged { found, verdict } = verdicts::on(state, &settings.services, read, kind_read);
@@ -163,13 +164,18 @@ fn script(state: &mut State, text: String, kind: Kind) -> String {
         return runs;
     }
     let kind = if kind == Kind::Module { " data-consentry-type=\"module\"" } else { "" };
-    format!("{runs}</script><script type=\"text/plain\"{kind} {}>{held}", marks(service))
+    let (end, start) = if state.is_cdata { ("]]>", "<![CDATA[") } else { ("", "") };
+    format!("{runs}{end}</script><script type=\"text/plain\"{kind} {}>{start}{held}", marks(service))
 }
 
 /// Style rules without the addresses that may not be loaded; a comment says whose they were.
 fn style(state: &mut State, text: String) -> String {
     // SVG has references in its styles, as XML has.
-    let syntax = if state.is_in_pieces { Syntax::Xml } else { state.page.syntax };
+    let syntax = match (state.is_in_pieces, state.is_cdata) {
+        (true, false) => Syntax::Xml,
+        (true, true) => Syntax::Html,
+        (false, _) => state.page.syntax,
+    };
     let decoded = syntax.read(&text);
     let read = decoded.as_deref().unwrap_or(&text);
     if super::css::is_harmless(read.as_bytes()) {

@@ -1082,3 +1082,19 @@ fn inline_scripts_of_xml_are_read_as_browsers_read_them_and_stay_well_formed() {
     let out = xml(frame, &Inserts::Nothing);
     assert!(out.contains("data-consentry-src") && out.matches('<').count() == 2, "{out}");
 }
+
+#[test]
+fn sections_of_svg_in_html_are_read_to_the_letter() {
+    let style = "<svg><style><![CDATA[ a::after { content: \"x & y\" } p { background: url(\"https://www.facebook.com/tr\") } ]]></style></svg>";
+    let out = held(style);
+    assert!(
+        out.starts_with("<svg><style><![CDATA[ a::after { content: \"x & y\" } p {")
+            && !out.contains("facebook.com"),
+        "{out}"
+    );
+    assert!(out.ends_with("]]></style></svg>"), "{out}");
+    let script = "<svg><script><![CDATA[fbq('init', '1' && 2)]]></script><image href=/a /></svg>";
+    let out = held(script);
+    assert!(out.starts_with("<svg><script><![CDATA[]]></script><script type=\"text/plain\""), "{out}");
+    assert!(out.ends_with("><![CDATA[fbq('init', '1' && 2)]]></script><image href=/a /></svg>"), "{out}");
+}
