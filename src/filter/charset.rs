@@ -5,6 +5,8 @@
 
 use encoding_rs::{ISO_2022_JP, UTF_16BE, UTF_16LE};
 
+use super::html::Syntax;
+
 /// One page on its way through UTF-8.
 pub(super) struct Transcoder {
     from: &'static encoding_rs::Encoding,
@@ -27,20 +29,21 @@ pub(super) enum More {
 /// The set that a page is in, if it has to be transcoded: by its byte order mark, else by its header, else by what its
 /// `beginning` says of itself (HTML section 13.2.3.2).
 pub(super) fn opaque(
+    syntax: Syntax,
     beginning: &[u8],
     declared: Option<&'static encoding_rs::Encoding>,
 ) -> Option<&'static encoding_rs::Encoding> {
     let found = match (encoding_rs::Encoding::for_bom(beginning), declared) {
         (Some((marked, _)), _) => marked,
         (None, Some(declared)) => declared,
-        (None, None) => return named(beginning),
+        (None, None) => return named(syntax, beginning),
     };
     [UTF_16LE, UTF_16BE, ISO_2022_JP].into_iter().find(|opaque| *opaque == found)
 }
 
 /// The set that a page says it is in: by its XML declaration, which tells UTF-16 by its letters, else in its first `meta`
-/// that names one (HTML section 13.2.3.2, prescan).
-fn named(beginning: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+/// that names one, of which XML knows nothing (HTML section 13.2.3.2, prescan).
+fn named(syntax: Syntax, beginning: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     let start = beginning.get(..1024).unwrap_or(beginning);
     if start.starts_with(b"<\0?\0x\0") {
         return Some(UTF_16LE);
@@ -48,9 +51,10 @@ fn named(beginning: &[u8]) -> Option<&'static encoding_rs::Encoding> {
     if start.starts_with(b"\0<\0?\0x") {
         return Some(UTF_16BE);
     }
-    let label = match start.starts_with(b"<?xml") {
-        true => tags(start, b"<?xml").find_map(|tag| label(tag, b"encoding")),
-        false => tags(start, b"<meta").find_map(|tag| label(tag, b"charset")),
+    let label = match syntax {
+        _ if start.starts_with(b"<?xml") => tags(start, b"<?xml").find_map(|tag| label(tag, b"encoding")),
+        Syntax::Html => tags(start, b"<meta").find_map(|tag| label(tag, b"charset")),
+        Syntax::Xml => None,
     };
     // A page cannot call itself UTF-16: browsers take that for UTF-8.
     encoding_rs::Encoding::for_label(label?).filter(|named| *named == ISO_2022_JP)
@@ -178,8 +182,9 @@ mod tests {
             (b"<meta charset=utf-16>", None, None),
         ] {
             let declared = declared.and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));
-            assert_eq!(opaque(beginning, declared), expected, "{beginning:?} {declared:?}");
+            assert_eq!(opaque(Syntax::Html, beginning, declared), expected, "{beginning:?} {declared:?}");
         }
+        assert_eq!(opaque(Syntax::Xml, b"<html><meta charset='iso-2022-jp'/>", None), None);
     }
 
     proptest! {

@@ -81,7 +81,7 @@ function markup(html, on) {
     return all.replace(/([\s"'\/])([^\s"'<>\/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s>]+)/g, function (all, before, name, is, value) {
       var own = decoded(value.replace(/^["']|["']$/g, '')), now = RULES.test(name) ? rules(own) : /^srcdoc$/i.test(name) ? markup(own) : own;
       if (now != own) return before + name + is + encoded(RULES.test(name) ? now : within(now));
-      return G.l.test(tag) && (G.t(tag, name, own) && (isLate = 1) || stops(tag, name, own)) ? before + 'data-consentry-' + name + is + value : all;
+      return G.l.test(tag) && (G.t(tag, name, own) && (isLate = 1) || stops(tag, name, own)) ? before + 'data-consentry-' + name.replace(':', '-') + is + value : all;
     });
   });
   if (isLate && on) G.q(on.getRootNode());

@@ -354,8 +354,9 @@ impl Reader {
                 let Waiting { settings, page, charset } = *waiting;
                 // It need not grow piece by piece.
                 out.reserve(beginning.len() + page.inserts.room());
+                let syntax = page.syntax;
                 let rewriter = html::Rewriter::new(&settings, page);
-                *self = match charset::opaque(beginning, charset) {
+                *self = match charset::opaque(syntax, beginning, charset) {
                     None => Reader::Rewriting(Box::new(rewriter)),
                     Some(set) => Reader::Transcoding(Box::new((Transcoder::new(set), rewriter))),
                 };

@@ -291,8 +291,9 @@ fn doctype(page: &[u8]) -> Option<usize> {
 
 /// The name of a tag as it is written.
 pub(super) fn written_name(tag: &[u8]) -> &[u8] {
-    let end = next::<{ BLANK | SLASH | END }>(tag, 1).unwrap_or(tag.len());
-    tag.get(1..end).unwrap_or_default()
+    let start = if tag.get(1) == Some(&b'/') { 2 } else { 1 };
+    let end = next::<{ BLANK | SLASH | END }>(tag, start).unwrap_or(tag.len());
+    tag.get(start..end).unwrap_or_default()
 }
 
 /// How long a comment's rest is, its end included; `rest` begins after `<!`, or further on.

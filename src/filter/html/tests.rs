@@ -933,12 +933,14 @@ fn nothing_that_html_would_read_on_over_hides_an_element_of_xml() {
         "<h:style>p { background: url(https://www.facebook.com/tr) }</h:style>",
         "<style>p { background: url(https://www.<!-- x -->facebook.com/tr) }</style>",
         "<style><![CDATA[ a { b: \"</style>\" } p { background: url(https://www.facebook.com/tr) } ]]></style>",
+        "<h:script>own(); fbq('init','1')</h:script>",
         "<h:iframe srcdoc=\"&lt;img src='https://www.facebook.com/tr'>\"/>",
         "<script><b/>fbq('init','1')</script>",
         "<?xml-stylesheet type=\"text/css\" href=\"https://fonts.googleapis.com/css?family=A\"?><p/>",
     ] {
         let out = xml(html, &Inserts::Nothing);
         assert_ne!(out, html);
+        assert_eq!(out.matches("<h:script").count(), out.matches("</h:script>").count(), "{out}");
         assert!(
             out.contains("data-consentry") || !out.contains("facebook") && !out.contains("googleapis"),
             "{out}"

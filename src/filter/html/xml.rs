@@ -14,7 +14,7 @@ use super::{Failure, Rewriter, Syntax, address, embeds, insert, locked};
 pub(super) enum Inside {
     #[default]
     Markup,
-    /// A script, or rules of style: its text is gathered up to its end.
+    /// A script, or rules of style: its text is gathered up to its end tag.
     Code(Reading, Vec<u8>),
     /// What goes, up to the end of as many elements as are open; and whether the last end tag stays.
     Dropped(usize, LastTag),
@@ -54,7 +54,7 @@ impl Rewriter {
                 self.inside = Inside::Code(reading, text);
             }
             Inside::Code(reading, text) if is_end => {
-                self.put_code(reading, &text, out)?;
+                self.put_code(reading, &text, skim::written_name(tag), out)?;
                 out.extend_from_slice(tag);
             }
             // Browsers read the texts around an element within it as one: nobody writes that.
@@ -84,7 +84,7 @@ impl Rewriter {
     /// Ends a page that ended within a script.
     pub(super) fn end_xml(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
         match std::mem::take(&mut self.inside) {
-            Inside::Code(reading, text) => self.put_code(reading, &text, out),
+            Inside::Code(reading, text) => self.put_code(reading, &text, b"script", out),
             Inside::Markup | Inside::Dropped(..) => Ok(()),
         }
     }
@@ -161,14 +161,28 @@ impl Rewriter {
         Ok(())
     }
 
-    fn put_code(&mut self, reading: Reading, text: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    /// Puts a text back; `name` is that of its element.
+    fn put_code(
+        &mut self,
+        reading: Reading,
+        text: &[u8],
+        name: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let mut state = locked(&self.state);
         state.reading = reading;
         // A letter for every byte, as the parser reads it.
         let text = WINDOWS_1252.decode_without_bom_handling(text).0.into_owned();
-        let text = scripts::put_back(&mut state, text);
+        let put = scripts::put_back(&mut state, text.clone());
         state.reading = Reading::Nothing;
-        out.extend_from_slice(&WINDOWS_1252.encode(&text?).0);
+        let mut put = put?;
+        if put != text {
+            // A second element, which keeps what is held, has the name of the first.
+            let name = String::from_utf8_lossy(name);
+            let second = format!("</{name}><{name} type=\"text/plain\"");
+            put = put.replace("</script><script type=\"text/plain\"", &second);
+        }
+        out.extend_from_slice(&WINDOWS_1252.encode(&put).0);
         Ok(())
     }
 
