@@ -211,11 +211,8 @@ fn guard(page: &Page, out: &mut Out<'_>) {
     let nonce = page.nonce.as_ref();
     let nonce =
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-    // The page's first element may be of another language.
-    let (namespace, is_set) = match page.syntax {
-        Syntax::Html => ("", ""),
-        Syntax::Xml => (" xmlns=\"http://www.w3.org/1999/xhtml\"", "=\"\""),
-    };
+    let namespace = page.syntax.namespace();
+    let is_set = if page.syntax == Syntax::Xml { "=\"\"" } else { "" };
     out.put(&format!("<script{namespace} data-consentry=\"guard\""));
     if matches!(page.inserts, Inserts::Page { request: Request::Posted, .. }) {
         out.put(&format!(" data-posted{is_set}"));
@@ -244,12 +241,11 @@ fn guard(page: &Page, out: &mut Out<'_>) {
 fn closed_policy(page: &Page, side: Side, out: &mut Out<'_>) {
     let Some(policy) = &page.scope.policy else { return };
     let policy = policy.closed().replace('&', "&amp;").replace('"', "&quot;");
-    let meta = format!(
-        "<meta xmlns=\"http://www.w3.org/1999/xhtml\" http-equiv=\"Content-Security-Policy\" content=\"{policy}\" />"
-    );
+    let namespace = page.syntax.namespace();
+    let meta = format!("<meta{namespace} http-equiv=\"Content-Security-Policy\" content=\"{policy}\" />");
     match side {
         Side::After => out.put(&meta),
-        Side::Before => out.put(&format!("<head xmlns=\"http://www.w3.org/1999/xhtml\">{meta}</head>")),
+        Side::Before => out.put(&format!("<head{namespace}>{meta}</head>")),
     }
 }
 

@@ -205,8 +205,8 @@ pub(super) fn marks(service: &Service) -> String {
 /// A script element of ours; `text` must be fit to stand in one.
 pub(super) fn own(kind: &str, text: &str, page: &Page) -> String {
     let nonce = page.nonce.as_ref().map(|nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
-    let text = page.syntax.script(text);
-    format!("<script data-consentry=\"{kind}\"{}>{text}</script>", nonce.unwrap_or_default())
+    let (namespace, text) = (page.syntax.namespace(), page.syntax.script(text));
+    format!("<script{namespace} data-consentry=\"{kind}\"{}>{text}</script>", nonce.unwrap_or_default())
 }
 
 /// Markup that stands inside of something else, read as `page` says; nothing is inserted into it but placeholders, where

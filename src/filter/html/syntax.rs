@@ -31,6 +31,14 @@ impl Syntax {
         }
     }
 
+    /// What says of an element of ours that it is one of HTML, whatever stands around it.
+    pub(super) fn namespace(self) -> &'static str {
+        match self {
+            Syntax::Html => "",
+            Syntax::Xml => " xmlns=\"http://www.w3.org/1999/xhtml\"",
+        }
+    }
+
     /// A script of ours, as it stands in its element; `code` must be fit for one in HTML.
     pub(super) fn script(self, code: &str) -> Cow<'_, str> {
         match self {
