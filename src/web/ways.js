@@ -202,8 +202,8 @@ G.p = function (w, change) {
   each('CSSStyleSheet CSSGroupingRule CSSStyleRule CSSKeyframesRule StylePropertyMap', 'insertRule addRule replace replaceSync appendRule set append', words);
   // Pages keep what a style is computed to, and measure by it later.
   function declared(v) {
-    var proxy = declarations.get(v);
-    if (!proxy) declarations.set(v, proxy = new w.Proxy(v, {
+    var proxy = v && declarations.get(v);
+    if (v && !proxy) declarations.set(v, proxy = new w.Proxy(v, {
       get: function (t, k) {
         look(observer.takeRecords());
         return t[k];
@@ -213,7 +213,7 @@ G.p = function (w, change) {
         return true;
       }
     }));
-    behind.set(proxy, v);
+    if (v) behind.set(proxy, v);
     return proxy;
   }
   each('CSSStyleRule CSSKeyframeRule CSSFontFaceRule CSSNestedDeclarations CSSPageRule', 'style', word, declared);
@@ -223,7 +223,7 @@ G.p = function (w, change) {
     var own = Object.getOwnPropertyDescriptor(w.CSSStyleDeclaration.prototype, name);
     ['get', 'set', 'value'].forEach(function (v) {
       var act = own[v];
-      if (typeof act == 'function' && name != 'constructor') own[v] = function () {
+      if (typeof act == 'function' && (v == 'value' ? name != 'constructor' : /^(css|length|parent)/.test(name))) own[v] = function () {
         var v = behind.get(this);
         return v ? words(arguments, act, v) : act.apply(this, arguments);
       };

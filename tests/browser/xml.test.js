@@ -17,7 +17,7 @@ const PIXEL = 'https://www.facebook.com/tr?id=1&amp;ev=PageView';
 const xhtml = (body, type = 'application/xhtml+xml') => ({ type, body: `<?xml version="1.0" encoding="utf-8"?>\n${body}` });
 const page = (head, body) => xhtml(`<!DOCTYPE html><html ${XHTML} lang="en"><head><title>t</title>${head}</head><body>${body}</body></html>`);
 
-/** What people write, each with a service in it that is held; all of them but the third say so when their own code runs. */
+/** What people write, each with a service in it that is held, and code of its own that says when it has run. */
 const SHAPES = {
   '/closed': page(`<script src="${GA}"/><script src="/own.js"/>`, `<p>a &lt; b</p><img alt="" src="${PIXEL}"/>`),
   '/cdata': page(`<script type="text/javascript">//<![CDATA[
