@@ -73,7 +73,7 @@ function decoded(v) {
 function encoded(v) { return '"' + v.replace(/&/g, '&amp;').replace(/"/g, '&quot;').replace(/[<]/g, '&lt;') + '"'; }
 // Markup: the attributes of each tag, and the rules in elements of style. It becomes a part of `on`, where that is known.
 function markup(html, on) {
-  var isLate, text = String(html), clean = text.replace(/(<(?:\w+:)?style[^>]*>)([^]*?)(?=<\/(?:\w+:)?style|$)/gi, function (all, tag, text) {
+  var isLate, text = String(html), clean = text.replace(/(<(?:\w+:)?style[^>]*>)([^]*?)(?=<\/[\w:]*style|$)/gi, function (all, tag, text) {
     var own = /xml/.test(d.contentType) ? decoded(text) : text, now = rules(own);
     return tag + (now == own ? text : own == text ? now : encoded(now).slice(1, -1));
   }).replace(/<(?:\w+:)?(\w+)((?:[^>=]+|=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*)?)*)/g, function (all, tag, attributes) {
@@ -202,33 +202,37 @@ G.p = function (w, change) {
   each('CSSStyleSheet CSSGroupingRule CSSStyleRule CSSKeyframesRule StylePropertyMap', 'insertRule addRule replace replaceSync appendRule set append', words);
   // Pages keep what a style is computed to, and measure by it later.
   function declared(v) {
-    var proxy = v && declarations.get(v);
-    if (v && !proxy) declarations.set(v, proxy = new w.Proxy(v, {
-      get: function (t, k) {
-        look(observer.takeRecords());
-        return t[k];
-      },
-      set: function (t, k, v) {
-        t[k] = word(v);
-        return true;
-      }
-    }));
-    if (v) behind.set(proxy, v);
+    var proxy = v;
+    if (v && !(proxy = declarations.get(v))) {
+      declarations.set(v, proxy = new w.Proxy(v, {
+        get: function (t, k) {
+          look(observer.takeRecords());
+          return t[k];
+        },
+        set: function (t, k, v) {
+          t[k] = word(v);
+          return true;
+        }
+      }));
+      behind.set(proxy, v);
+    }
     return proxy;
   }
   each('CSSStyleRule CSSKeyframeRule CSSFontFaceRule CSSNestedDeclarations CSSPageRule', 'style', word, declared);
   var compute = w.getComputedStyle;
   w.getComputedStyle = function () { return declared(compute.apply(this, arguments)); };
-  Object.getOwnPropertyNames(w.CSSStyleDeclaration.prototype).forEach(function (name) {
-    var own = Object.getOwnPropertyDescriptor(w.CSSStyleDeclaration.prototype, name);
+  var style = w.CSSStyleDeclaration.prototype;
+  Object.getOwnPropertyNames(style).forEach(function (name) {
+    if (!/^(len|par|item|css|\w+Prop)/.test(name)) return;
+    var own = Object.getOwnPropertyDescriptor(style, name);
     ['get', 'set', 'value'].forEach(function (v) {
       var act = own[v];
-      if (typeof act == 'function' && (v == 'value' ? name != 'constructor' : /^(css|length|parent)/.test(name))) own[v] = function () {
+      if (act) own[v] = function () {
         var v = behind.get(this);
         return v ? words(arguments, act, v) : act.apply(this, arguments);
       };
     });
-    Object.defineProperty(w.CSSStyleDeclaration.prototype, name, own);
+    Object.defineProperty(style, name, own);
   });
   construct('FontFace', 1, word);
   construct('KeyframeEffect', 1, steps);
@@ -237,13 +241,13 @@ G.p = function (w, change) {
   // Documents that a page fetches or makes of a text: what is put from one into the page loads at once. Data of other
   // kinds stays as it is.
   function cleaned(v) {
-    if (v && /^(9|11)$/.test(v.nodeType) && !passed.has(v)) {
+    if (v && v.querySelectorAll && !passed.has(v)) {
       passed.set(v, 1);
       [].forEach.call(v.querySelectorAll('*'), function (v) {
         if (!/xhtml|svg/.test(v.namespaceURI)) return;
         restyle(v);
         cleaned(v.content);
-        [].slice.call(v.attributes).forEach(function (a) {
+        Array.from(v.attributes).forEach(function (a) {
           if (hold(v, a.name, a.value)) v.removeAttribute(a.name);
           else if (a.name == 'srcdoc' || RULES.test(a.name) && a.value != rules(a.value)) v.setAttribute(a.name, a.value);
         });
@@ -254,8 +258,8 @@ G.p = function (w, change) {
   each('XMLHttpRequest', 'response responseXML', no, cleaned);
   change('DOMParser', 'parseFromString', function (a, own, on) { return cleaned(own.apply(on, a)); });
   change('Document', 'createProcessingInstruction', function (a, own, on) {
-    var url = /href\s*=\s*["']([^"']*)/.exec(a[1]);
-    return url && stops('link', 'href', decoded(url[1])) ? on.createComment('') : own.apply(on, a);
+    var v = /href\s*=\s*["']([^"']*)/.exec(a[1]);
+    return v && stops('link', 'href', decoded(v[1])) ? on.createComment('') : own.apply(on, a);
   });
 
   // Elements of style, their text, and attributes as nodes.
@@ -363,11 +367,11 @@ G.p = function (w, change) {
   function sound(v) { return typeof v == 'string' && stops('audio', 'src', v) ? '' : v; }
   construct('Audio', 0, sound);
   // What a page has the browser show beside it.
-  function artwork(v) { return Array.from(v).filter(function (v) { return sound(v.src) !== ''; }); }
+  function artwork(v) { return Array.from(v).filter(function (v) { return sound(v.src) != ''; }); }
   function shown(v) {
-    if (!v || typeof v != 'object') return v;
+    if (Object(v) !== v) return v;
     v = Object.assign({}, v);
-    ['icon', 'image', 'badge'].forEach(function (k) { if (sound(v[k]) === '') delete v[k]; });
+    'icon image badge'.split(' ').forEach(function (k) { if (sound(v[k]) == '') delete v[k]; });
     if (v.artwork) v.artwork = artwork(v.artwork);
     return v;
   }
