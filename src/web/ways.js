@@ -257,6 +257,9 @@ G.p = function (w, change) {
   }
   each('XMLHttpRequest', 'response responseXML', no, cleaned);
   change('DOMParser', 'parseFromString', function (a, own, on) { return cleaned(own.apply(on, a)); });
+  change('XSLTProcessor', 'transformToDocument', function (a, own, on) { return cleaned(own.apply(on, a)); });
+  // It is made for a document that loads nothing, and loads once it is the page's.
+  change('XSLTProcessor', 'transformToFragment', function (a, own, on) { return a[1].adoptNode(cleaned(own.call(on, a[0], a[1].cloneNode()))); });
   change('Document', 'createProcessingInstruction', function (a, own, on) {
     var v = /href\s*=\s*["']([^"']*)/.exec(a[1]);
     return v && stops('link', 'href', decoded(v[1])) ? on.createComment('') : own.apply(on, a);

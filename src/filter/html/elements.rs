@@ -207,7 +207,8 @@ fn judge_places(state: &mut State, element: &mut Element<'_, '_>, tag: &str) -> 
     const MOST: usize = 256;
     let mut held = Held::No;
     let places = places_of(state.page.syntax, element, tag);
-    if places.len() > MOST {
+    let has_twins = state.page.syntax == Syntax::Xml && has_twins(element);
+    if places.len() > MOST || has_twins {
         state.unjudged.note(Reason::TooMany);
         element.remove();
         return Held::Yes;
@@ -281,6 +282,12 @@ fn replace(element: &mut Element<'_, '_>, name: &str, instead: Option<&str>) {
         Some(value) => set(element, name, value),
         None => element.remove_attribute(name),
     }
+}
+
+/// Whether the names of two attributes differ in case alone: in XML both count, and the parser knows the first.
+fn has_twins(element: &Element<'_, '_>) -> bool {
+    let mut names = HashSet::new();
+    !element.attributes().iter().all(|attribute| names.insert(attribute.name()))
 }
 
 /// The names of the attributes that hold an address or code; of two of one name, the first counts.

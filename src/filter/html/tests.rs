@@ -1002,6 +1002,14 @@ fn what_takes_the_place_of_an_element_of_xml_takes_all_of_it() {
 }
 
 #[test]
+fn an_element_of_xml_with_attributes_that_differ_in_case_alone_goes() {
+    let html = "<p><img SRC=\"/a.png\" src=\"https://www.facebook.com/tr\"></img><b/></p>";
+    assert_eq!(xml(html, &Inserts::Nothing), "<p><b/></p>");
+    let own = "<svg viewBox=\"0 0 9 9\"><image href=\"/a.png\" xlink:href=\"/b.png\"/></svg>";
+    assert_eq!(xml(own, &Inserts::Nothing), own);
+}
+
+#[test]
 fn what_a_page_declares_closes_its_policy_where_it_may_bring_in_addresses() {
     let inserts = Inserts::Guard("g()".into());
     for (declared, is_closed) in [
