@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
-use crate::listener::{self, Conditions, Giver, Inherited, Legacy};
+use crate::listener::{self, Conditions, Giver, Inherited, Legacy, Workers};
 use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::site::Mode;
@@ -100,6 +100,7 @@ impl Server {
             None => None,
         };
         let admin_socket = admin.as_ref().map(admin::Bound::socket).transpose()?;
+        let workers = Workers::start().context("no threads can be started to serve connections")?;
         let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
@@ -122,7 +123,7 @@ impl Server {
         );
         let shutdown = CancellationToken::new();
         let health = Health::new(Arc::clone(&metrics), shutdown.clone(), look_at(&upstreams));
-        let listeners = Listeners::new(proxy, conditions.clone(), tickets, shutdown);
+        let listeners = Listeners::new(proxy, conditions.clone(), workers, tickets, shutdown);
         listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
         let admin_address = admin.as_ref().and_then(|admin| admin.local_address());

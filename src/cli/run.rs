@@ -51,7 +51,9 @@ pub(super) fn run(path: &Path) -> ExitCode {
 }
 
 fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()> {
-    runtime()?.block_on(async {
+    // For signals, accepting and what is done beside: connections have threads of their own (`listener::Workers`).
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
         // Before anything is served, so that no signal is lost.
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -126,16 +128,6 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         }
         Ok(())
     })
-}
-
-/// On a single core, threads would only wake each other.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut builder = match cores {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    builder.enable_all().build()
 }
 
 fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::certificates::{CertificateFailure, Certificates};
 use super::connection::{Attendant, Greeting};
 use super::tickets::Tickets;
+use super::workers::Workers;
 use super::{App, Conditions, Peer, ProxyProtocol, Settings, Transport, tls};
 use crate::filter::Body;
 
@@ -132,17 +133,23 @@ impl Bound {
         }
     }
 
-    /// Serves until `shutdown`, then lets what is under way end, for at most `timeouts.drain`.
-    pub async fn serve(self, app: impl App, conditions: Conditions, shutdown: CancellationToken) {
+    /// Serves on these threads until `shutdown`, then lets what is under way end, for at most `timeouts.drain`.
+    pub async fn serve(
+        self,
+        app: impl App,
+        conditions: Conditions,
+        workers: Workers,
+        shutdown: CancellationToken,
+    ) {
         let Bound { listener, local_address, speaks, proxy_protocol } = self;
         let greeting = |acceptor| Greeting { proxy_protocol, acceptor, port: local_address.port() };
         match speaks {
-            Speaks::Clear => accept(listener, greeting(None), app, conditions, shutdown).await,
+            Speaks::Clear => accept(listener, greeting(None), app, conditions, workers, shutdown).await,
             Speaks::Tls(acceptor, _) => {
-                accept(listener, greeting(Some(acceptor)), app, conditions, shutdown).await;
+                accept(listener, greeting(Some(acceptor)), app, conditions, workers, shutdown).await;
             }
             Speaks::RedirectToHttps => {
-                accept(listener, greeting(None), RedirectToHttps(app), conditions, shutdown).await;
+                accept(listener, greeting(None), RedirectToHttps(app), conditions, workers, shutdown).await;
             }
         }
     }
@@ -163,6 +170,7 @@ async fn accept<A: App>(
     greeting: Greeting,
     app: A,
     conditions: Conditions,
+    workers: Workers,
     shutdown: CancellationToken,
 ) {
     let at_start = conditions.clone();
@@ -176,8 +184,10 @@ async fn accept<A: App>(
             let (socket, peer) = next(&listener).await;
             attendant = attendant.renewed();
             let token = connections.token();
-            // Its token counts it, to the end of its socket: that of an upgraded connection outlives this task.
-            tokio::spawn(Arc::clone(&attendant).attend(socket, peer.ip(), room, token));
+            let attendant = Arc::clone(&attendant);
+            // They count it to the end of its socket: that of an upgraded connection outlives this task.
+            workers
+                .serve(socket, move |socket, load| attendant.attend(socket, peer.ip(), room, (token, load)));
         }
     };
     tokio::select! {

@@ -26,6 +26,7 @@ use super::conversation::{Broken, Conversation, Versions};
 use super::seldom::Seldom;
 use super::tie::Tie;
 use super::websocket::Handshake;
+use super::workers::Load;
 use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
 use crate::filter::{self, Body};
 use crate::telemetry::count;
@@ -35,7 +36,7 @@ use crate::visit::Scheme;
 #[derive(Debug)]
 struct Seat {
     _ticket: Ticket,
-    _token: TaskTrackerToken,
+    _token: (TaskTrackerToken, Load),
 }
 
 /// What comes before HTTP on every connection of one listener.
@@ -89,7 +90,7 @@ impl<A: App> Attendant<A> {
         socket: TcpStream,
         address: IpAddr,
         room: Room,
-        token: TaskTrackerToken,
+        token: (TaskTrackerToken, Load),
     ) {
         // Answers leave at once: hyper hands over whole pieces.
         if let Err(error) = socket.set_nodelay(true) {
@@ -109,7 +110,7 @@ impl<A: App> Attendant<A> {
         mut socket: TcpStream,
         address: IpAddr,
         room: Room,
-        token: TaskTrackerToken,
+        token: (TaskTrackerToken, Load),
     ) {
         let Some(address) = self.caller(&mut socket, address).await else { return };
         let Some(ticket) = self.census().admit(room, address) else {

@@ -16,6 +16,7 @@ pub mod tickets;
 mod tie;
 mod tls;
 mod websocket;
+mod workers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use census::Census;
 pub use accept::{BindFailure, Bound, bind};
 pub use inherited::{Giver, Inherited, Legacy};
 pub use tie::Tie;
+pub use workers::Workers;
 
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]

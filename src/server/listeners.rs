@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Timestamp;
 use crate::listener::certificates::Certificates;
 use crate::listener::tickets::Tickets;
-use crate::listener::{self, Bound, Conditions, Settings, Transport};
+use crate::listener::{self, Bound, Conditions, Settings, Transport, Workers};
 use crate::proxy::Proxy;
 
 /// How soon an address that could not be had is tried again.
@@ -25,6 +25,7 @@ pub(super) struct Listeners {
     tasks: TaskTracker,
     proxy: Proxy,
     conditions: Conditions,
+    workers: Workers,
     tickets: Tickets,
     shutdown: CancellationToken,
 }
@@ -44,6 +45,7 @@ impl Listeners {
     pub(super) fn new(
         proxy: Proxy,
         conditions: Conditions,
+        workers: Workers,
         tickets: Tickets,
         shutdown: CancellationToken,
     ) -> Self {
@@ -52,6 +54,7 @@ impl Listeners {
             tasks: TaskTracker::new(),
             proxy,
             conditions,
+            workers,
             tickets,
             shutdown,
         }
@@ -145,7 +148,9 @@ impl Listeners {
             socket: bound.socket()?,
             shutdown: shutdown.clone(),
         };
-        self.tasks.spawn(bound.serve(self.proxy.clone(), self.conditions.clone(), shutdown));
+        let (proxy, conditions, workers) =
+            (self.proxy.clone(), self.conditions.clone(), self.workers.clone());
+        self.tasks.spawn(bound.serve(proxy, conditions, workers, shutdown));
         Ok(running)
     }
 

@@ -14,9 +14,11 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::certificates::{Certificates, Offer};
+use super::lease::Exclusive;
 use super::names::{Names, bare};
 use super::target::{Endpoint, Protocol, Target};
 use super::upload::Upload;
@@ -47,7 +49,7 @@ pub(super) struct Connector {
 /// A connection on which requests can be sent.
 pub(super) enum Made {
     /// One at a time.
-    Http1(http1::SendRequest<Upload>),
+    Http1(Exclusive),
     /// Many at a time: so many as the second says.
     Http2(http2::SendRequest<Upload>, Arc<AtomicUsize>),
 }
@@ -81,7 +83,8 @@ impl Connector {
                     }
                     drop(held);
                 });
-                Ok(Made::Http1(sender))
+                let (made, runtime) = (Instant::now(), Handle::current().id());
+                Ok(Made::Http1(Exclusive { sender, made, runtime }))
             }
             Speaks::Http2 => {
                 let (sender, connection) = self.http2().handshake(io).await?;

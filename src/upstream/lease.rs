@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -33,13 +34,21 @@ pub(super) struct Lease {
     pub(super) channel: Channel,
     /// Whether it has carried a request before, so that it may have gone stale.
     pub(super) is_used: bool,
-    pub(super) made: Instant,
     pub(super) held: Held,
+}
+
+/// A connection of HTTP/1.1: one request at a time.
+#[derive(Debug)]
+pub(super) struct Exclusive {
+    pub(super) sender: http1::SendRequest<Upload>,
+    pub(super) made: Instant,
+    /// Where it is driven: a request from there need wake no other thread.
+    pub(super) runtime: runtime::Id,
 }
 
 /// How a request goes out.
 pub(super) enum Channel {
-    Http1(http1::SendRequest<Upload>),
+    Http1(Exclusive),
     Http2(http2::SendRequest<Upload>),
 }
 
@@ -49,7 +58,7 @@ impl Channel {
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
         match self {
-            Channel::Http1(sender) => sender.try_send_request(request).await,
+            Channel::Http1(connection) => connection.sender.try_send_request(request).await,
             Channel::Http2(sender) => sender.try_send_request(request).await,
         }
     }
@@ -69,26 +78,20 @@ pub(super) enum Connection {
 pub(super) struct Kept {
     pool: Arc<Pool>,
     /// None once it has gone back.
-    sender: Option<http1::SendRequest<Upload>>,
-    made: Instant,
+    connection: Option<Exclusive>,
     held: Held,
 }
 
 impl Kept {
-    pub(super) fn new(
-        pool: &Arc<Pool>,
-        sender: http1::SendRequest<Upload>,
-        made: Instant,
-        held: Held,
-    ) -> Self {
-        Kept { pool: Arc::clone(pool), sender: Some(sender), made, held }
+    pub(super) fn new(pool: &Arc<Pool>, connection: Exclusive, held: Held) -> Self {
+        Kept { pool: Arc::clone(pool), connection: Some(connection), held }
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            self.pool.give_back(sender, self.made, std::mem::take(&mut self.held));
+        if let Some(connection) = self.connection.take() {
+            self.pool.give_back(connection, std::mem::take(&mut self.held));
         }
     }
 }

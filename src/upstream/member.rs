@@ -148,7 +148,7 @@ impl Member {
 
     /// Sends the request on this connection; the outer error is final.
     async fn send(&self, lease: Lease, parts: &Parts, upload: &Upload) -> Result<Outcome, Failure> {
-        let Lease { mut channel, made, held, .. } = lease;
+        let Lease { mut channel, held, .. } = lease;
         let interim = Arc::<Interim>::default();
         let request = match channel {
             Channel::Http1(_) => with_its_end(request(parts, upload, &interim)),
@@ -178,8 +178,8 @@ impl Member {
         })?;
         let connection = match channel {
             // After a switch, what comes over the connection next is no HTTP.
-            Channel::Http1(sender) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                Connection::Kept { _kept: Kept::new(&self.pool, sender, made, held) }
+            Channel::Http1(connection) if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
+                Connection::Kept { _kept: Kept::new(&self.pool, connection, held) }
             }
             Channel::Http1(_) | Channel::Http2(_) => Connection::Held { _held: held },
         };

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::certificates::Offer;
 use super::connector::{Connector, Made, STREAMS};
-use super::lease::{Channel, Held, Lease, Missing, Stream, Wanted};
+use super::lease::{Channel, Exclusive, Held, Lease, Missing, Stream, Wanted};
 use super::target::Protocol;
 use super::upload::Upload;
 use super::{Cause, Timeouts};
@@ -49,8 +50,7 @@ struct State {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<Upload>,
-    made: Instant,
+    connection: Exclusive,
     since: Instant,
 }
 
@@ -107,11 +107,11 @@ impl Pool {
             },
         };
         // One that is too old makes room for another: the limit counts both.
-        if let Some(Idle { sender, made, .. }) = self.pop()
-            && wanted.admits(made)
+        if let Some(connection) = self.pop()
+            && wanted.admits(connection.made)
         {
             let held = Held { _seat: seat, _stream: None };
-            return Ok(Lease { channel: Channel::Http1(sender), is_used: true, made, held });
+            return Ok(Lease { channel: Channel::Http1(connection), is_used: true, held });
         }
         // Seldom needed, and large: in a box, it takes no room of the others.
         match Box::pin(timeout(self.timeouts().connect, self.open(wanted, seat))).await {
@@ -157,11 +157,11 @@ impl Pool {
         let made = self.connector.connect(wanted.offer, Arc::clone(&seat)).await?;
         let now = Instant::now();
         match made {
-            Made::Http1(sender) => {
+            Made::Http1(connection) => {
                 self.state().speaks_http1 |= wanted.offer == Offer::Both;
                 let seat = seat.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let held = Held { _seat: seat, _stream: None };
-                Ok(Lease { channel: Channel::Http1(sender), is_used: false, made: now, held })
+                Ok(Lease { channel: Channel::Http1(connection), is_used: false, held })
             }
             Made::Http2(sender, most) => {
                 let streams = Arc::new(AtomicUsize::new(0));
@@ -180,39 +180,37 @@ impl Pool {
 
     /// Keeps an HTTP/1.1 connection for the next request, once the answer on it has been read to the end. What its
     /// request holds is let go then.
-    pub(super) fn give_back(
-        self: &Arc<Self>,
-        mut sender: http1::SendRequest<Upload>,
-        made: Instant,
-        held: Held,
-    ) {
-        if sender.is_ready() {
-            return self.keep(sender, made);
+    pub(super) fn give_back(self: &Arc<Self>, mut connection: Exclusive, held: Held) {
+        if connection.sender.is_ready() {
+            return self.keep(connection);
         }
         let pool = Arc::clone(self);
-        self.connector.shared.runtime.spawn(async move {
-            if sender.ready().await.is_ok() {
-                pool.keep(sender, made);
+        self.here().spawn(async move {
+            if connection.sender.ready().await.is_ok() {
+                pool.keep(connection);
             }
             drop(held);
         });
     }
 
-    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Upload>, made: Instant) {
-        let (mut state, now) = (self.state(), Instant::now());
+    fn keep(self: &Arc<Self>, connection: Exclusive) {
+        let (mut state, now, made) = (self.state(), Instant::now(), connection.made);
         let is_forgotten = state.forgotten.is_some_and(|forgotten| made <= forgotten);
         if !is_forgotten && state.idle.len() < KEPT && !self.is_old(made, now) {
-            state.idle.push(Idle { sender, made, since: now });
+            state.idle.push(Idle { connection, since: now });
             self.sweep_from_now_on(&mut state);
         }
     }
 
-    /// The idle connection that was used last: the others may grow old and go.
-    fn pop(&self) -> Option<Idle> {
-        let (mut state, now) = (self.state(), Instant::now());
-        while let Some(idle) = state.idle.pop() {
-            if idle.sender.is_ready() && !self.is_spent(&idle, now) {
-                return Some(idle);
+    /// The idle connection that was used last: the others may grow old and go. One that this thread drives comes
+    /// before those of others, and those come before a new one: an old application has few to give.
+    fn pop(&self) -> Option<Exclusive> {
+        let (mut state, now, here) = (self.state(), Instant::now(), Handle::current().id());
+        while let Some(last) = state.idle.len().checked_sub(1) {
+            let own = state.idle.iter().rposition(|idle| idle.connection.runtime == here);
+            let idle = state.idle.remove(own.unwrap_or(last));
+            if idle.connection.sender.is_ready() && !self.is_spent(&idle, now) {
+                return Some(idle.connection);
             }
         }
         None
@@ -235,7 +233,7 @@ impl Pool {
     fn lease(self: &Arc<Self>, shared: &Shared, is_used: bool) -> Lease {
         let stream = Stream::one_more(&shared.streams, self);
         let held = Held { _seat: None, _stream: Some(stream) };
-        Lease { channel: Channel::Http2(shared.sender.clone()), is_used, made: shared.made, held }
+        Lease { channel: Channel::Http2(shared.sender.clone()), is_used, held }
     }
 
     /// A shared connection has lost a request: one that waits may take its place.
@@ -264,10 +262,15 @@ impl Pool {
         }
     }
 
+    /// The runtime of this thread; that of the settings where there is none, as at the end of a thread.
+    fn here(&self) -> Handle {
+        Handle::try_current().unwrap_or_else(|_| self.connector.shared.runtime.clone())
+    }
+
     /// Closes connections that nobody has used for long, from now until there are none.
     fn sweep_from_now_on(self: &Arc<Self>, state: &mut State) {
         if !std::mem::replace(&mut state.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.kept_idle() / 4));
+            self.here().spawn(sweep(Arc::downgrade(self), self.kept_idle() / 4));
         }
     }
 
@@ -281,7 +284,8 @@ impl Pool {
     }
 
     fn is_spent(&self, idle: &Idle, now: Instant) -> bool {
-        self.is_old(idle.made, now) || now.saturating_duration_since(idle.since) >= self.kept_idle()
+        self.is_old(idle.connection.made, now)
+            || now.saturating_duration_since(idle.since) >= self.kept_idle()
     }
 
     fn is_old(&self, made: Instant, now: Instant) -> bool {
@@ -319,7 +323,7 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
         tokio::time::sleep(every.max(Duration::from_millis(1))).await;
         let Some(pool) = pool.upgrade() else { return };
         let (mut state, now) = (pool.state(), Instant::now());
-        state.idle.retain(|idle| !idle.sender.is_closed() && !pool.is_spent(idle, now));
+        state.idle.retain(|idle| !idle.connection.sender.is_closed() && !pool.is_spent(idle, now));
         state.shared.retain(|shared| {
             let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
             pool.is_wanted(shared) && (is_in_use || shared.used.elapsed() < pool.kept_idle())

@@ -60,7 +60,7 @@ pub(super) async fn watch(connector: Connector, check: Check, health: Arc<Record
 async fn ask(connector: &Connector, check: &Check) -> Result<StatusCode, Cause> {
     let request = request(&connector.target, check);
     let answer = match connector.connect(Offer::Both, ()).await? {
-        Made::Http1(mut sender) => sender.send_request(request).await?,
+        Made::Http1(mut connection) => connection.sender.send_request(request).await?,
         Made::Http2(mut sender, _) => {
             let request = outgoing::as_http2(request, connector.target.scheme())?;
             sender.send_request(request).await?

@@ -7,7 +7,9 @@ use std::time::Duration;
 use consentry::clock::Clock;
 use consentry::listener::certificates::Certificates;
 use consentry::listener::tickets::Tickets;
-use consentry::listener::{App, Conditions, Limits, ProxyProtocol, Settings, Timeouts, Transport, bind};
+use consentry::listener::{
+    App, Conditions, Limits, ProxyProtocol, Settings, Timeouts, Transport, Workers, bind,
+};
 use consentry::telemetry::Metrics;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +67,7 @@ impl Running {
         let metrics = Arc::<Metrics>::default();
         let conditions = Conditions::new(setup.timeouts, setup.limits, Arc::clone(&metrics));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(bound.serve(app, conditions, shutdown.clone()));
+        let serving = tokio::spawn(bound.serve(app, conditions, Workers::default(), shutdown.clone()));
         Running { address, metrics, certificates, shutdown, serving }
     }
 
