@@ -334,3 +334,67 @@ async fn sweep(pool: Weak<Pool>, every: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use arc_swap::ArcSwap;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::super::certificates::Certificates;
+    use super::super::connector;
+    use super::super::names::Names;
+    use super::*;
+
+    /// A thread with a runtime of its own, as those that serve connections have.
+    fn thread() -> Runtime {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    }
+
+    fn pool(upstream: &TcpListener, thread: &Runtime) -> Arc<Pool> {
+        let minute = Duration::from_secs(60);
+        let timeouts = Timeouts { connect: minute, response: minute, body: minute, idle: minute };
+        let shared = connector::Shared {
+            timeouts: ArcSwap::from_pointee(timeouts),
+            names: Names::default(),
+            certificates: Certificates::default(),
+            runtime: thread.handle().clone(),
+        };
+        let target = format!("http://{}", upstream.local_addr().unwrap()).parse().unwrap();
+        Arc::new(Pool::new(Connector::new(Arc::new(shared), Arc::new(target))))
+    }
+
+    /// What a request on this thread gets.
+    fn take(pool: &Arc<Pool>, thread: &Runtime) -> Exclusive {
+        let pool = Arc::clone(pool);
+        let taking = async move { pool.take(Wanted { offer: Offer::Both, made_after: None }).await };
+        match thread.block_on(taking).map(|lease| lease.channel) {
+            Ok(Channel::Http1(connection)) => connection,
+            Ok(Channel::Http2(_)) => panic!("nobody has offered it"),
+            Err(missing) => panic!("{missing:?}"),
+        }
+    }
+
+    fn give_back(pool: &Arc<Pool>, mut connection: Exclusive, thread: &Runtime) {
+        thread.block_on(async {
+            connection.sender.ready().await.unwrap();
+            pool.give_back(connection, Held::default());
+        });
+    }
+
+    #[test]
+    fn a_thread_takes_its_own_connection_before_another_ones_and_that_before_a_new_one() {
+        let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (one, other) = (thread(), thread());
+        let pool = pool(&upstream, &one);
+        let (first, second) = (take(&pool, &one), take(&pool, &other));
+        assert_eq!((first.runtime, second.runtime), (one.handle().id(), other.handle().id()));
+        give_back(&pool, first, &one);
+        give_back(&pool, second, &other);
+        let taken = [take(&pool, &one), take(&pool, &one), take(&pool, &one)];
+        let (here, there) = (one.handle().id(), other.handle().id());
+        assert_eq!(taken.each_ref().map(|connection| connection.runtime), [here, there, here]);
+        assert_eq!(pool.connector.open(), 3, "the last one is new");
+    }
+}
