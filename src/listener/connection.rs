@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -156,15 +157,29 @@ impl<A: App> Attendant<A> {
         let Some(acceptor) = &self.greeting.acceptor else {
             return self.serve(socket, peer(Scheme::Http, None), seat).await;
         };
-        let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);
-        tokio::select! {
-            () = self.too_late() => {}
-            shaken = handshake => match shaken {
-                Ok((socket, name)) => self.serve(socket, peer(Scheme::Https, name), seat).await,
-                Err(error) if tls::is_gone(&error) => tracing::debug!(%error, "no TLS handshake"),
-                Err(error) => self.refuse("tls-handshake", &error),
-            },
+        // In boxes, so that connections without TLS are small, and those with it after the handshake.
+        if let Some((socket, name)) = Box::pin(self.shake_hands(acceptor, socket)).await {
+            Box::pin(self.serve(socket, peer(Scheme::Https, name), seat)).await;
         }
+    }
+
+    /// The encrypted connection, and the name that the client asked for.
+    async fn shake_hands(
+        &self,
+        acceptor: &TlsAcceptor,
+        socket: TcpStream,
+    ) -> Option<(TlsStream<TcpStream>, Option<Box<str>>)> {
+        let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);
+        let shaken = tokio::select! {
+            () = self.too_late() => return None,
+            shaken = handshake => shaken,
+        };
+        match shaken {
+            Ok(encrypted) => return Some(encrypted),
+            Err(error) if tls::is_gone(&error) => tracing::debug!(%error, "no TLS handshake"),
+            Err(error) => self.refuse("tls-handshake", &error),
+        }
+        None
     }
 
     async fn serve<S>(self: &Arc<Self>, socket: S, peer: Peer, seat: Seat)
