@@ -78,13 +78,14 @@ fn element(text: &str) -> Hop {
     hop
 }
 
-/// The comma-separated values of all lines of a header, the last first.
+/// The comma-separated values of all lines of a header, the last first. A value that is no text is an empty one: the
+/// visitor wrote it, and a trusted proxy wrote its own behind it.
 fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     let mut values: Vec<&str> = headers
         .get_all(name)
         .into_iter()
-        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(|value| std::str::from_utf8(value).unwrap_or_default().trim())
         .collect();
     values.reverse();
     values
@@ -118,7 +119,9 @@ mod tests {
         let peer = Peer { address: peer.parse().unwrap(), scheme: Scheme::Http, server_name: None, port: 80 };
         let headers: HeaderMap = headers
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+            })
             .collect();
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).into();
         let (address, scheme) = identify(&peer, &headers, &trusted);
@@ -141,6 +144,9 @@ mod tests {
             ("10.0.0.1", vec![(FOR, "6.6.6.6, 203.0.113.9, 10.0.0.2")], "203.0.113.9", Http),
             ("10.0.0.1", vec![(FOR, "10.0.0.3, 10.0.0.2")], "10.0.0.3", Http),
             ("10.0.0.1", vec![(FOR, "6.6.6.6, garbage, 10.0.0.2")], "10.0.0.2", Http),
+            ("10.0.0.1", vec![(FOR, "sök, 203.0.113.9")], "203.0.113.9", Http),
+            ("10.0.0.1", vec![(FOR, "203.0.113.9, sök")], "10.0.0.1", Http),
+            ("10.0.0.1", vec![("forwarded", "for=\"sök\", for=203.0.113.9")], "203.0.113.9", Http),
             ("10.0.0.1", vec![(FOR, "")], "10.0.0.1", Http),
             ("10.0.0.1", vec![(FOR, "203.0.113.9"), (PROTO, "https, http")], "203.0.113.9", Http),
             ("10.0.0.1", vec![(FOR, "203.0.113.9, 10.0.0.2"), (PROTO, "https, http")], "203.0.113.9", Https),
@@ -170,6 +176,22 @@ mod tests {
             let headers = [(X_FORWARDED_FOR, value.as_str()), ("forwarded", value.as_str())];
             prop_assert_eq!(identified("203.0.113.9", &headers).0, "203.0.113.9");
             identified("10.0.0.1", &headers);
+        }
+
+        #[test]
+        fn nothing_that_a_visitor_writes_hides_what_a_trusted_proxy_writes_behind_it(
+            written in proptest::collection::vec(b' '..=b'\xff', 0..40),
+        ) {
+            let line = [&*written, b", 203.0.113.9"].concat();
+            // DEL stands in no header.
+            prop_assume!(!written.contains(&0x7f));
+            let peer =
+                Peer { address: [10, 0, 0, 1].into(), scheme: Scheme::Http, server_name: None, port: 80 };
+            let headers = HeaderMap::from_iter([
+                (HeaderName::from_static(X_FORWARDED_FOR), HeaderValue::from_bytes(&line).unwrap()),
+            ]);
+            let (address, _) = identify(&peer, &headers, &["10.0.0.0/8".parse().unwrap()]);
+            prop_assert_eq!(address.to_string(), "203.0.113.9");
         }
     }
 }
