@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use aho_corasick::AhoCorasick;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, DNT, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::clock::Timestamp;
 use crate::consent::cookie::{self, Secrets};
@@ -210,7 +210,7 @@ impl Visit {
                     accepted =
                         accepted.or_else(|| cookie::acceptances_from_payload(&open(cookie::ACCEPTED)?));
                 }
-                cookie::SIGNAL => is_told |= value == "1",
+                cookie::SIGNAL => is_told |= value == b"1",
                 cookie::ONCE => once = once.or_else(|| Once::from_payload(&open(cookie::ONCE)?)),
                 _ => cookies.push(name.into()),
             }
@@ -257,7 +257,7 @@ fn identity(settings: &Settings, headers: &HeaderMap, accepted: Option<&Accepted
     match settings.naming.as_ref()? {
         Naming::Cookie(name) => {
             let (_, value) = pairs(headers).find(|(found, _)| **found == **name)?;
-            settings.secrets.identity(&settings.site, value.as_bytes())
+            settings.secrets.identity(&settings.site, value)
         }
         Naming::Header(_) => accepted?.person.map(Identity::of),
     }
@@ -268,14 +268,15 @@ fn is_of(accepted: &Accepted, identity: Option<&Identity>) -> bool {
     accepted.person.is_none_or(|person| identity.is_some_and(|identity| identity.covers(&person)))
 }
 
-/// The name and value of every cookie that a request carries, as sent.
-pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    headers
-        .get_all(COOKIE)
-        .into_iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+/// The name and value of every cookie that a request carries, as sent. A value may be any bytes: one that is no ASCII
+/// must not hide the cookies beside it.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| line.split(|byte| *byte == b';')).filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair)?)?;
+        Some((std::str::from_utf8(name).ok()?, value.get(1..)?))
+    })
 }
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
@@ -454,10 +455,16 @@ mod tests {
     }
 
     #[test]
-    fn cookies_of_all_lines_are_seen() {
-        let request =
-            Request::get("/").header("cookie", "a=1; b=2").header("cookie", "c=x=y;d").body(()).unwrap();
+    fn cookies_of_all_lines_are_seen_whatever_their_bytes() {
+        let request = Request::get("/")
+            .header("cookie", "a=1; b=2")
+            .header("cookie", "c=x=y;d")
+            .header("cookie", b"e=\xe5; \xe5=1; f=\xc3\xa5; g=3".as_slice())
+            .body(())
+            .unwrap();
         let found: Vec<_> = pairs(request.headers()).collect();
-        assert_eq!(found, [("a", "1"), ("b", "2"), ("c", "x=y")]);
+        let expected: [(&str, &[u8]); 6] =
+            [("a", b"1"), ("b", b"2"), ("c", b"x=y"), ("e", b"\xe5"), ("f", b"\xc3\xa5"), ("g", b"3")];
+        assert_eq!(found, expected);
     }
 }

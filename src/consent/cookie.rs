@@ -88,7 +88,7 @@ impl Secrets {
     }
 
     /// The payload of an envelope, or nothing where it is forged, foreign, damaged or expired.
-    pub fn verify(&self, name: &str, site: &str, now: Timestamp, value: &str) -> Option<Vec<u8>> {
+    pub fn verify(&self, name: &str, site: &str, now: Timestamp, value: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let envelope = URL_SAFE_NO_PAD.decode(value).ok()?;
         let (id, rest) = envelope.split_at_checked(KEY_ID)?;
         let (expires, rest) = rest.split_at_checked(EXPIRY)?;

@@ -51,6 +51,36 @@ pub async fn decide(visitor: &mut Browser, from: &Answer, decision: &str) -> Ans
 }
 
 #[tokio::test]
+async fn a_cookie_that_is_no_ascii_opens_no_gate_and_hides_no_choice() {
+    let upstream = Upstream::page("text/html", "<html><body>secret</body></html>").await;
+    let whole = Whole::start(&site(&upstream.url(), CUSTOMERS)).await;
+    let asks = |cookies: &[u8]| {
+        Request::get("/")
+            .header("sec-fetch-dest", "document")
+            .header("cookie", cookies)
+            .body(full(""))
+            .unwrap()
+    };
+    for cookies in [
+        "PHPSESSID=first".as_bytes(),
+        "town=Malmö; PHPSESSID=first".as_bytes(),
+        "PHPSESSID=first; town=Malmö".as_bytes(),
+        b"town=Malm\xf6; PHPSESSID=first",
+        b"PHPSESSID=\xf6",
+    ] {
+        let answer = whole.visitor().send(asks(cookies)).await;
+        assert_eq!(answer.status, 303, "{}", String::from_utf8_lossy(cookies));
+    }
+    let mut visitor = whole.visitor();
+    let asked = visitor.navigate("/").await.text();
+    visitor.post_form("/_consent/choices", &[("choice", "save"), ("category", "statistics")]).await;
+    let chosen = visitor.navigate("/").await.text();
+    assert_ne!(chosen, asked, "who has chosen is asked no more");
+    let with_another = visitor.send(asks("town=Malmö".as_bytes())).await.text();
+    assert_eq!(with_another, chosen);
+}
+
+#[tokio::test]
 async fn a_page_for_somebody_whom_the_application_knows_is_kept_back_until_the_document_is_read() {
     let upstream = application().await;
     let whole = Whole::start(&site(&upstream.url(), BY_HEADER)).await;

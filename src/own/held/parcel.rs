@@ -123,12 +123,12 @@ impl Parcel {
 }
 
 fn keep_cookies(headers: &mut HeaderMap, known: &[Box<str>]) {
-    let kept: Vec<String> = visit::pairs(headers)
+    let kept: Vec<Vec<u8>> = visit::pairs(headers)
         .filter(|(name, _)| known.iter().any(|known| **known == **name))
-        .map(|(name, value)| format!("{name}={value}"))
+        .map(|(name, value)| [name.as_bytes(), b"=", value].concat())
         .collect();
     headers.remove(COOKIE);
-    if let (false, Ok(line)) = (kept.is_empty(), HeaderValue::try_from(kept.join("; "))) {
+    if let (false, Ok(line)) = (kept.is_empty(), HeaderValue::try_from(kept.join(&b"; "[..]))) {
         headers.insert(COOKIE, line);
     }
 }
