@@ -24,7 +24,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -265,8 +265,10 @@ impl Upstreams {
             let mut answer = running.ask(&parts, &upload).await?;
             answer.body_mut().note_unwanted(upload.answered());
             outgoing::strip_hop_by_hop(answer.headers_mut());
+            // The version is that of one connection, too (RFC 9112 section 2.3): in HTTP/1.0, an answer that breaks off
+            // would end as a whole one does.
+            let version = std::mem::replace(answer.version_mut(), Version::HTTP_11);
             if via == Via::Written {
-                let version = answer.version();
                 outgoing::sign(answer.headers_mut(), version);
             }
             if let (StatusCode::SWITCHING_PROTOCOLS, Some(visitor)) = (answer.status(), visitor) {

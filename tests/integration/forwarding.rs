@@ -10,6 +10,7 @@ use http::{Request, Response};
 use crate::support::browser::{Browser, Speaks};
 use crate::support::certificates::Authority;
 use crate::support::forward::Forward;
+use crate::support::liar::{Liar, Then};
 use crate::support::running::{Running, Setup};
 use crate::support::upstream::Upstream;
 use crate::support::whole::{Whole, site};
@@ -60,6 +61,27 @@ async fn what_belongs_to_one_connection_stays_on_it() {
     ] {
         assert_eq!(seen.header(name).as_deref(), expected, "{name}");
     }
+}
+
+/// A proxy says its own version (RFC 9112 section 2.3), and the end of an answer by what its visitor understands.
+#[tokio::test]
+async fn an_upstream_of_http_1_0_does_not_make_it_the_visitors_version() {
+    let liar = Liar::start().await;
+    liar.says("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nhello", Then::Closes);
+    let running = Running::start(Forward::to(&[&liar.url()]), Setup::default());
+    let asks = |version: &str| format!("GET /lie HTTP/{version}\r\nHost: shop.example\r\n\r\n");
+    let mut wire = Wire::connect(running.address).await;
+    wire.write(&asks("1.1")).await;
+    let head = wire.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    wire.read_until("5\r\nhello\r\n0\r\n\r\n").await;
+    wire.write(&asks("1.1")).await;
+    assert!(wire.read_head().await.starts_with("HTTP/1.1 200 OK\r\n"), "the connection goes on");
+    let mut old = Wire::connect(running.address).await;
+    old.write(&asks("1.0")).await;
+    assert!(old.read_head().await.starts_with("HTTP/1.0 200 OK\r\n"));
+    assert_eq!(old.read_to_end().await, "hello");
 }
 
 #[tokio::test]

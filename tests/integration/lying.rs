@@ -101,6 +101,12 @@ async fn a_length_that_is_wrong_cuts_the_answer_off_or_ends_the_connection() {
             CutOff,
         ),
         (
+            "too long a length in HTTP/1.0",
+            "HTTP/1.0 200 OK\r\n{type}\r\nContent-Length: 20\r\n\r\n<p>hello</p>",
+            Closes,
+            CutOff,
+        ),
+        (
             "too short a length",
             "HTTP/1.1 200 OK\r\n{type}\r\nContent-Length: 6\r\n\r\n<p>hello</p>",
             Stays,
