@@ -73,7 +73,7 @@ impl Connector {
     pub(super) async fn connect<H: Send + 'static>(&self, offer: Offer, held: H) -> Result<Made, Cause> {
         let (socket, speaks) = self.socket(offer).await?;
         self.open.fetch_add(1, Ordering::Relaxed);
-        let io = TokioIo::new(Link { socket, open: Arc::clone(&self.open) });
+        let io = TokioIo::new(Link { socket, hears: Hears::All, open: Arc::clone(&self.open) });
         match speaks {
             Speaks::Http1 => {
                 let (sender, connection) = http1::handshake(io).await?;
@@ -168,9 +168,52 @@ trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// One connection, counted as long as it is open.
+///
+/// An application that refuses an upload may answer and close without having read it. Then writing fails while its
+/// answer waits to be read, and whoever gives up at the first loses the second. So what it does not take any more is
+/// dropped, and reading says how the connection ends.
 struct Link {
     socket: Box<dyn Socket>,
+    hears: Hears,
     open: Arc<AtomicUsize>,
+}
+
+/// Whether the other side takes what is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hears {
+    All,
+    NothingMore,
+}
+
+impl Link {
+    /// Writes these bytes, or drops them where nobody takes them.
+    fn write(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(Pin<&mut Box<dyn Socket>>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.hears == Hears::NothingMore {
+            return Poll::Ready(Ok(length));
+        }
+        match write(Pin::new(&mut self.socket)) {
+            Poll::Ready(Err(error)) if is_deaf(&error) => {
+                self.hears = Hears::NothingMore;
+                Poll::Ready(Ok(length))
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn finish(
+        &mut self,
+        finish: impl FnOnce(Pin<&mut Box<dyn Socket>>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        self.write(0, |socket| finish(socket).map_ok(|()| 0)).map_ok(|_| ())
+    }
+}
+
+fn is_deaf(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl Drop for Link {
@@ -195,7 +238,7 @@ impl AsyncWrite for Link {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        self.write(bytes.len(), |socket| socket.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -203,7 +246,8 @@ impl AsyncWrite for Link {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        self.write(length, |socket| socket.poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -211,10 +255,36 @@ impl AsyncWrite for Link {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        self.finish(|socket| socket.poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        self.finish(|socket| socket.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_said_before_the_other_side_stopped_listening_is_heard() {
+        let (socket, mut upstream) = tokio::io::duplex(64);
+        let open = Arc::new(AtomicUsize::new(1));
+        let mut link = Link { socket: Box::new(socket), hears: Hears::All, open: Arc::clone(&open) };
+        link.write_all(b"the beginning").await.unwrap();
+        upstream.write_all(b"an answer").await.unwrap();
+        drop(upstream);
+        link.write_all(b"more").await.unwrap();
+        link.write_all(b"and more").await.unwrap();
+        link.flush().await.unwrap();
+        let mut heard = String::new();
+        link.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "an answer");
+        link.shutdown().await.unwrap();
+        drop(link);
+        assert_eq!(open.load(Ordering::Relaxed), 0);
     }
 }
