@@ -138,6 +138,19 @@ fn unit_settings_and_package_name_the_same_places() {
     assert!(text("deploy/systemd/consentry.sysusers").contains(&format!("\nu {user} ")));
 }
 
+/// `tests/packaging/run` tries it; who waits at a socket that is closed is refused.
+#[test]
+fn an_upgrade_of_the_debian_package_restarts_the_service_and_not_its_sockets() {
+    assert!(text("Cargo.toml").contains("\nrestart-after-upgrade = false\n"));
+    let script = text("deploy/deb/postinst");
+    let restarted: Vec<_> = script
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("deb-systemd-invoke try-restart "))
+        .collect();
+    assert_eq!(restarted, ["consentry.service >/dev/null || true"]);
+    assert_eq!(script.lines().filter(|line| *line == "#DEBHELPER#").count(), 1);
+}
+
 /// Nothing is tested where systemd is not installed.
 #[test]
 fn the_unit_is_as_closed_as_readme_and_guide_say() {
