@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
 use aho_corasick::AhoCorasick;
+use http::header::AsHeaderName;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, COOKIE, DNT, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -277,6 +278,15 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
         let (name, value) = pair.split_at_checked(memchr::memchr(b'=', pair)?)?;
         Some((std::str::from_utf8(name).ok()?, value.get(1..)?))
     })
+}
+
+/// The comma-separated values of all lines of a header (RFC 9110 section 5.6.1), in their order. One that is no text is
+/// an empty one: it must not hide those beside it.
+pub fn values(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    lines
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(|value| std::str::from_utf8(value).unwrap_or_default().trim())
 }
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");

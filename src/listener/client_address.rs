@@ -7,7 +7,7 @@ use http::header::FORWARDED;
 use ipnet::IpNet;
 
 use super::Peer;
-use crate::visit::Scheme;
+use crate::visit::{self, Scheme};
 
 /// The visitor's address and scheme.
 ///
@@ -45,8 +45,8 @@ struct Hop {
 
 /// The hops of `X-Forwarded-For`, the nearest first.
 fn x_forwarded(headers: &HeaderMap) -> Vec<Hop> {
-    let schemes = values(headers, X_FORWARDED_PROTO);
-    let addresses = values(headers, X_FORWARDED_FOR);
+    let schemes = nearest_first(headers, X_FORWARDED_PROTO);
+    let addresses = nearest_first(headers, X_FORWARDED_FOR);
     // Proxies either append to both headers alike, or write the visitor's scheme once.
     let hop = |(depth, address): (usize, &&str)| Hop {
         address: address_of(address),
@@ -58,9 +58,9 @@ fn x_forwarded(headers: &HeaderMap) -> Vec<Hop> {
 /// The hops of `Forwarded`, or one without an address that says the scheme; the nearest first.
 fn forwarded(headers: &HeaderMap) -> Vec<Hop> {
     if headers.contains_key(FORWARDED) {
-        return values(headers, FORWARDED.as_str()).into_iter().map(element).collect();
+        return nearest_first(headers, FORWARDED.as_str()).into_iter().map(element).collect();
     }
-    let scheme = values(headers, X_FORWARDED_PROTO).first().and_then(|scheme| scheme_of(scheme));
+    let scheme = nearest_first(headers, X_FORWARDED_PROTO).first().and_then(|scheme| scheme_of(scheme));
     vec![Hop { address: None, scheme }]
 }
 
@@ -78,15 +78,9 @@ fn element(text: &str) -> Hop {
     hop
 }
 
-/// The comma-separated values of all lines of a header, the last first. A value that is no text is an empty one: the
-/// visitor wrote it, and a trusted proxy wrote its own behind it.
-fn values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
-    let mut values: Vec<&str> = headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(|value| std::str::from_utf8(value).unwrap_or_default().trim())
-        .collect();
+/// The values of a header, the last first. The visitor may have written anything; trusted proxies wrote theirs behind it.
+fn nearest_first<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    let mut values: Vec<&str> = visit::values(headers, name).collect();
     values.reverse();
     values
 }

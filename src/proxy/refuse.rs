@@ -5,9 +5,10 @@
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::listener::Peer;
+use crate::visit::values;
 
 /// Which host a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub fn refuse(parts: &Parts, peer: &Peer) -> Result<Host, Refusal> {
     }
     check_target(parts)?;
     check_framing(&parts.headers)?;
-    if tokens(&parts.headers, UPGRADE).any(|token| token.eq_ignore_ascii_case("h2c")) {
+    if values(&parts.headers, UPGRADE).any(|token| token.eq_ignore_ascii_case("h2c")) {
         return Err(Refusal::UpgradeToHttp2);
     }
     let host = host(parts)?;
@@ -191,14 +192,6 @@ fn is_ipv6(host: &str) -> bool {
     host.strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-}
-
-fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
 }
 
 #[cfg(test)]

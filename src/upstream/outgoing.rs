@@ -11,7 +11,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 
 use crate::filter::headers::remove_where;
-use crate::visit::{Arrival, ClientAddress};
+use crate::visit::{Arrival, ClientAddress, values};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -19,7 +19,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// Turns the visitor's headers into those of the proxy's own request.
 pub(super) fn rewrite(headers: &mut HeaderMap, arrival: &Arrival, shown: ClientAddress) {
-    let takes_trailers = tokens(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
+    let takes_trailers = values(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"));
     remove_listed(headers);
     let says_where = |name: &str| shown != ClientAddress::Full && is_claim(name);
     remove_where(headers, |name| is_hop_by_hop(name) || is_forgeable(name) || says_where(name));
@@ -56,7 +56,7 @@ fn remove_listed(headers: &mut HeaderMap) {
     if headers.get_all(CONNECTION).into_iter().all(is_usual) {
         return;
     }
-    let listed: Vec<HeaderName> = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
+    let listed: Vec<HeaderName> = values(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
     for name in listed.into_iter().filter(|name| *name != TRAILER) {
         headers.remove(name);
     }
@@ -195,15 +195,6 @@ fn write_dotted(text: &mut Vec<u8>, address: Ipv4Addr) {
         }
         text.push(b'0' + octet % 10);
     }
-}
-
-/// The comma-separated words of all lines of a header.
-pub(super) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .flat_map(|line| line.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
 }
 
 #[cfg(test)]

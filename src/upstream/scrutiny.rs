@@ -9,7 +9,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::outgoing::{self, tokens};
+use super::outgoing;
+use crate::visit::values;
 
 /// Why an answer is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +45,7 @@ pub(super) fn check<B>(answer: &mut Response<B>, asked: Asked) -> Result<(), Lie
         (Some(_), _) => return Err(Lie::TransferCoding),
     }
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        let is_websocket = tokens(headers, UPGRADE).any(|it| it.eq_ignore_ascii_case("websocket"));
+        let is_websocket = values(headers, UPGRADE).any(|it| it.eq_ignore_ascii_case("websocket"));
         if asked == Asked::Nothing || !is_websocket {
             return Err(Lie::Switch);
         }
@@ -65,7 +66,7 @@ fn write_length_once(headers: &mut HeaderMap, status: StatusCode) {
     if lengths.next().is_none_or(is_once) && lengths.next().is_none() {
         return;
     }
-    let length = tokens(headers, CONTENT_LENGTH).next().and_then(|length| length.parse::<u64>().ok());
+    let length = values(headers, CONTENT_LENGTH).next().and_then(|length| length.parse::<u64>().ok());
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }

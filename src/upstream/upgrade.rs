@@ -15,8 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::outgoing::tokens;
 use crate::listener::Tie;
+use crate::visit::values;
 
 /// The one protocol that is passed on.
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -24,7 +24,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// Takes the visitor's half of the connection out of a request that asks for WebSocket.
 pub(super) fn asked_for(parts: &mut Parts) -> Option<OnUpgrade> {
     let half = parts.extensions.remove::<OnUpgrade>()?;
-    let names = |header, token: &str| tokens(&parts.headers, header).any(|it| it.eq_ignore_ascii_case(token));
+    let names = |header, token: &str| values(&parts.headers, header).any(|it| it.eq_ignore_ascii_case(token));
     let asks = parts.method == Method::GET
         && parts.version >= Version::HTTP_11
         && names(CONNECTION, "upgrade")
