@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::certificates::{CertificateFailure, Certificates};
-use super::connection::{Attendant, Greeting};
+use super::connection::{Attendant, Greeting, Place};
 use super::tickets::Tickets;
 use super::workers::Workers;
 use super::{App, Conditions, Peer, ProxyProtocol, Settings, Transport, tls};
@@ -185,9 +185,10 @@ async fn accept<A: App>(
             attendant = attendant.renewed();
             let token = connections.token();
             let attendant = Arc::clone(&attendant);
-            // They count it to the end of its socket: that of an upgraded connection outlives this task.
-            workers
-                .serve(socket, move |socket, load| attendant.attend(socket, peer.ip(), room, (token, load)));
+            workers.serve(socket, move |socket, load| {
+                // It is kept to the end of the socket: that of an upgraded connection outlives this task.
+                attendant.attend(socket, peer.ip(), room, Place { _token: token, _load: load })
+            });
         }
     };
     tokio::select! {

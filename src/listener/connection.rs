@@ -37,7 +37,14 @@ use crate::visit::Scheme;
 #[derive(Debug)]
 struct Seat {
     _ticket: Ticket,
-    _token: (TaskTrackerToken, Load),
+    _place: Place,
+}
+
+/// The listener that waits for a connection at its end, and the thread that serves it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) _token: TaskTrackerToken,
+    pub(super) _load: Load,
 }
 
 /// What comes before HTTP on every connection of one listener.
@@ -91,7 +98,7 @@ impl<A: App> Attendant<A> {
         socket: TcpStream,
         address: IpAddr,
         room: Room,
-        token: (TaskTrackerToken, Load),
+        place: Place,
     ) {
         // Answers leave at once: hyper hands over whole pieces.
         if let Err(error) = socket.set_nodelay(true) {
@@ -102,23 +109,17 @@ impl<A: App> Attendant<A> {
         tokio::select! {
             biased;
             () = Seldom::new(abort) => {}
-            () = self.admit(socket, address, room, token) => {}
+            () = self.admit(socket, address, room, place) => {}
         }
     }
 
-    async fn admit(
-        self: &Arc<Self>,
-        mut socket: TcpStream,
-        address: IpAddr,
-        room: Room,
-        token: (TaskTrackerToken, Load),
-    ) {
+    async fn admit(self: &Arc<Self>, mut socket: TcpStream, address: IpAddr, room: Room, place: Place) {
         let Some(address) = self.caller(&mut socket, address).await else { return };
         let Some(ticket) = self.census().admit(room, address) else {
             // The socket is closed, and those that stand go on.
             return self.refuse("connections-per-address", &"its address has as many as it may");
         };
-        self.greet(socket, address.to_canonical(), Seat { _ticket: ticket, _token: token }).await;
+        self.greet(socket, address.to_canonical(), Seat { _ticket: ticket, _place: place }).await;
     }
 
     /// Who is calling; nobody where the PROXY protocol should say so and does not.

@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) timeouts: ArcSwap<Timeouts>,
     pub(super) names: Names,
     pub(super) certificates: Certificates,
-    /// Where checks run, whichever thread reads the settings again.
+    /// Where checks run, whichever thread reads the settings again; and what a thread leaves behind when it ends.
     pub(super) runtime: Handle,
 }
 
