@@ -11,6 +11,8 @@ use http::request::Builder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::browser::{Answer, Browser, Speaks};
 use crate::support::frames::{self, Frames};
@@ -383,6 +385,34 @@ async fn an_answer_that_comes_before_the_upload_is_over_arrives() {
     let (mut visitor, upstream) = begun().await;
     drop(upstream);
     assert_eq!(visitor.read_to_end().await, "");
+}
+
+/// The upstream's kernel resets a connection that is closed with something unread: writing fails while the answer waits.
+#[tokio::test]
+async fn what_an_upstream_says_before_it_closes_in_the_middle_of_an_upload_arrives() {
+    const START: &str = "POST / HTTP/1.1\r\nHost: www.example.se\r\nContent-Length: 200000000\r\n\r\n";
+    const ANSWER: &str = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much";
+    let script = Script::bind().await;
+    let proxy = Whole::start(&site(&script.url(), "")).await;
+    // Which of the two is seen first is chance.
+    for _ in 0..20 {
+        let (mut answer, mut upload) = TcpStream::connect(proxy.address()).await.unwrap().into_split();
+        let uploading = tokio::spawn(async move {
+            upload.write_all(START.as_bytes()).await.unwrap();
+            while upload.write_all(&[b'a'; 16 << 10]).await.is_ok() {}
+        });
+        let mut upstream = script.accept().await;
+        upstream.read_head().await;
+        upstream.write(ANSWER).await;
+        drop(upstream);
+        let mut arrived = Vec::new();
+        while !arrived.ends_with(b"too much") {
+            assert!(soon(answer.read_buf(&mut arrived)).await.unwrap() > 0, "{}", arrived.escape_ascii());
+        }
+        assert!(arrived.starts_with(b"HTTP/1.1 413 "), "{}", arrived.escape_ascii());
+        drop(answer);
+        soon(uploading).await.unwrap();
+    }
 }
 
 #[tokio::test]
