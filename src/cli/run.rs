@@ -4,6 +4,7 @@
 mod service_manager;
 mod successor;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -182,10 +183,68 @@ fn reload(server: &Server, path: &Path, occasion: Occasion) -> Arc<Seen> {
 }
 
 fn tell(problems: &[Problem]) {
-    for problem in problems {
-        match problem.severity {
-            Severity::Error => tracing::error!("{problem}"),
-            Severity::Warning => tracing::warn!("{problem}"),
+    for (severity, line) in lines(problems) {
+        match severity {
+            Severity::Error => tracing::error!("{line}"),
+            Severity::Warning => tracing::warn!("{line}"),
         }
+    }
+}
+
+/// One line each, but of what is merely doubtful one line a file: a text that has yet to be written has dozens.
+fn lines(problems: &[Problem]) -> Vec<(Severity, String)> {
+    let mut files: BTreeMap<&Path, Vec<&Problem>> = BTreeMap::new();
+    for problem in problems.iter().filter(|problem| !problem.is_error()) {
+        files.entry(&problem.file).or_default().push(problem);
+    }
+    let told = problems.iter().filter_map(|problem| {
+        if problem.is_error() {
+            return Some((Severity::Error, problem.to_string()));
+        }
+        // At the place of the first.
+        let of_the_file = files.remove(&*problem.file)?;
+        let first = of_the_file.first()?;
+        let line = match of_the_file.len() - 1 {
+            0 => first.to_string(),
+            more => format!("{first} (and {more} more in this file: `consentry check` tells all)"),
+        };
+        Some((Severity::Warning, line))
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_one_line_a_file_of_what_is_merely_doubtful() {
+        let problem = |severity, file: &str, message: &str| Problem {
+            severity,
+            file: file.into(),
+            place: None,
+            message: message.into(),
+            help: None,
+        };
+        use Severity::{Error, Warning};
+        let problems = [
+            problem(Warning, "a.md", "one"),
+            problem(Error, "a.md", "two"),
+            problem(Warning, "b.md", "three"),
+            problem(Warning, "a.md", "four"),
+            problem(Error, "a.md", "five"),
+            problem(Warning, "a.md", "six"),
+        ];
+        let told = lines(&problems);
+        let told: Vec<_> = told.iter().map(|(severity, line)| (*severity, &**line)).collect();
+        assert_eq!(
+            told,
+            [
+                (Warning, "a.md: one (and 2 more in this file: `consentry check` tells all)"),
+                (Error, "a.md: two"),
+                (Warning, "b.md: three"),
+                (Error, "a.md: five"),
+            ]
+        );
     }
 }

@@ -35,10 +35,23 @@ pub struct Read {
     pub markdown: Arc<str>,
     /// The SHA-256 of `markdown`.
     pub hash: [u8; 32],
-    /// Every `[FILL IN: …]`, with its line in the file.
-    pub to_fill_in: Vec<(usize, Box<str>)>,
+    /// Every `[FILL IN: …]`.
+    pub to_fill_in: Vec<Blank>,
     /// Whether there is no text below the front matter.
     pub is_empty: bool,
+}
+
+/// A `[FILL IN: …]` in a document's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blank {
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// How many characters of that line it takes.
+    pub length: usize,
+    /// What is wanted.
+    pub wanted: Box<str>,
 }
 
 /// Something wrong in a document's file.
@@ -145,8 +158,8 @@ fn position(source: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column)
 }
 
-/// Every `[FILL IN: …]` with its line; one without an end runs to the end of its line.
-fn to_fill_in(source: &str) -> Vec<(usize, Box<str>)> {
+/// Every `[FILL IN: …]`; one without an end runs to the end of its line.
+fn to_fill_in(source: &str) -> Vec<Blank> {
     const MARK: &str = "[fill in";
     let lower = source.to_ascii_lowercase();
     lower
@@ -154,12 +167,15 @@ fn to_fill_in(source: &str) -> Vec<(usize, Box<str>)> {
         .map(|(start, _)| {
             let rest = source.get(start..).unwrap_or_default();
             let paragraph = rest.split("\n\n").next().unwrap_or_default();
-            let text = match paragraph.split_once(']') {
-                Some((inside, _)) => inside,
-                None => rest.lines().next().unwrap_or_default(),
-            };
-            let text = text.get(MARK.len()..).unwrap_or_default().trim_start_matches(':');
-            (position(source, start).0, text.split_whitespace().collect::<Vec<_>>().join(" ").into())
+            let line = rest.lines().next().unwrap_or_default();
+            let text =
+                paragraph.split_inclusive(']').next().filter(|text| text.ends_with(']')).unwrap_or(line);
+            let length = text.lines().next().unwrap_or_default().chars().count();
+            let wanted =
+                text.get(MARK.len()..).unwrap_or_default().trim_start_matches(':').trim_end_matches(']');
+            let wanted = wanted.split_whitespace().collect::<Vec<_>>().join(" ").into();
+            let (line, column) = position(source, start);
+            Blank { line, column, length, wanted }
         })
         .collect()
 }
@@ -216,11 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_to_be_filled_in_is_found_with_its_line() {
+    fn what_is_still_to_be_filled_in_is_found_with_its_place() {
         let source = "---\ntitle: T\nversion: 1\n---\nA [FILL IN: which data] b\n\n[fill in: why,\nand how long]\n[FILL IN: open\nend";
         let found = read(source).to_fill_in;
-        let found: Vec<_> = found.iter().map(|(line, text)| (*line, &**text)).collect();
-        assert_eq!(found, [(5, "which data"), (7, "why, and how long"), (9, "open")]);
+        let found: Vec<_> =
+            found.iter().map(|gap| (gap.line, gap.column, gap.length, &*gap.wanted)).collect();
+        assert_eq!(found, [(5, 3, 21, "which data"), (7, 1, 14, "why, and how long"), (9, 1, 14, "open")]);
     }
 
     #[test]

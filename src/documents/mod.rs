@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::visit::path::CanonicalPath;
 use crate::web::language::{Language, Wishes};
 
-pub use front_matter::{FrontMatter, Parts, Problem, Read, plain, split, unknown_variables};
+pub use front_matter::{Blank, FrontMatter, Parts, Problem, Read, plain, split, unknown_variables};
 pub use render::{Tables, Wording};
 pub use tables::{undeclared, undescribed};
 

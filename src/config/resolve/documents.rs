@@ -12,7 +12,7 @@ use crate::config::files::{FileId, Files, Spot};
 use crate::config::problem::{Problem, Severity};
 use crate::config::raw::site::{Document as Raw, Site};
 use crate::config::tree::Step;
-use crate::documents::{self, Document, Gap, Shelf, Text};
+use crate::documents::{self, Blank, Document, Gap, Shelf, Text};
 use crate::visit::path::{CanonicalPath, Clarity};
 use crate::web::language::Language;
 
@@ -74,8 +74,8 @@ fn read(files: &mut Files, file: FileId) -> Option<documents::Read> {
     if read.is_empty {
         files.warn(start_of(file), "the document has no text", "write it below the front matter");
     }
-    for (line, wanted) in &read.to_fill_in {
-        let spot = Spot { file, line: *line, column: 1, length: 0 };
+    for Blank { line, column, length, wanted } in &read.to_fill_in {
+        let spot = Spot { file, line: *line, column: *column, length: *length };
         let message = format!("still to be filled in: {wanted}");
         files.warn(spot, message, "write it in place of `[FILL IN: …]`");
     }
