@@ -80,7 +80,7 @@ pub struct Settings {
 
 impl Settings {
     /// The banner in one language, with the services that the site names or its traffic showed.
-    pub fn banner(&self, language: &Language, signal: Signal, place: web::Place<'_>) -> web::Markup {
+    pub fn banner<'a>(&self, language: &Language, signal: Signal, place: web::Place<'a>) -> web::Markup<'a> {
         let services = || {
             let seen = self.observed.snapshot();
             self.services.optional(seen.services().map(|service| service.name))

@@ -245,6 +245,11 @@ impl Address {
         self.text.get(..self.origin).unwrap_or_default()
     }
 
+    /// Its path, without the query, as the visitor wrote it.
+    pub fn path_as_written(&self) -> &str {
+        self.text.get(self.origin..).and_then(|target| target.split(['?', '#']).next()).unwrap_or_default()
+    }
+
     /// The canonical host.
     pub fn host(&self) -> &str {
         &self.host

@@ -249,7 +249,7 @@ fn choices(
 fn shown(call: &Call<'_>, form: &Form) -> (Method, Shown) {
     let language = form_language(call, form);
     let place = crate::web::Place::default();
-    let banner = || call.site.filter.banner(&language, call.visit.signal, place).text;
+    let banner = || call.site.filter.banner(&language, call.visit.signal, place).to_string();
     let (method, content) = match form.one("from") {
         Some("banner") if !answer::wants_json(&call.head.headers) => (Method::WithoutScripts, banner()),
         Some("banner") => (Method::Banner, banner()),

@@ -152,7 +152,7 @@ async fn show(own: &Own, site: &Site, language: &Language, state: State<'_>) -> 
     let mut reader = Reader::new(own, site, language, Signal::Absent);
     Some(match state {
         State::Banner(layer, signal) => {
-            let banner = site.filter.banner(language, signal, Place::default()).text;
+            let banner = site.filter.banner(language, signal, Place::default()).to_string();
             let banner = match layer {
                 Layer::First => banner,
                 Layer::Second => banner.replace("<details", "<details open"),
@@ -160,7 +160,7 @@ async fn show(own: &Own, site: &Site, language: &Language, state: State<'_>) -> 
             preview::behind(language, &banner)
         }
         State::Link => {
-            preview::behind(language, &look.settings_link(language, Shows::Now, Place::default()).text)
+            preview::behind(language, &look.settings_link(language, Shows::Now, Place::default()).to_string())
         }
         State::Note(document) => {
             let note = look.note(language, &announced(own, document), Place::default());

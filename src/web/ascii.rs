@@ -1,5 +1,6 @@
 //! Text as it may stand in a page of any character set: ASCII alone, the rest as character references.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Markup with every character beyond ASCII as a character reference.
@@ -12,7 +13,11 @@ pub(super) fn markup(markup: &str) -> String {
 }
 
 /// Text for an attribute in double quotes, or between tags.
-pub(super) fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(&byte);
+    if text.bytes().all(is_plain) {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len() + 8);
     for character in text.chars() {
         match character {
@@ -26,7 +31,7 @@ pub(super) fn text(text: &str) -> String {
             _ => push(&mut out, character),
         }
     }
-    out
+    out.into()
 }
 
 /// A JSON value as JavaScript that may stand in a script element (HTML, restrictions for script contents).

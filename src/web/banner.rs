@@ -1,10 +1,12 @@
 //! Banner and settings link: ASCII markup for pages of any character set, prepared once and filled per request.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io::Write;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use foldhash::fast::RandomState;
 use moka::sync::Cache;
 use serde_json::{Value, json};
 
@@ -87,13 +89,42 @@ pub enum Shows {
     AfterTheBanner,
 }
 
-/// Markup of ours for one page.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Markup {
-    /// All of it; ASCII.
-    pub text: String,
-    /// What of it is the same on other pages: all but where a form leads back to.
-    pub recurring: Vec<Range<usize>>,
+/// Markup of ours for one page; ASCII.
+#[derive(Clone, Debug)]
+pub struct Markup<'a> {
+    pieces: Arc<Pieces>,
+    origin: Cow<'a, str>,
+    return_to: Cow<'a, str>,
+}
+
+impl Markup<'_> {
+    /// All of it, part by part.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.pieces.iter().flat_map(|(text, gap)| {
+            let filled = gap.map(|gap| match gap {
+                Gap::Origin => Part::Recurring(&self.origin),
+                Gap::ReturnTo => Part::OfThePage(&self.return_to),
+            });
+            [Some(Part::Recurring(text)), filled].into_iter().flatten()
+        })
+    }
+}
+
+impl fmt::Display for Markup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts().try_for_each(|part| match part {
+            Part::Recurring(text) | Part::OfThePage(text) => f.write_str(text),
+        })
+    }
+}
+
+/// A part of markup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The same on other pages of the site.
+    Recurring(&'a str),
+    /// Another on each page: where a form leads back to.
+    OfThePage(&'a str),
 }
 
 /// Markup with places that each page fills: a text, and what comes after it.
@@ -105,25 +136,28 @@ enum Gap {
     ReturnTo,
 }
 
-static PREPARED: LazyLock<Cache<(u64, Language, Item), Arc<Pieces>>> = LazyLock::new(|| {
+/// Whose it is, in which language, and what.
+type Key = (u64, Language, Item);
+
+static PREPARED: LazyLock<Cache<Key, Arc<Pieces>, RandomState>> = LazyLock::new(|| {
     let weight = |_: &_, pieces: &Arc<Pieces>| {
         let size: usize = pieces.iter().map(|(text, _)| text.len() + 32).sum();
         u32::try_from(size + 128).unwrap_or(u32::MAX)
     };
-    Cache::builder().max_capacity(CACHE_BYTES).weigher(weight).build()
+    Cache::builder().max_capacity(CACHE_BYTES).weigher(weight).build_with_hasher(RandomState::default())
 });
 
 static LINK_STYLE: LazyLock<String> = LazyLock::new(|| ascii::squeeze(include_str!("link.css"), ""));
 
 impl Look {
     /// The banner in one language, as ASCII markup: `<consentry-banner>` with a declarative shadow root.
-    pub fn banner(&self, language: &Language, asking: &Asking<'_>, place: Place<'_>) -> Markup {
+    pub fn banner<'a>(&self, language: &Language, asking: &Asking<'_>, place: Place<'a>) -> Markup<'a> {
         let item = Item::Banner { generation: asking.generation, signal: asking.signal.name() };
         self.fill_prepared(language, item, place, || self.prepare_banner(language, asking))
     }
 
     /// The link to the settings that stands on every page, as ASCII markup.
-    pub fn settings_link(&self, language: &Language, shows: Shows, place: Place<'_>) -> Markup {
+    pub fn settings_link<'a>(&self, language: &Language, shows: Shows, place: Place<'a>) -> Markup<'a> {
         self.fill_prepared(language, Item::Link(shows), place, || self.prepare_link(language, shows))
     }
 
@@ -137,32 +171,16 @@ impl Look {
         &LINK_STYLE
     }
 
-    pub(super) fn fill_prepared(
+    pub(super) fn fill_prepared<'a>(
         &self,
         language: &Language,
         item: Item,
-        place: Place<'_>,
+        place: Place<'a>,
         prepare: impl FnOnce() -> String,
-    ) -> Markup {
+    ) -> Markup<'a> {
         let key = (self.prepared.id, language.clone(), item);
         let pieces = PREPARED.get_with(key, || Arc::new(pieces(&prepare())));
-        let (origin, return_to) = (ascii::text(place.origin), ascii::text(place.return_to));
-        let mut text = String::with_capacity(pieces.iter().map(|(text, _)| text.len() + 64).sum());
-        let (mut recurring, mut start) = (Vec::new(), 0);
-        for (piece, gap) in &**pieces {
-            text.push_str(piece);
-            match gap {
-                Some(Gap::Origin) => text.push_str(&origin),
-                Some(Gap::ReturnTo) => {
-                    recurring.push(start..text.len());
-                    text.push_str(&return_to);
-                    start = text.len();
-                }
-                None => {}
-            }
-        }
-        recurring.push(start..text.len());
-        Markup { text, recurring }
+        Markup { pieces, origin: ascii::text(place.origin), return_to: ascii::text(place.return_to) }
     }
 
     fn prepare_link(&self, language: &Language, shows: Shows) -> String {
@@ -298,7 +316,7 @@ mod tests {
         let set = Set::default();
         let services = || set.optional(ids.iter().copied());
         let generation = ids.len() as u64;
-        look.banner(&language(tag), &Asking { generation, signal, services: &services }, place).text
+        look.banner(&language(tag), &Asking { generation, signal, services: &services }, place).to_string()
     }
 
     fn banner(tag: &str) -> String {
@@ -310,7 +328,7 @@ mod tests {
         for language in super::super::texts::languages() {
             assert!(banner(language.as_str()).is_ascii(), "{language}");
             assert!(
-                look().settings_link(language, Shows::Now, Place::default()).text.is_ascii(),
+                look().settings_link(language, Shows::Now, Place::default()).to_string().is_ascii(),
                 "{language}"
             );
         }
@@ -329,7 +347,7 @@ mod tests {
         let place = Place { origin: "https://www.example.se", return_to: "" };
         let look = look();
         let banner = with_services(&look, "sv", &[], Signal::Absent, place)
-            + &look.settings_link(&language("sv"), Shows::Now, place).text;
+            + &look.settings_link(&language("sv"), Shows::Now, place).to_string();
         for address in
             banner.split(['"']).filter(|word| word.contains("/_consent/") || word.contains("/privacy"))
         {
@@ -382,7 +400,7 @@ mod tests {
             let (first_layer, _) = banner.split_once("<details").unwrap();
             let withdraw = texts.fill("withdraw", &[("link", texts.get("settings_link"))]);
             for text in [texts.get("purposes"), &withdraw, texts.get("notice_link"), "Exempelbyrån AB"] {
-                assert!(first_layer.contains(&ascii::text(text)), "{tag}: {text}");
+                assert!(first_layer.contains(&*ascii::text(text)), "{tag}: {text}");
             }
         }
     }
@@ -428,7 +446,10 @@ mod tests {
         let look = look();
         for (markup, style) in [
             (shown(&look, "sv", ""), look.banner_style()),
-            (look.settings_link(&language("sv"), Shows::Now, Place::default()).text, Look::link_style()),
+            (
+                look.settings_link(&language("sv"), Shows::Now, Place::default()).to_string(),
+                Look::link_style(),
+            ),
         ] {
             assert!(markup.contains(&format!("<style>{style}</style>")));
             assert_eq!(markup.matches("<style").count(), 1);

@@ -130,7 +130,7 @@ impl Look {
                 format!("<script defer src=\"{}\"{attributes}></script>", ascii::text(&address))
             }),
             ("action", Offer::Form { origin, .. }) => {
-                ascii::text(&format!("{origin}{}choices", self.own_path))
+                ascii::text(&format!("{origin}{}choices", self.own_path)).into_owned()
             }
             ("fields", Offer::Form { page, embed, return_to, .. }) => {
                 let field = |name, value: &str| {

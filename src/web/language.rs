@@ -46,9 +46,13 @@ impl Language {
         }
     }
 
-    /// The tag less its last part: `de` of `de-at`.
-    fn shorter(&self) -> Option<Language> {
-        self.0.rsplit_once('-').map(|(head, _)| Language(head.into()))
+    /// Which of `available` meets the wish for this one: itself, shortened part by part (RFC 4647 section 3.4), else a
+    /// sister.
+    pub fn met_by<'a>(&self, available: impl Iterator<Item = &'a Language> + Clone) -> Option<&'a Language> {
+        let find = |tag: &str| available.clone().find(|language| language.as_str() == tag);
+        std::iter::successors(Some(self.as_str()), |tag| tag.rsplit_once('-').map(|(head, _)| head))
+            .find_map(find)
+            .or_else(|| self.sisters().iter().copied().find_map(find))
     }
 }
 
@@ -100,15 +104,9 @@ impl Wishes {
         Wishes { header: self.header, read: OnceLock::from(all) }
     }
 
-    /// The first wish that `available` can meet, each wish shortened part by part (RFC 4647 section 3.4), then by a
-    /// sister of its language.
+    /// The first wish that `available` can meet, each as [`Language::met_by`] says.
     pub fn choose<'a>(&self, available: impl Iterator<Item = &'a Language> + Clone) -> Option<&'a Language> {
-        let find = |tag: &str| available.clone().find(|language| language.as_str() == tag);
-        self.all().iter().find_map(|wish| {
-            std::iter::successors(Some(wish.clone()), Language::shorter)
-                .find_map(|tag| find(tag.as_str()))
-                .or_else(|| wish.sisters().iter().find_map(|sister| find(sister)))
-        })
+        self.all().iter().find_map(|wish| wish.met_by(available.clone()))
     }
 }
 

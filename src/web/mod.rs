@@ -27,7 +27,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-pub use banner::{Asking, FIXED, Markup, Place, Prepared, Shows};
+pub use banner::{Asking, FIXED, Markup, Part, Place, Prepared, Shows};
 pub use contrast::contrast;
 pub use embed::{Embed, Offer, embed_frame_policy, embed_script, embed_script_name};
 use language::{Language, Wishes};

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
-use super::language::{Language, Wishes};
+use super::language::Language;
 use super::{Look, Place, ascii, templates};
 use crate::clock::Timestamp;
 
@@ -25,9 +25,8 @@ pub struct Note {
 
 impl Note {
     fn title(&self, language: &Language) -> &str {
-        let chosen = Wishes::default().led_by(language.clone());
-        let chosen = chosen.choose(self.titles.iter().map(|(language, _)| language)).cloned();
-        let found = self.titles.iter().find(|(language, _)| Some(language) == chosen.as_ref());
+        let chosen = language.met_by(self.titles.iter().map(|(language, _)| language));
+        let found = self.titles.iter().find(|(language, _)| Some(language) == chosen);
         found.or(self.titles.first()).map(|(_, title)| &**title).unwrap_or_default()
     }
 }

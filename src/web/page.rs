@@ -249,7 +249,7 @@ pub(crate) fn framed_document(
     let text =
         format!("<style>{FRAMED}</style><div class=\"consentry-document\" lang=\"{language}\">{text}</div>");
     let title = format!("{title} \u{2013} {}", look.controller);
-    (ascii::text(&title), ascii::markup(&text))
+    (ascii::text(&title).into_owned(), ascii::markup(&text))
 }
 
 /// What a document needs of a style inside the site's own page.

@@ -59,7 +59,7 @@ mod tests {
     fn a_banner_can_be_read_again_and_not_be_answered() {
         let language = Language::parse("en").unwrap();
         let asking = Asking { generation: 1, signal: Signal::Absent, services: &Vec::new };
-        let banner = look().banner(&language, &asking, Place::default()).text;
+        let banner = look().banner(&language, &asking, Place::default()).to_string();
         let read = to_read(&banner);
         for words in ["May we use cookies?", "Accept all", "Reject all", "Save my choices", "Statistics"] {
             assert!(read.contains(words), "{words}\n{read}");

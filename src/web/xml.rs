@@ -10,7 +10,7 @@ use crate::consent::signal::Signal;
 
 impl Look {
     /// The banner, where the link waits for it to go, else the link alone; as ASCII markup.
-    pub fn xml(&self, language: &Language, shows: Shows, signal: Signal, place: Place<'_>) -> Markup {
+    pub fn xml<'a>(&self, language: &Language, shows: Shows, signal: Signal, place: Place<'a>) -> Markup<'a> {
         let item = Item::Xml { shows, signal: signal.name() };
         self.fill_prepared(language, item, place, || self.prepare_xml(language, shows, signal))
     }
@@ -65,7 +65,7 @@ mod tests {
         for language in texts::languages() {
             for shows in [Shows::Now, Shows::AfterTheBanner] {
                 for signal in [Signal::Absent, Signal::GlobalPrivacyControl] {
-                    let markup = look().xml(language, shows, signal, place).text;
+                    let markup = look().xml(language, shows, signal, place).to_string();
                     assert!(markup.is_ascii() && is_balanced(&markup), "{language}: {markup}");
                     // XML knows five names of characters (XML 1.0, section 4.6).
                     for reference in markup.split('&').skip(1) {
@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn c5_c6_c8_accept_and_reject_are_the_same_element_in_xml_too() {
         let english = Language::parse("en").unwrap();
-        let banner = look().xml(&english, Shows::AfterTheBanner, Signal::Absent, Place::default()).text;
+        let banner =
+            look().xml(&english, Shows::AfterTheBanner, Signal::Absent, Place::default()).to_string();
         let buttons: Vec<_> = banner.lines().filter(|line| line.contains("<button")).collect();
         assert_eq!(
             buttons[0].replace("accept-all", "reject-all").replace("Accept all", "Reject all"),

@@ -10,7 +10,7 @@ use super::{State, Syntax, address, links};
 use crate::consent::once::{Name, OnPage};
 use crate::filter::judge::{Judgement, judge};
 use crate::services::{Service, Set};
-use crate::web::language::{Language, Wishes};
+use crate::web::language::Language;
 use crate::web::{Embed, Look, Offer};
 
 /// What the placeholders of one page must know of it and of its visitor.
@@ -194,8 +194,7 @@ fn placeholder(state: &State, embeds: &Embeds, service: &Service, shape: Shape<'
 
 /// The language of what is put into a page: the page's own, where the site speaks it (`sv-SE` is met by `sv`).
 pub(super) fn language<'a>(look: &'a Look, own: Option<&Language>, wished: &'a Language) -> &'a Language {
-    let wishes = own.map(|own| Wishes::default().led_by(own.clone()));
-    wishes.as_ref().and_then(|wishes| wishes.choose(look.languages.iter())).unwrap_or(wished)
+    own.and_then(|own| own.met_by(look.languages.iter())).unwrap_or(wished)
 }
 
 /// Whether a visitor sees the element at all: frames of a pixel are there for their request alone.

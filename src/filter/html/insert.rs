@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Inserts, Page, Request, Syntax, embeds, skim, xml};
 use crate::filter::{Banner, Settings};
 use crate::web::guard::known_script_source;
-use crate::web::{self, Markup, language::Language};
+use crate::web::{self, Markup, Part, language::Language};
 
 /// How far the insertion has come.
 #[derive(Debug, Default)]
@@ -36,6 +36,13 @@ enum Progress {
 pub(super) struct Around {
     guard: Option<Side>,
     banner: Option<(Side, Room)>,
+}
+
+impl Around {
+    /// Whether nothing goes in on this side.
+    pub(super) fn is_empty(self, side: Side) -> bool {
+        self.guard != Some(side) && self.banner.is_none_or(|(at, _)| at != side)
+    }
 }
 
 /// Where the banner stands.
@@ -187,15 +194,20 @@ impl Out<'_> {
         self.page.extend_from_slice(text.as_bytes());
     }
 
+    fn put_all<const N: usize>(&mut self, texts: [&str; N]) {
+        texts.iter().for_each(|text| self.put(text));
+    }
+
     fn put_recurring(&mut self, text: &str) {
         self.put(text);
         self.mark(self.page.len() - text.len()..self.page.len());
     }
 
-    fn put_markup(&mut self, markup: &Markup) {
-        let start = self.page.len();
-        self.put(&markup.text);
-        markup.recurring.iter().for_each(|place| self.mark(start + place.start..start + place.end));
+    fn put_markup(&mut self, markup: &Markup<'_>) {
+        markup.parts().for_each(|part| match part {
+            Part::Recurring(text) => self.put_recurring(text),
+            Part::OfThePage(text) => self.put(text),
+        });
     }
 
     fn mark(&mut self, place: Range<usize>) {
@@ -213,24 +225,25 @@ fn guard(page: &Page, out: &mut Out<'_>) {
         nonce.map_or_else(String::new, |nonce| format!(" nonce=\"{}\"", nonce.replace('"', "&quot;")));
     let namespace = page.syntax.namespace();
     let is_set = if page.syntax == Syntax::Xml { "=\"\"" } else { "" };
-    out.put(&format!("<script{namespace} data-consentry=\"guard\""));
+    out.put_all(["<script", namespace, " data-consentry=\"guard\""]);
     if matches!(page.inserts, Inserts::Page { request: Request::Posted, .. }) {
-        out.put(&format!(" data-posted{is_set}"));
+        out.put_all([" data-posted", is_set]);
     }
-    out.put(&nonce);
-    out.put(">");
+    out.put_all([&nonce, ">"]);
     out.put_recurring(&page.syntax.script(guard));
     out.put_recurring("</script>");
     if let Some(path) = &page.scope.list {
         // Policies let it in by its hash, which takes `integrity` (CSP 3, section 6.7.1.1).
         let hash = known_script_source().trim_matches('\'');
-        let acting = match &*page.scope.hiding {
-            "" => String::new(),
-            ids => format!(" data-acting=\"{ids}\""),
-        };
-        out.put_recurring(&format!(
-            "<script{namespace} data-consentry=\"known\" async{is_set} src=\"{path}\" integrity=\"{hash}\"{acting}"
-        ));
+        let recurring = [
+            ["<script", namespace, " data-consentry=\"known\" async", is_set],
+            [" src=\"", path, "\" integrity=\"", hash],
+        ];
+        recurring.as_flattened().iter().for_each(|text| out.put_recurring(text));
+        if !page.scope.hiding.is_empty() {
+            ["\" data-acting=\"", &page.scope.hiding].iter().for_each(|text| out.put_recurring(text));
+        }
+        out.put_recurring("\"");
         out.put(&nonce);
         out.put_recurring("></script>");
     }

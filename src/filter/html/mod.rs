@@ -265,23 +265,21 @@ impl Rewriter {
     }
 
     fn of(state: State) -> Self {
-        let page = state.page.clone();
+        let (page, syntax) = (&state.page, state.page.syntax);
         // What says that it is XML is no accident.
-        let presumed =
-            matches!(page.inserts, Inserts::Page { presumed: true, .. }) && page.syntax == Syntax::Html;
-        let state = Arc::new(Mutex::new(state));
-        let output = Arc::<Mutex<Vec<u8>>>::default();
+        let presumed = matches!(page.inserts, Inserts::Page { presumed: true, .. }) && syntax == Syntax::Html;
         let start = if presumed { Start::Presumed(Vec::new()) } else { Start::Known };
+        let insertion = insert::Insertion::of(page);
         Rewriter {
             lol: Parser::NotYet,
-            output,
-            state,
+            output: Arc::default(),
+            state: Arc::new(Mutex::new(state)),
             start,
-            syntax: page.syntax,
+            syntax,
             phase: Phase::default(),
             inside: xml::Inside::default(),
             place: skim::Place::default(),
-            insertion: insert::Insertion::of(&page),
+            insertion,
             recurring: Vec::new(),
             kept: Vec::new(),
             left_open: 0,
@@ -337,7 +335,7 @@ impl Rewriter {
         Findings {
             unjudged: state.unjudged.clone(),
             held_for: state.held_for.clone(),
-            page: state.page.url.path().into(),
+            page: state.page.url.path_as_written().into(),
         }
     }
 
@@ -418,6 +416,9 @@ impl Rewriter {
     }
 
     fn insert(&mut self, around: insert::Around, side: insert::Side, out: &mut Vec<u8>) {
+        if around.is_empty(side) {
+            return;
+        }
         let state = locked(&self.state);
         // A `<base>` would lead our addresses elsewhere.
         let origin = (!state.bases.is_empty()).then(|| state.page.url.origin().ascii_serialization());
@@ -535,7 +536,7 @@ pub struct Findings {
     pub unjudged: Unjudged,
     /// The first service that something was held for.
     pub held_for: Option<Box<str>>,
-    /// The path of the page.
+    /// The path of the page, as the visitor wrote it.
     pub page: Box<str>,
 }
 

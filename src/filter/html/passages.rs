@@ -17,6 +17,9 @@ use crate::filter::memory::{CameOnce, Identity};
 /// How many are kept, a later one in the place of an earlier: some 4 MB of pages, 16 at most.
 const MOST: usize = 4_096;
 
+/// What is shorter is looked at as quickly as it is found.
+const WORTH_IT: usize = 64;
+
 /// The longest that is kept: one tag, or the rules of one style, may be longer than all else.
 const LONGEST: usize = 8 * SHORTEST;
 
@@ -66,11 +69,13 @@ pub(super) fn skim(
         }
         let (passes, next) = skim::skim(Syntax::Html, place, rest, Tells::WhatIsRead, &is_harmless, &marks);
         at += passes;
+        // What has come ends like a passage, if it ends between two tags.
+        let is_passage = next == Next::Passage || passes == rest.len() && *place == Place::Text;
+        if before == Place::Text && is_passage {
+            learn(grounds, rest.get(..passes).unwrap_or_default());
+        }
         if next != Next::Passage {
             return (at, next);
-        }
-        if before == Place::Text {
-            learn(grounds, rest.get(..passes).unwrap_or_default());
         }
     }
 }
@@ -84,7 +89,7 @@ fn recall(grounds: Grounds, page: &[u8]) -> Option<usize> {
 
 /// Keeps a passage that comes for the second time: of pages that are never the same, nothing is kept.
 fn learn(grounds: Grounds, passage: &[u8]) {
-    if passage.len() <= LONGEST
+    if (WORTH_IT..=LONGEST).contains(&passage.len())
         && CAME_ONCE.had((grounds, passage))
         && let Some(slot) = slot(grounds, passage)
     {
@@ -92,8 +97,13 @@ fn learn(grounds: Grounds, passage: &[u8]) {
     }
 }
 
+/// Where a passage is kept that `page` begins with; all that is left of a page may be shorter than others.
 fn slot(grounds: Grounds, page: &[u8]) -> Option<&'static ArcSwapOption<Passage>> {
-    let hash = QUICK.hash_one((grounds, page.get(..SHORTEST)?));
+    let beginning = page.get(..SHORTEST).unwrap_or(page);
+    if beginning.len() < WORTH_IT {
+        return None;
+    }
+    let hash = QUICK.hash_one((grounds, beginning));
     PASSAGES.get(usize::try_from(hash).unwrap_or_default() % MOST)
 }
 
@@ -118,5 +128,44 @@ mod tests {
         }
         assert_eq!(recall(Grounds { is_host_known: true, ..grounds }, &page), None);
         assert_eq!(recall(Grounds::new(&Identity::default(), false), &page), None);
+    }
+
+    #[test]
+    fn what_has_come_is_known_to_its_last_byte_when_it_comes_for_the_third_time() {
+        let page =
+            [b"<p>Another row of a table</p>".repeat(60).as_slice(), b"<img src=//a.example/x> the end"]
+                .concat();
+        let grounds = Grounds::new(&Identity::default(), false);
+        let looked_at = |page: &[u8]| {
+            let addresses = std::cell::Cell::new(0);
+            let is_harmless = |_: &[u8]| {
+                addresses.set(addresses.get() + 1);
+                true
+            };
+            let mut place = Place::default();
+            let skimmed = skim(grounds, &mut place, page, is_harmless, |_, _| false);
+            assert_eq!((skimmed, place), ((page.len(), Next::Unfinished), Place::Text));
+            addresses.get()
+        };
+        assert_eq!([looked_at(&page), looked_at(&page), looked_at(&page)], [1, 1, 0]);
+        let goes_on = [&page, b"<img src=//a.example/z>".as_slice()].concat();
+        assert_eq!(looked_at(&goes_on), 1, "what is new in it");
+        let stops_before = page.get(..page.len() - 1).unwrap();
+        assert_eq!(looked_at(stops_before), 1, "another passage");
+    }
+
+    #[test]
+    fn what_stops_within_a_tag_or_a_comment_is_no_passage() {
+        let rows = b"<p>A row</p>".repeat(20);
+        for (rest, end) in [("<a hre", Place::Text), ("<!-- a", Place::Comment), ("<", Place::Text)] {
+            let page = [&rows, rest.as_bytes()].concat();
+            let grounds = Grounds::new(&Identity::default(), false);
+            for _ in 0..3 {
+                let mut place = Place::default();
+                skim(grounds, &mut place, &page, |_| true, |_, _| false);
+                assert_eq!(place, end, "{rest}");
+                assert_eq!(recall(grounds, &page), None, "{rest}");
+            }
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! It reads tags and comments as browsers do (HTML section 13.2.5) and judges none: whatever is not plainly harmless
 //! is for the parser, and so is everything after a tag behind which other rules hold.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 use memchr::memmem::find;
 
@@ -390,10 +392,14 @@ fn lower<'a, const N: usize>(name: &'a [u8], buffer: &'a mut [u8; N]) -> &'a [u8
 }
 
 /// Which end of an element a whole tag is, and the element's name in lower case.
-pub(super) fn name(tag: &[u8]) -> (Kind, String) {
-    let (kind, from) = if tag.get(1) == Some(&b'/') { (Kind::End, 2) } else { (Kind::Start, 1) };
-    let name = tag.iter().skip(from).take_while(|byte| !is_blank(**byte) && !matches!(byte, b'/' | b'>'));
-    (kind, name.map(|byte| char::from(byte.to_ascii_lowercase())).collect())
+pub(super) fn name(tag: &[u8]) -> (Kind, Cow<'_, str>) {
+    let kind = if tag.get(1) == Some(&b'/') { Kind::End } else { Kind::Start };
+    let name = written_name(tag);
+    let name = match std::str::from_utf8(name) {
+        Ok(name) if !name.bytes().any(|byte| byte.is_ascii_uppercase()) => name.into(),
+        Ok(_) | Err(_) => name.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect(),
+    };
+    (kind, name)
 }
 
 /// The value of an attribute of a whole start tag, as it is written; the first of several counts.
