@@ -233,9 +233,10 @@ fn tagged(text: &str, epoch: &Epoch, coding: Coding) -> Option<HeaderValue> {
 }
 
 fn joined<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
-    let mut lines = headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default());
+    // A byte that is no text must not hide what stands beside it.
+    let mut lines = headers.get_all(name).into_iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let first = lines.next()?;
-    Some(lines.fold(first.into(), |all, line| all + ", " + line))
+    Some(lines.fold(first, |all, line| all + ", " + line))
 }
 
 /// An entity tag (RFC 9110 section 8.8.3).
@@ -396,10 +397,11 @@ mod tests {
         for (before, after) in [
             ("no-store", "private, no-cache, no-store"),
             ("public, No-Store, max-age=1", "private, no-cache, no-store"),
+            ("no-store, x=\u{e5}", "private, no-cache, no-store"),
             ("no-transform", "private, no-cache, no-transform"),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static(before));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_bytes(before.as_bytes()).unwrap());
             assert_eq!(cache_control(&headers), after);
         }
     }

@@ -52,15 +52,15 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
     if inserted.script.is_none() || !NAMES.iter().any(|name| headers.contains_key(name)) {
         return None;
     }
-    let values = NAMES.iter().flat_map(|name| headers.get_all(name)).filter_map(|value| value.to_str().ok());
-    let nonce = values.flat_map(policies).find_map(|policy| policy.nonce());
+    let mut values = NAMES.iter().flat_map(|name| headers.get_all(name)).map(text);
+    let nonce = values.find_map(|value| policies(&value).find_map(|policy| policy.nonce()));
     for name in NAMES {
         let values: Vec<HeaderValue> = headers
             .get_all(&name)
             .into_iter()
             .map(|value| {
-                let amended = value.to_str().ok().and_then(|text| amended(text, inserted, nonce.as_deref()));
-                amended.and_then(|text| HeaderValue::from_str(&text).ok()).unwrap_or_else(|| value.clone())
+                let amended = amended(&text(value), inserted, nonce.as_deref());
+                amended.and_then(|text| value_of(&text)).unwrap_or_else(|| value.clone())
             })
             .collect();
         headers.remove(&name);
@@ -69,6 +69,20 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
         }
     }
     nonce
+}
+
+/// A policy's bytes, each as one letter, as browsers read them (Fetch, section 2.2.2: isomorphic decode): a byte beyond
+/// ASCII, in a comment that somebody left there, must not hide what it says besides.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    value
+        .to_str()
+        .map_or_else(|_| value.as_bytes().iter().map(|byte| char::from(*byte)).collect(), Cow::Borrowed)
+}
+
+/// The same bytes again.
+fn value_of(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
 }
 
 /// The text with every policy in it amended; nothing where all of them stay as they are.
@@ -287,6 +301,25 @@ mod tests {
         assert_eq!(headers, once, "twice: {policies:?}");
         let texts = headers.get_all(CONTENT_SECURITY_POLICY).iter();
         (texts.map(|value| value.to_str().unwrap().to_owned()).collect(), nonce.map(Into::into))
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_in_a_policy_hide_nothing_of_it_and_stay() {
+        for beyond in ["b\u{e5}".as_bytes(), b"b\xe5", b"\xff\xfe"] {
+            let policy =
+                [b"script-src 'self' ", beyond, b"; style-src 'nonce-n'; report-uri /", beyond].concat();
+            let mut headers = HeaderMap::new();
+            headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_bytes(&policy).unwrap());
+            admit(&mut headers, FRAME);
+            let amended = [
+                b"script-src 'self' ",
+                beyond,
+                b" 'sha256-GUARD='; style-src 'nonce-n'; report-uri /",
+                beyond,
+            ]
+            .concat();
+            assert_eq!(headers[CONTENT_SECURITY_POLICY].as_bytes(), amended);
+        }
     }
 
     #[test]
