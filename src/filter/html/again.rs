@@ -6,20 +6,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use foldhash::fast::RandomState;
-use moka::sync::Cache;
-
-use super::{State, Syntax, skim, stubs};
-use crate::filter::memory::CameOnce;
+use super::recollection::{LONGEST, Recollection, list, shape};
+use super::{State, Syntax, skim};
 
 /// What all elements that are remembered may weigh together.
 const BYTES: u64 = 16 << 20;
 
-/// The longest element that is remembered: longer ones hold what each page has of its own.
-const LONGEST: usize = 16 * 1024;
-
 /// An element, and all that shapes what becomes of it.
-pub(super) struct Key(Arc<[u8]>);
+pub(super) struct Key(Vec<u8>);
 
 /// What became of an element, and what its page knows behind it.
 pub(super) struct Became {
@@ -41,16 +35,7 @@ pub(super) enum Look {
     Known(Arc<Became>),
 }
 
-static ELEMENTS: LazyLock<Cache<Arc<[u8]>, Arc<Became>, RandomState>> = LazyLock::new(|| {
-    Cache::builder()
-        .max_capacity(BYTES)
-        .weigher(|key: &Arc<[u8]>, became: &Arc<Became>| {
-            u32::try_from(key.len() + became.weight()).unwrap_or(u32::MAX)
-        })
-        .build_with_hasher(RandomState::default())
-});
-
-static CAME_ONCE: CameOnce = CameOnce::new();
+static ELEMENTS: LazyLock<Recollection<Became>> = LazyLock::new(|| Recollection::new(BYTES, Became::weight));
 
 /// The element that `page` begins with, whose start tag has this length; none where its end is not at hand, or it is
 /// none of those that are remembered.
@@ -66,9 +51,9 @@ pub(super) fn element<'a>(page: &'a [u8], tag: usize, name: &str) -> Option<&'a 
 /// Looks for an element on the page that has come so far.
 pub(super) fn look(state: &State, element: &[u8]) -> Look {
     let Some(key) = Key::of(state, element) else { return Look::New };
-    match ELEMENTS.get(&key.0) {
+    match ELEMENTS.of(&key.0) {
         Some(became) => Look::Known(became),
-        None if CAME_ONCE.had(&key.0) => Look::Again(key),
+        None if ELEMENTS.came_before(&key.0) => Look::Again(key),
         None => Look::New,
     }
 }
@@ -82,42 +67,21 @@ impl Key {
         if !is_alike || page.syntax == Syntax::Xml || page.nonce.is_some() {
             return None;
         }
-        let mut key = Vec::with_capacity(element.len() + 256);
-        let numbers = [
-            state.settings.identity.number(),
-            page.scope.identity.number(),
-            // What a page names is noted again each day.
-            u64::from(state.settings.observed.today().cast_unsigned()),
-            state.settings.observed.generation(),
-            u64::from(page.granted.categories().bits()),
-            u64::from(stubs::has_guard(page)),
-        ];
-        numbers.iter().for_each(|number| key.extend_from_slice(&number.to_be_bytes()));
-        list(&mut key, page.granted.services());
+        let mut key = shape(state, element.len());
         list(&mut key, state.told.iter().map(AsRef::as_ref));
         list(&mut key, state.stubbed.iter().map(AsRef::as_ref));
         list(&mut key, state.held_for.as_deref().into_iter());
         list(&mut key, std::iter::once(page.url.origin_as_written()));
         key.extend_from_slice(element);
-        Some(Key(key.into()))
+        Some(Key(key))
     }
 
     /// Remembers what became of it, so long when it came, and what its page knows behind it.
     pub(super) fn learn(self, length: usize, bytes: &[u8], state: &State) {
         let (told, stubbed) = (state.told.clone(), state.stubbed.clone());
         let became = Became { length, bytes: bytes.into(), told, stubbed, held_for: state.held_for.clone() };
-        ELEMENTS.insert(self.0, Arc::new(became));
+        ELEMENTS.keep(self.0, became);
     }
-}
-
-/// Adds texts to a key, so that no two lists of them are written alike.
-fn list<'a>(key: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
-    for text in texts {
-        key.extend_from_slice(&(text.len() as u64).to_be_bytes());
-        key.extend_from_slice(text.as_bytes());
-    }
-    // No text has this length.
-    key.extend_from_slice(&u64::MAX.to_be_bytes());
 }
 
 impl Became {

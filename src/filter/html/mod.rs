@@ -14,6 +14,7 @@ mod insert;
 mod links;
 mod passages;
 mod places;
+mod recollection;
 mod references;
 mod scripts;
 mod sheet;

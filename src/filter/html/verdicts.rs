@@ -3,23 +3,17 @@
 //!
 //! A verdict is found again by the script's very text and by all else that shapes it.
 
-use std::sync::{Arc, LazyLock};
-
-use foldhash::fast::RandomState;
-use moka::sync::Cache;
+use std::sync::LazyLock;
 
 use super::State;
 use super::code::{self, Catalogue, Kind, Verdict};
 use super::elements::Lookup;
+use super::recollection::{LONGEST, Recollection, shape};
 use crate::filter::judge::{Judgement, judge};
-use crate::filter::memory::CameOnce;
 use crate::services::{Service, Set};
 
 /// What all scripts that are remembered may weigh together.
 const BYTES: u64 = 8 << 20;
-
-/// The longest script that is remembered: longer ones hold what each page has of its own.
-const LONGEST: usize = 16 * 1024;
 
 /// What was found in a script.
 pub(super) struct Judged<'s> {
@@ -36,16 +30,8 @@ struct Remembered {
     verdict: Verdict<usize>,
 }
 
-static VERDICTS: LazyLock<Cache<Arc<[u8]>, Arc<Remembered>, RandomState>> = LazyLock::new(|| {
-    Cache::builder()
-        .max_capacity(BYTES)
-        .weigher(|key: &Arc<[u8]>, verdict: &Arc<Remembered>| {
-            u32::try_from(key.len() + verdict.weight()).unwrap_or(u32::MAX)
-        })
-        .build_with_hasher(RandomState::default())
-});
-
-static CAME_ONCE: CameOnce = CameOnce::new();
+static VERDICTS: LazyLock<Recollection<Remembered>> =
+    LazyLock::new(|| Recollection::new(BYTES, Remembered::weight));
 
 /// Judges an inline script, unless its verdict is remembered.
 pub(super) fn on<'s>(state: &State, services: &'s Set, script: &str, kind: Kind) -> Judged<'s> {
@@ -54,10 +40,10 @@ pub(super) fn on<'s>(state: &State, services: &'s Set, script: &str, kind: Kind)
         return judged;
     }
     let judged = anew(state, services, script, kind);
-    if CAME_ONCE.had(&key)
+    if VERDICTS.came_before(&key)
         && let Some(remembered) = Remembered::of(&judged, services)
     {
-        VERDICTS.insert(key, Arc::new(remembered));
+        VERDICTS.keep(key, remembered);
     }
     judged
 }
@@ -70,33 +56,19 @@ fn anew<'s>(state: &State, services: &'s Set, script: &str, kind: Kind) -> Judge
 }
 
 /// All that shapes a verdict; none of a script that is not remembered.
-fn key(state: &State, script: &str, kind: Kind) -> Option<Arc<[u8]>> {
+fn key(state: &State, script: &str, kind: Kind) -> Option<Vec<u8>> {
     // Addresses in a script are absolute, but for their scheme: that of the page's own address says nothing.
     if script.len() > LONGEST || !state.bases.is_empty() {
         return None;
     }
-    let page = &state.page;
-    let mut key = Vec::with_capacity(script.len() + 64);
-    let numbers = [
-        state.settings.identity.number(),
-        page.scope.identity.number(),
-        // What a script names is noted again each day.
-        u64::from(state.settings.observed.today().cast_unsigned()),
-        state.settings.observed.generation(),
-    ];
-    numbers.iter().for_each(|number| key.extend_from_slice(&number.to_be_bytes()));
-    key.extend([page.granted.categories().bits(), kind as u8, u8::from(super::stubs::has_guard(page))]);
-    for service in page.granted.services() {
-        key.extend_from_slice(service.as_bytes());
-        key.push(0);
-    }
-    key.push(0);
+    let mut key = shape(state, script.len());
+    key.push(kind as u8);
     key.extend_from_slice(script.as_bytes());
-    Some(key.into())
+    Some(key)
 }
 
 fn recall<'s>(key: &[u8], state: &State, services: &'s Set) -> Option<Judged<'s>> {
-    let remembered = VERDICTS.get(key)?;
+    let remembered = VERDICTS.of(key)?;
     let judged = |id: &str| {
         let service = services.find(id)?;
         Some((judge(services, service, &state.page.granted), service))
@@ -135,6 +107,8 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::{Inserts, Page, Syntax};
     use super::*;
     use crate::consent::Granted;
