@@ -1,24 +1,62 @@
 //! Bodies that are read whole before they leave: style sheets and service workers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Collected, Limited};
 
-use super::body;
+use super::body::{self, Body};
+use super::case::Case;
 use super::encoding::{self, Coded, Coding, Decoder, Encoder};
+use super::{Plan, Settings, apply, caching, headers};
+use crate::visit::Visit;
+
+/// Filters an answer for this visitor, as [`apply`] does all others, and puts what `rewrite` makes of its body in place of
+/// it; nothing: it stays as it came, and may be kept by caches. One that cannot be read is refused under the word `kind`.
+pub(super) async fn filter<B>(
+    settings: &Arc<Settings>,
+    visit: &Visit,
+    plan: Plan,
+    answer: Response<B>,
+    (report, kind): (body::Report, &'static str),
+    rewrite: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<body::Error> + Send + Unpin,
+{
+    let (head, upstream) = answer.into_parts();
+    let Whole { coded, coding, plain } = match read(&head.headers, upstream, settings.html_token).await {
+        Ok(whole) => whole,
+        Err(Unread::Opaque) => return super::refused(&report, "unknown-coding"),
+        Err(Unread::Broken) => return super::refused(&report, kind),
+    };
+    let to = encoding::agreed(coding, plan.accept_encoding.as_ref());
+    let answer = Response::from_parts(head, body::full(coded));
+    let mut answer = apply(settings, visit, plan, answer, report.clone());
+    let Some(rewritten) = rewrite(&plain) else { return answer };
+    headers::rewritten(answer.headers_mut(), to);
+    caching::rewritten(answer.headers_mut(), || Case::new(settings, visit).epoch(), to);
+    match encoded(&rewritten, to) {
+        Some(bytes) => *answer.body_mut() = body::full(bytes),
+        None => return super::refused(&report, "encoding"),
+    }
+    answer
+}
 
 /// A body that was read whole.
-pub(super) struct Whole {
+struct Whole {
     /// As it came.
-    pub coded: Bytes,
+    coded: Bytes,
     /// What it is coded with.
-    pub coding: Coding,
+    coding: Coding,
     /// What it decodes to.
-    pub plain: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 /// Why a body could not be read.
-pub(super) enum Unread {
+enum Unread {
     /// Nobody knows what it is coded with.
     Opaque,
     /// It broke off, cannot be decoded, or is larger than may be kept of it.
@@ -26,7 +64,7 @@ pub(super) enum Unread {
 }
 
 /// Reads a body to its end, `most` bytes at most; 0 is no limit.
-pub(super) async fn read<B>(headers: &HeaderMap, upstream: B, most: usize) -> Result<Whole, Unread>
+async fn read<B>(headers: &HeaderMap, upstream: B, most: usize) -> Result<Whole, Unread>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<body::Error> + Send + Unpin,
@@ -58,7 +96,7 @@ fn decoded(coded: &[u8], coding: Coding, most: usize) -> Option<Vec<u8>> {
 }
 
 /// A body, coded.
-pub(super) fn encoded(plain: &[u8], coding: Coding) -> Option<Vec<u8>> {
+fn encoded(plain: &[u8], coding: Coding) -> Option<Vec<u8>> {
     let mut encoder = Encoder::new(coding).ok()?;
     encoder.write(plain).ok()?;
     encoder.finish().ok()

@@ -8,10 +8,8 @@ use http::Response;
 use http::header::CONTENT_TYPE;
 
 use super::body::{self, Body};
-use super::case::Case;
 use super::csp::{self, Effect, Policy};
-use super::whole::{self, Unread, Whole};
-use super::{Plan, Settings, apply, caching, encoding, headers, scope};
+use super::{Plan, Settings, scope, whole};
 use crate::visit::{Scheme, Visit, Worker};
 use crate::web::worker::{self, Facts};
 
@@ -29,7 +27,7 @@ fn holds(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
-/// Filters the script of a service worker, as [`apply`] does all other answers, and puts the beginning before it.
+/// Filters the script of a service worker, as [`super::apply`] does all other answers, and puts the beginning before it.
 pub(super) async fn filter<B>(
     settings: &Arc<Settings>,
     visit: &Visit,
@@ -41,25 +39,11 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<body::Error> + Send + Unpin,
 {
-    let (head, upstream) = answer.into_parts();
-    let Whole { coded, coding, plain } = match whole::read(&head.headers, upstream, settings.html_token).await
-    {
-        Ok(whole) => whole,
-        Err(Unread::Opaque) => return super::refused(&report, "unknown-coding"),
-        Err(Unread::Broken) => return super::refused(&report, "service-worker"),
+    let rewrite = |script: &[u8]| {
+        let policy = &scope::of(settings, visit).policy;
+        Some(begun(policy.as_ref(), visit.arrival.scheme, &settings.look.own_path, script))
     };
-    let to = encoding::agreed(coding, plan.accept_encoding.as_ref());
-    let mut answer =
-        apply(settings, visit, plan, Response::from_parts(head, body::full(coded)), report.clone());
-    headers::rewritten(answer.headers_mut(), to);
-    caching::rewritten(answer.headers_mut(), || Case::new(settings, visit).epoch(), to);
-    let policy = &scope::of(settings, visit).policy;
-    let script = begun(policy.as_ref(), visit.arrival.scheme, &settings.look.own_path, &plain);
-    match whole::encoded(&script, to) {
-        Some(bytes) => *answer.body_mut() = body::full(bytes),
-        None => return super::refused(&report, "encoding"),
-    }
-    answer
+    whole::filter(settings, visit, plan, answer, (report, "service-worker"), rewrite).await
 }
 
 /// A script with the beginning for these choices before it.
