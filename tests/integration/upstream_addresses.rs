@@ -58,7 +58,7 @@ impl Resolver for Phonebook {
 }
 
 fn named(phonebook: &Phonebook, connection_life: Duration) -> Running {
-    let names = Names { resolver: Arc::new(phonebook.clone()), connection_life };
+    let names = Names::asking(Arc::new(phonebook.clone())).with_connection_life(connection_life);
     let to = only(&target("http://app.internal:3000"));
     Running::start(Forward::through(Upstreams::following(TIMEOUTS, names), to), Setup::default())
 }

@@ -414,7 +414,7 @@ async fn a_connection_that_has_grown_old_ends_with_its_last_stream() {
     let upstream = Upstream::answering(hold).await;
     for (connections, accepted) in [(0, 2), (1, 1)] {
         let before = upstream.accepted();
-        let names = Names { connection_life: Duration::ZERO, ..Names::default() };
+        let names = Names::default().with_connection_life(Duration::ZERO);
         let target = Target { connections, ..target(&upstream.h2c()) };
         let to = Settings::new(vec![weighted(&target, 1)], None, ClientAddress::Full);
         let forward = Forward::through(Upstreams::following(TIMEOUTS, names), to);
