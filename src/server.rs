@@ -1,5 +1,6 @@
 //! Settings to running parts: start, reload, drain.
 
+pub mod files;
 mod listeners;
 mod observations;
 mod reload;
@@ -101,7 +102,8 @@ impl Server {
         };
         let admin_socket = admin.as_ref().map(admin::Bound::socket).transpose()?;
         let workers = Workers::start().context("no threads can be started to serve connections")?;
-        let conditions = Conditions::new(settings.timeouts, settings.limits, Arc::clone(&metrics));
+        let conditions =
+            Conditions::new(settings.timeouts, files::fitting(settings.limits), Arc::clone(&metrics));
         let upstreams = Arc::new(Upstreams::new(settings.upstream_timeouts));
         upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         let own = Own::new(ledger.clone(), clock.clone(), Arc::clone(&metrics));
@@ -192,7 +194,7 @@ impl Server {
         if settings.seen().has_other_certificates(before.seen()) {
             self.upstreams.forget_certificates();
         }
-        self.conditions.change(settings.timeouts, settings.limits);
+        self.conditions.change(settings.timeouts, files::fitting(settings.limits));
         self.upstreams.change(settings.upstream_timeouts);
         self.upstreams.adopt(settings.sites.iter().map(|site| &site.upstream));
         self.observations.adopt(&settings);

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::listener::Door;
 use crate::telemetry::{Exposition, Metrics};
 pub use concerns::{Concerns, Missing};
 
@@ -149,12 +150,12 @@ impl Bound {
 
     /// Serves until `shutdown`.
     pub async fn serve(self, health: Health, shutdown: CancellationToken) {
+        let mut door = Door::new(self.0);
         loop {
-            let accepted = tokio::select! {
+            let (socket, _) = tokio::select! {
                 () = shutdown.cancelled() => return,
-                accepted = self.0.accept() => accepted,
+                accepted = door.next() => accepted,
             };
-            let Ok((socket, _)) = accepted else { continue };
             let health = health.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request: Request<Incoming>| {

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem, Seen, Severity, Watch};
 use crate::listener::Inherited;
+use crate::server::files;
 use crate::server::{Occasion, Outcome, Reload, Server, TRY_AGAIN};
 use crate::telemetry;
 use successor::Successor;
@@ -62,6 +63,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         let mut replace = signal(SignalKind::user_defined2()).context("SIGUSR2")?;
         let giver = inherited.giver();
         tell(&loaded.warnings);
+        files::raise();
         service_manager::keep_alive();
         let seen = Arc::clone(loaded.settings.seen());
         let mut server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;

@@ -143,7 +143,7 @@ pub(super) struct Timeouts {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Connections at a time; more of them wait.
+    /// Connections at a time; more of them wait. Never more than the process may have files for.
     #[schemars(extend("default" = 10000))]
     pub(super) connections: Option<usize>,
     /// Connections of one client address at a time; more of them are closed.

@@ -4,17 +4,17 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::certificates::{CertificateFailure, Certificates};
 use super::connection::{Attendant, Greeting, Place};
+use super::door::Door;
 use super::tickets::Tickets;
 use super::workers::Workers;
 use super::{App, Conditions, Peer, ProxyProtocol, Settings, Transport, tls};
@@ -173,6 +173,7 @@ async fn accept<A: App>(
     workers: Workers,
     shutdown: CancellationToken,
 ) {
+    let mut door = Door::new(listener);
     let at_start = conditions.clone();
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
@@ -181,7 +182,7 @@ async fn accept<A: App>(
     let open = async {
         loop {
             let room = attendant.census().room().await;
-            let (socket, peer) = next(&listener).await;
+            let (socket, peer) = door.next().await;
             attendant = attendant.renewed();
             let token = connections.token();
             let attendant = Arc::clone(&attendant);
@@ -197,35 +198,13 @@ async fn accept<A: App>(
     }
     // From here on the kernel refuses new connections, so that a balancer goes elsewhere; unless another process
     // has the socket too, and takes them.
-    drop(listener);
+    drop(door);
     connections.close();
     let drain = at_start.changed().unwrap_or(at_start).timeouts.drain;
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "connections are cut off: they did not end in time");
     }
     abort.cancel();
-}
-
-/// The next connection, however long accepting fails before.
-async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    const BREATHER: Duration = Duration::from_millis(100);
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            // The visitor went away while waiting; the next one is as good as ever (accept(2)).
-            Err(error) if is_about_one_connection(&error) => {}
-            // Out of file descriptors or memory: others must close something before trying again helps.
-            Err(error) => {
-                tracing::error!(%error, "cannot accept connections");
-                tokio::time::sleep(BREATHER).await;
-            }
-        }
-    }
-}
-
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 impl std::fmt::Debug for Speaks {

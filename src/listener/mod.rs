@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod client_address;
 mod connection;
 mod conversation;
+mod door;
 mod inherited;
 mod parcel;
 mod proxy_protocol;
@@ -32,6 +33,7 @@ use crate::visit::Scheme;
 use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
+pub use door::Door;
 pub use inherited::{Giver, Inherited, Legacy};
 pub use tie::Tie;
 pub use workers::Workers;
@@ -104,6 +106,11 @@ pub struct Limits {
     pub request_header: usize,
     /// Bytes of a request's body.
     pub request_body: u64,
+}
+
+impl Limits {
+    /// Connections at once where nobody says how many.
+    pub const CONNECTIONS: usize = 10_000;
 }
 
 /// Who is at the other end of a connection.

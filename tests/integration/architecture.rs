@@ -56,7 +56,7 @@ const TABLE: [(&str, &[&str]); 20] = [
             "web",
         ],
     ),
-    ("admin", &["config", "telemetry"]),
+    ("admin", &["config", "listener", "telemetry"]),
     (
         "proxy",
         &[

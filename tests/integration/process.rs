@@ -1,10 +1,11 @@
 //! The program as an operator runs it: its signals, its exit codes, and what it says when it cannot start.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -197,6 +198,87 @@ async fn a_second_termination_does_not_wait_for_what_is_under_way() {
     run.signal("-TERM");
     let (status, said) = run.last_words();
     assert!(status.success() && said.iter().any(|line| line.contains("stopped at once")), "{said:?}");
+}
+
+/// `consentry run` as a shell starts it that lets it have so few files.
+fn command_with_files(folder: &TempDir, files: usize) -> Command {
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_consentry");
+    let words = format!(
+        "ulimit -n {files}; exec {program} run --config {}/config/consentry.yaml",
+        folder.path().display()
+    );
+    command.args(["-c", &words]).env_remove("CONSENTRY_LOG");
+    command
+}
+
+fn figure(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).expect(name);
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_with_few_files_serves_as_many_as_it_can_and_can_be_asked_how_it_does() {
+    let upstream = Upstream::page("text/plain", "one").await;
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let run = Run::of(command_with_files(&folder, 64));
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(TcpStream::connect(run.address).unwrap());
+    }
+    let in_use = async || figure(&run.metrics().await, "consentry_connections");
+    while in_use().await < 24.0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(in_use().await, 24.0, "the others wait, and there are files left");
+    drop(held);
+    assert_eq!(Browser::clear(run.address, HOST).get("/").await.text(), "one");
+    run.signal("-TERM");
+    let (status, said) = run.last_words();
+    assert!(status.success(), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("WARN") || line.contains("ERROR")), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_more_connections_than_there_can_be_files_is_told_at_the_start() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let file = folder.path().join("config/consentry.yaml");
+    let settings = std::fs::read_to_string(&file).unwrap() + "limits: { connections: 1000 }\n";
+    std::fs::write(&file, settings).unwrap();
+    let mut child = command_with_files(&folder, 64).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log(&mut child);
+    let told = said(&mut log, "limits.connections is more than the process may have files for");
+    assert_eq!(
+        (&told["wanted"], &told["connections"], &told["files"]),
+        (&1000.into(), &24.into(), &64.into())
+    );
+    drop(Run::with(child, log));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_file_left_it_waits_without_a_noise_and_goes_on() {
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let run = Run::of(command_with_files(&folder, 64));
+    // Nothing keeps the admin listener from taking what there is.
+    let held: Vec<_> = (0..100).map(|_| TcpStream::connect(run.admin).unwrap()).collect();
+    let statistics = format!("/proc/{}/stat", run.child.id());
+    let ticks = || {
+        let statistics = std::fs::read_to_string(&statistics).unwrap();
+        let (_, figures) = statistics.rsplit_once(')').unwrap();
+        let figures: Vec<&str> = figures.split_whitespace().collect();
+        figures[11].parse::<u64>().unwrap() + figures[12].parse::<u64>().unwrap()
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = ticks();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(ticks() - before < 50, "half of a core is no waiting");
+    drop(held);
+    assert!(figure(&run.metrics().await, "process_max_fds") == 64.0);
+    run.signal("-TERM");
+    let (status, said) = run.last_words();
+    assert!(status.success(), "{said:?}");
+    assert_eq!(said.iter().filter(|line| line.contains("cannot accept")).count(), 1, "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

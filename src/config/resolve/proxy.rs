@@ -207,7 +207,7 @@ fn limits(scope: &mut Scope<'_>, raw: &raw::Limits) -> listener::Limits {
         scope.error(at!["limits", "request_header"], message, "allow 8KiB at least, or 0 for no limit");
     }
     listener::Limits {
-        connections: raw.connections.unwrap_or(10_000),
+        connections: raw.connections.unwrap_or(listener::Limits::CONNECTIONS),
         connections_per_address: raw.connections_per_address.unwrap_or(0),
         request_header: usize::try_from(request_header).unwrap_or(usize::MAX),
         request_body: raw.request_body.map_or(512 << 20, |size| size.0),

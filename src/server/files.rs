@@ -1,0 +1,73 @@
+//! Files that the process may have open (`ulimit -n`, `LimitNOFILE=`), and how many connections that is.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::listener::Limits;
+
+/// Those of the ledger, the log, the settings and the listeners; a quarter where there are but few.
+const OWN: u64 = 64;
+
+/// Lets the process open as many as it may: shells and service managers leave 1,024 for the sake of `select`, which nothing
+/// here uses.
+pub fn raise() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// The limits with no more connections than there can be files, and a warning where that is less than somebody wants: who
+/// is one too many waits, and health, metrics and the ledger go on.
+pub(super) fn fitting(limits: Limits) -> Limits {
+    let Some(files) = getrlimit(Resource::Nofile).current else { return limits };
+    let connections = connections(files);
+    if (1..=connections).contains(&limits.connections) {
+        return limits;
+    }
+    if !matches!(limits.connections, 0 | Limits::CONNECTIONS) {
+        tracing::warn!(
+            wanted = limits.connections,
+            connections,
+            files,
+            "limits.connections is more than the process may have files for: raise `LimitNOFILE=` or `ulimit -n`, or lower it"
+        );
+    }
+    Limits { connections, ..limits }
+}
+
+/// How many connections so many files are: each takes one of the visitor and one of the upstream.
+fn connections(files: u64) -> usize {
+    let rest = files - OWN.min(files / 4);
+    usize::try_from(rest / 2).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_two_files_and_the_proxy_has_some_of_its_own() {
+        for (files, expected) in [(65_536, 32_736), (1_024, 480), (64, 24), (1, 1), (0, 1)] {
+            assert_eq!(connections(files), expected, "{files}");
+        }
+    }
+
+    #[test]
+    fn there_are_never_more_connections_than_files_allow() {
+        let limits = |connections| Limits {
+            connections,
+            connections_per_address: 7,
+            request_header: 1,
+            request_body: 2,
+        };
+        let files = getrlimit(Resource::Nofile).current;
+        let most = files.map_or(0, connections);
+        for (wanted, expected) in [(0, most), (1, 1), (most, most), (usize::MAX, most)] {
+            if files.is_some() {
+                assert_eq!(fitting(limits(wanted)), limits(expected));
+            }
+        }
+    }
+}
