@@ -223,11 +223,12 @@ fn expand(files: &mut Files, folder: &Path, pattern: &str) -> Vec<PathBuf> {
         };
     }
     found.retain(|path| {
-        let is_file = path.is_file();
-        if !is_file {
+        // A link that leads nowhere is a file that cannot be read: it was put there for a site.
+        let is_read = path.is_file() || path.is_symlink() && !path.exists();
+        if !is_read {
             files.look(path);
         }
-        is_file
+        is_read
     });
     found
 }

@@ -108,6 +108,26 @@ fn moved(host: &str) -> String {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_an_error_and_its_site_stays() {
+    let mut running = Running::with_two();
+    let sites = running.folder.path().join("config/sites");
+    fs::rename(sites.join("one.yaml"), running.folder.path().join("one")).unwrap();
+    std::os::unix::fs::symlink("../../one", sites.join("one.yaml")).unwrap();
+    running.reload_well();
+    fs::remove_file(running.folder.path().join("one")).unwrap();
+    std::os::unix::fs::symlink("loop.yaml", sites.join("loop.yaml")).unwrap();
+    running.reload_badly(
+        &["sites/one.yaml: the file cannot be read: No such", "sites/loop.yaml: the file cannot"],
+        1,
+    );
+    assert_eq!(running.upstream("one.example"), "a.example");
+    fs::remove_file(sites.join("loop.yaml")).unwrap();
+    fs::remove_file(sites.join("one.yaml")).unwrap();
+    running.reload_well();
+    assert!(running.site("one.example").is_none());
+}
+
+#[test]
 fn what_has_not_changed_is_carried_over_and_not_made_again() {
     let mut running = Running::with_two();
     let (one, two) = (running.site("one.example").unwrap(), running.site("two.example").unwrap());
