@@ -1,10 +1,10 @@
-//! Whether an address is worth asking: what failed connections and active checks say of it. Pure.
+//! Whether an address is worth asking: what requests without an answer and active checks say of it. Pure.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures to connect, in a row, after which an address is skipped.
+/// Requests in a row that got no connection or no answer, after which an address is skipped.
 const FAILURES: u32 = 3;
 /// For how long at first; each failed trial doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -14,13 +14,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What is known of one address.
 #[derive(Debug)]
 pub(super) struct Health {
-    connecting: Connecting,
+    requested: Requested,
     checked: Checked,
 }
 
 /// What the requests of visitors have found.
 #[derive(Debug)]
-enum Connecting {
+enum Requested {
     /// It is asked, after so many failures in a row.
     Trusted { failures: u32 },
     /// It is left alone.
@@ -64,56 +64,51 @@ pub(super) enum Turn {
 impl Health {
     /// Until something is known to the contrary, an address is worth asking.
     pub(super) fn new() -> Self {
-        Health {
-            connecting: Connecting::Trusted { failures: 0 },
-            checked: Checked { is_up: true, against: 0 },
-        }
+        Health { requested: Requested::Trusted { failures: 0 }, checked: Checked { is_up: true, against: 0 } }
     }
 
     pub(super) fn opinion(&self, now: Instant) -> Opinion {
-        let is_left_alone = match self.connecting {
-            Connecting::Trusted { .. } => false,
-            Connecting::Skipped { until, .. } | Connecting::OnTrial { until, .. } => now < until,
+        let is_left_alone = match self.requested {
+            Requested::Trusted { .. } => false,
+            Requested::Skipped { until, .. } | Requested::OnTrial { until, .. } => now < until,
         };
         if is_left_alone || !self.checked.is_up { Opinion::Hopeless } else { Opinion::Worthwhile }
     }
 
     /// A request goes there. Where that is a trial, nobody else tries for `at_most`.
     pub(super) fn ask(&mut self, now: Instant, at_most: Duration) {
-        if let Connecting::Skipped { until, pause } | Connecting::OnTrial { until, pause } = self.connecting
+        if let Requested::Skipped { until, pause } | Requested::OnTrial { until, pause } = self.requested
             && until <= now
         {
-            self.connecting = Connecting::OnTrial { until: now + at_most, pause };
+            self.requested = Requested::OnTrial { until: now + at_most, pause };
         }
     }
 
-    /// A connection stands, or an answer came.
-    pub(super) fn connected(&mut self) -> Turn {
-        let before = std::mem::replace(&mut self.connecting, Connecting::Trusted { failures: 0 });
+    /// An answer came.
+    pub(super) fn answered(&mut self) -> Turn {
+        let before = std::mem::replace(&mut self.requested, Requested::Trusted { failures: 0 });
         match before {
-            Connecting::Skipped { .. } | Connecting::OnTrial { .. } if self.checked.is_up => Turn::CameUp,
-            Connecting::Trusted { .. } | Connecting::Skipped { .. } | Connecting::OnTrial { .. } => {
-                Turn::Same
-            }
+            Requested::Skipped { .. } | Requested::OnTrial { .. } if self.checked.is_up => Turn::CameUp,
+            Requested::Trusted { .. } | Requested::Skipped { .. } | Requested::OnTrial { .. } => Turn::Same,
         }
     }
 
-    /// No connection could be made.
+    /// No connection could be made, or none of it brought an answer.
     pub(super) fn failed(&mut self, now: Instant) -> Turn {
-        match self.connecting {
-            Connecting::Trusted { failures } if failures + 1 < FAILURES => {
-                self.connecting = Connecting::Trusted { failures: failures + 1 };
+        match self.requested {
+            Requested::Trusted { failures } if failures + 1 < FAILURES => {
+                self.requested = Requested::Trusted { failures: failures + 1 };
                 Turn::Same
             }
-            Connecting::Trusted { .. } => {
-                self.connecting = Connecting::Skipped { until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
+            Requested::Trusted { .. } => {
+                self.requested = Requested::Skipped { until: now + FIRST_PAUSE, pause: FIRST_PAUSE };
                 Turn::WentDown
             }
             // Requests that were under way when it was given up tell nothing new.
-            Connecting::Skipped { .. } => Turn::Same,
-            Connecting::OnTrial { pause, .. } => {
+            Requested::Skipped { .. } => Turn::Same,
+            Requested::OnTrial { pause, .. } => {
                 let pause = (pause * 2).min(LONGEST_PAUSE);
-                self.connecting = Connecting::Skipped { until: now + pause, pause };
+                self.requested = Requested::Skipped { until: now + pause, pause };
                 Turn::Same
             }
         }
@@ -123,15 +118,15 @@ impl Health {
     pub(super) fn passed(&mut self, thresholds: Thresholds) -> Turn {
         if self.checked.is_up {
             self.checked.against = 0;
-            // It takes connections, whatever requests have found before.
-            return self.connected();
+            // It answers, whatever requests have found before.
+            return self.answered();
         }
         self.checked.against += 1;
         if self.checked.against < thresholds.healthy {
             return Turn::Same;
         }
         self.checked = Checked { is_up: true, against: 0 };
-        self.connected();
+        self.answered();
         Turn::CameUp
     }
 
@@ -172,7 +167,7 @@ mod tests {
             health.failed(now);
             health.failed(now);
             assert_eq!(health.opinion(now), Opinion::Worthwhile);
-            health.connected();
+            health.answered();
         }
         assert_eq!(given_up(now).opinion(now), Opinion::Hopeless);
     }
@@ -187,7 +182,7 @@ mod tests {
         assert_eq!(health.opinion(later), Opinion::Hopeless);
         // A trial that told nothing is not the last one.
         assert_eq!(health.opinion(later + CLAIM), Opinion::Worthwhile);
-        assert_eq!(health.connected(), Turn::CameUp);
+        assert_eq!(health.answered(), Turn::CameUp);
         assert_eq!(health.opinion(later), Opinion::Worthwhile);
     }
 
@@ -230,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passed_check_ends_the_pause_of_failed_connections() {
+    fn a_passed_check_ends_the_pause_of_failed_requests() {
         let now = Instant::now();
         let mut health = given_up(now);
         assert_eq!(health.passed(THRESHOLDS), Turn::CameUp);

@@ -112,38 +112,41 @@ impl Member {
         loop {
             let lease = self.lease(wanted).await?;
             let is_used = lease.is_used;
-            let error = match self.send(lease, parts, upload).await? {
-                Ok((answer, connection)) => return Ok(self.occupy(answer, counted, connection)),
-                Err(error) => error,
+            let error = match self.send(lease, parts, upload).await {
+                Ok(Ok((answer, connection))) => return Ok(self.occupy(answer, counted, connection)),
+                Ok(Err(error)) => error,
+                Err(failure) => return Err(self.failed(failure)),
             };
             match Fate::of(error, upload) {
                 // The upstream had closed the kept connection just then, so it has not seen the request; and had
                 // it, asking twice would do no harm (RFC 9110 section 9.2.2).
                 Fate::Lost(_) if is_used && !is_repeated && may_repeat(parts, upload) => is_repeated = true,
                 Fate::Unsent(_) if is_used => {}
-                Fate::Unsent(source) => return Err(self.unreachable(source)),
-                Fate::Lost(source) => return Err(self.garbled(source)),
+                Fate::Unsent(source) => return Err(self.failed(self.unreachable(source))),
+                // A kept connection may have been closed just then, which says nothing of the next one.
+                Fate::Lost(source) if is_used => return Err(self.garbled(source)),
+                Fate::Lost(source) => return Err(self.failed(self.garbled(source))),
                 Fate::Broken(failure) => return Err(failure),
             }
             wanted.made_after = Some(Instant::now());
         }
     }
 
-    /// A connection, and what making it or not says of the address.
     async fn lease(&self, wanted: Wanted) -> Result<Lease, Failure> {
-        match self.pool.take(wanted).await {
-            Ok(lease) => {
-                if !lease.is_used {
-                    self.health.note(Health::connected, None);
-                }
-                Ok(lease)
-            }
-            Err(Missing::Busy) => Err(Failure::Busy { address: (*self.address).into() }),
-            Err(Missing::Unreachable(source)) => {
-                self.health.note(|health| health.failed(Instant::now()), Some(&*source));
-                Err(self.unreachable(source))
-            }
-        }
+        self.pool.take(wanted).await.map_err(|missing| match missing {
+            Missing::Busy => Failure::Busy { address: (*self.address).into() },
+            Missing::Unreachable(source) => self.failed(self.unreachable(source)),
+        })
+    }
+
+    /// Notes what speaks against the address.
+    fn failed(&self, failure: Failure) -> Failure {
+        let why = match &failure {
+            Failure::Connect { source, .. } | Failure::Protocol { source, .. } => &**source,
+            timed_out => timed_out,
+        };
+        self.health.note(|health| health.failed(Instant::now()), Some(why));
+        failure
     }
 
     /// Sends the request on this connection; the outer error is final.
@@ -192,7 +195,7 @@ impl Member {
         counted: Counted,
         connection: Connection,
     ) -> Response<Answer> {
-        self.health.note(Health::connected, None);
+        self.health.note(Health::answered, None);
         let occupied = Occupied { _counted: counted, _connection: connection };
         let pause = self.pool.connector.shared.timeouts.load().body;
         let of = match answer.status() {

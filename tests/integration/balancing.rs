@@ -18,7 +18,7 @@ use crate::support::running::{Running, Setup};
 use crate::support::soon;
 use crate::support::upstream::{Seen, Upstream, piecewise};
 use crate::support::whole::{Whole, site};
-use crate::support::wire::Script;
+use crate::support::wire::{Script, Wire};
 
 fn settings(targets: Vec<Weighted>, check: Option<Check>) -> Settings {
     Settings::new(targets, check, ClientAddress::Full)
@@ -143,6 +143,50 @@ async fn an_address_that_makes_no_connection_in_time_is_passed_over_and_then_lef
     })
     .await;
     drop(listener);
+}
+
+/// What an address does with a request that it never answers.
+#[derive(Clone, Copy)]
+enum Does {
+    Closes,
+    Nothing,
+}
+
+/// The URL of an address that takes connections and requests, and answers none.
+async fn useless(does: Does) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            let mut wire = Wire::over(socket);
+            wire.try_read_head().await;
+            match does {
+                Does::Closes => drop(wire),
+                Does::Nothing => kept.push(wire),
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_address_that_takes_requests_and_answers_none_is_left_alone() {
+    for (does, failure) in [(Does::Closes, "protocol"), (Does::Nothing, "timed-out")] {
+        let (useless, good) = (useless(does).await, Upstream::answering(hello).await);
+        let timeouts = Timeouts { response: Duration::from_millis(200), ..TIMEOUTS };
+        let to = settings(equally(&[&useless, &good.url()]), None);
+        let running = Running::start(Forward::through(Upstreams::new(timeouts), to), Setup::default());
+        let mut failed = Vec::new();
+        for _ in 0..20 {
+            // Nobody may send it twice, so that whoever meets the useless one learns it.
+            let answer = browser(&running).send(Request::post("/").body(full("order")).unwrap()).await;
+            failed.extend(answer.header("x-failure").map(ToOwned::to_owned));
+        }
+        // The first three, and who finds out after a second, and then two, whether it is back.
+        assert!((3..=5).contains(&failed.len()), "{failed:?}");
+        assert!(failed.iter().all(|reason| reason == failure), "{failed:?}");
+    }
 }
 
 #[tokio::test]
