@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
-use crate::listener::{self, Conditions, Giver, Inherited, Legacy, Workers};
+use crate::listener::{self, Conditions, Giver, Inherited, Legacy, Pulse, Workers};
 use crate::own::Own;
 use crate::proxy::Proxy;
 use crate::site::Mode;
@@ -53,6 +53,7 @@ pub struct Server {
     ledger: Ledger,
     metrics: Arc<Metrics>,
     health: Health,
+    pulse: Pulse,
     clock: Clock,
     observations: Observations,
     /// The sites that stay as they were because of errors.
@@ -124,7 +125,8 @@ impl Server {
             Arc::clone(&metrics),
         );
         let shutdown = CancellationToken::new();
-        let health = Health::new(Arc::clone(&metrics), shutdown.clone(), look_at(&upstreams));
+        let pulse = workers.pulse();
+        let health = Health::new(Arc::clone(&metrics), shutdown.clone(), look_at(&upstreams), pulse.clone());
         let listeners = Listeners::new(proxy, conditions.clone(), workers, tickets, shutdown);
         listeners.serve(served)?;
         let admin_shutdown = CancellationToken::new();
@@ -142,6 +144,7 @@ impl Server {
             ledger,
             metrics,
             health,
+            pulse,
             clock,
             observations,
             outdated: ArcSwap::default(),
@@ -168,6 +171,11 @@ impl Server {
         let mut sockets = self.listeners.sockets()?;
         sockets.extend(self.admin_socket.as_ref().map(OwnedFd::try_clone).transpose()?);
         Ok(Legacy { sockets, tickets: self.listeners.tickets() })
+    }
+
+    /// Whether all threads do what they are given.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// The counters.

@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::listener::Door;
+use crate::listener::{Door, Pulse};
 use crate::telemetry::{Exposition, Metrics};
 pub use concerns::{Concerns, Missing};
 
@@ -45,6 +45,7 @@ pub struct Health {
     draining: CancellationToken,
     concerns: Arc<ArcSwap<Concerns>>,
     look: Look,
+    pulse: Pulse,
 }
 
 /// Brings those figures up to date that are read only when somebody asks for the metrics.
@@ -65,9 +66,9 @@ impl std::fmt::Debug for Look {
 }
 
 impl Health {
-    /// Health of a proxy that is ready until `draining` is cancelled.
-    pub fn new(metrics: Arc<Metrics>, draining: CancellationToken, look: Look) -> Self {
-        Health { metrics, draining, concerns: Arc::default(), look }
+    /// Health of a proxy that is ready until `draining` is cancelled, and well while `pulse` is felt.
+    pub fn new(metrics: Arc<Metrics>, draining: CancellationToken, look: Look, pulse: Pulse) -> Self {
+        Health { metrics, draining, concerns: Arc::default(), look, pulse }
     }
 
     /// Notes what an operator should look at.
@@ -86,6 +87,11 @@ impl Health {
         let is_read_only = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, kind, text) = match request.uri().path() {
             _ if !is_read_only => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n".to_owned()),
+            "/healthz" if self.pulse.is_lost() => {
+                let seconds = self.pulse.age().as_secs();
+                let text = format!("a thread that serves connections has done nothing for {seconds} s\n");
+                (StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+            }
             "/healthz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
             "/readyz" => self.readiness(accept),
             "/metrics" => {
@@ -194,9 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn it_is_well_while_all_threads_do_what_they_are_given() {
+        let health = |pulse| Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}), pulse);
+        assert_eq!(told(&health(Pulse::default()), "GET", "/healthz"), (200, "ok\n".to_owned()));
+        let long_ago = std::time::Instant::now() - std::time::Duration::from_secs(12);
+        let (status, text) = told(&health(Pulse::of(long_ago)), "GET", "/healthz");
+        assert!(status == 503 && text.contains("nothing for 12 s"), "{text}");
+    }
+
+    #[test]
     fn it_is_ready_until_it_drains() {
         let draining = CancellationToken::new();
-        let health = Health::new(Arc::default(), draining.clone(), Look::new(|_| {}));
+        let health = Health::new(Arc::default(), draining.clone(), Look::new(|_| {}), Pulse::default());
         assert_eq!(status(&health, "GET", "/readyz"), 200);
         draining.cancel();
         assert_eq!(status(&health, "GET", "/readyz"), 503);
@@ -222,7 +237,8 @@ mod tests {
     #[test]
     fn readiness_names_what_an_operator_should_look_at() {
         let metrics = Arc::<Metrics>::default();
-        let health = Health::new(Arc::clone(&metrics), CancellationToken::new(), Look::new(|_| {}));
+        let health =
+            Health::new(Arc::clone(&metrics), CancellationToken::new(), Look::new(|_| {}), Pulse::default());
         metrics.sites.set(40);
         metrics.settings_refused.set(1);
         metrics.ledger_queue.set(3);
@@ -250,7 +266,8 @@ mod tests {
 
     #[test]
     fn programs_get_readiness_as_json() {
-        let health = Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}));
+        let health =
+            Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}), Pulse::default());
         health.note(concerns(&["shop"]));
         let (status, kind, text) = health.readiness(Some("application/json"));
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -265,7 +282,8 @@ mod tests {
 
     #[test]
     fn metrics_come_in_the_format_asked_for() {
-        let health = Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}));
+        let health =
+            Health::new(Arc::default(), CancellationToken::new(), Look::new(|_| {}), Pulse::default());
         for (accept, kind) in [
             ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
             ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),

@@ -64,9 +64,9 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         let giver = inherited.giver();
         tell(&loaded.warnings);
         files::raise();
-        service_manager::keep_alive();
         let seen = Arc::clone(loaded.settings.seen());
         let mut server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
+        service_manager::keep_alive(server.pulse());
         for address in server.addresses() {
             tracing::info!(%address, "listening");
         }

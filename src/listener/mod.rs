@@ -12,6 +12,7 @@ mod door;
 mod inherited;
 mod parcel;
 mod proxy_protocol;
+mod pulse;
 mod seldom;
 pub mod tickets;
 mod tie;
@@ -35,6 +36,7 @@ use census::Census;
 pub use accept::{BindFailure, Bound, bind};
 pub use door::Door;
 pub use inherited::{Giver, Inherited, Legacy};
+pub use pulse::Pulse;
 pub use tie::Tie;
 pub use workers::Workers;
 

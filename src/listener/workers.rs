@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
+use super::pulse::Pulse;
+
 /// Who serves connections; nobody by default, so that the thread that accepts one serves it. The threads end with
 /// the last clone, and what they were at with them.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,11 @@ impl Workers {
             team.hire(number)?;
         }
         Ok(Workers { team: Arc::new(team) })
+    }
+
+    /// Whether they all do what they are given. Must be called inside the runtime of the thread that accepts.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::feel(self.team.workers.iter().map(|worker| worker.handle.clone()).collect())
     }
 
     /// Has a connection served where the fewest are.

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use consentry::admin::{self, Health, Look};
+use consentry::listener::Pulse;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +105,12 @@ async fn a_healthcheck_asks_the_admin_listener_of_the_settings() {
     let bound = admin::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let admin = bound.local_address().unwrap();
     let shutdown = CancellationToken::new();
-    tokio::spawn(bound.serve(Health::new(Arc::default(), shutdown.clone(), Look::new(|_| {})), shutdown));
+    tokio::spawn(
+        bound.serve(
+            Health::new(Arc::default(), shutdown.clone(), Look::new(|_| {}), Pulse::default()),
+            shutdown,
+        ),
+    );
     let (_folder, settings) = with_admin(admin);
     let told = printed(&["healthcheck", "--config", &settings]);
     assert!(told.contains(&format!("http://{admin}/healthz: well")), "{told}");

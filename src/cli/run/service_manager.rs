@@ -1,6 +1,10 @@
 //! What systemd, or whoever speaks sd_notify(3), is told: ready, reloading, stopping, alive. Without one, nothing.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
+
+use crate::listener::Pulse;
 
 /// Everything is served.
 pub(super) fn ready() {
@@ -26,15 +30,22 @@ pub(super) fn replaced_by(id: u32) {
     tell(&[NotifyState::MainPid(id)]);
 }
 
-/// Says that the process is alive, twice in each interval that the service manager allows, for as long as the
-/// runtime runs tasks. Must be called inside it.
-pub(super) fn keep_alive() {
+/// Says that the process is alive, four times in each interval that the service manager allows, for as long as the
+/// runtime runs tasks and the threads that serve have done so in the last half of it. Must be called inside it.
+pub(super) fn keep_alive(pulse: &Pulse) {
+    /// Less than the pulse is felt in.
+    const LEAST: Duration = Duration::from_secs(3);
     let Some(allowed) = sd_notify::watchdog_enabled().filter(|allowed| !allowed.is_zero()) else { return };
+    let pulse = pulse.clone();
     tokio::spawn(async move {
-        let mut beat = tokio::time::interval(allowed / 2);
+        let mut beat = tokio::time::interval(allowed / 4);
         loop {
             beat.tick().await;
-            tell(&[NotifyState::Watchdog]);
+            if pulse.age() < (allowed / 2).max(LEAST) {
+                tell(&[NotifyState::Watchdog]);
+            } else {
+                tracing::error!("a thread that serves connections does nothing any more");
+            }
         }
     });
 }
