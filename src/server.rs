@@ -273,7 +273,7 @@ impl Server {
     }
 
     /// Takes no new connections, lets what is under way end (for at most `timeouts.drain`), and closes the ledger.
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.listeners.close();
         self.listeners.ended().await;
         self.ledger.close().await;
@@ -284,7 +284,7 @@ impl Server {
     /// The same, where another process serves the same sockets by now. It has the ledger soon, and does not wait
     /// for the last download: who agrees over there waits meanwhile, and who agrees here afterwards is told to
     /// try again.
-    pub async fn hand_over(self) {
+    pub async fn hand_over(&self) {
         const LEDGER_AFTER: Duration = Duration::from_millis(1_500);
         // Health and metrics are the other's from now on.
         self.admin_shutdown.cancel();

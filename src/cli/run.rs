@@ -65,7 +65,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         tell(&loaded.warnings);
         files::raise();
         let seen = Arc::clone(loaded.settings.seen());
-        let mut server = Server::start_on(loaded.settings, Clock::system(), inherited).await?;
+        let server = Arc::new(Server::start_on(loaded.settings, Clock::system(), inherited).await?);
         service_manager::keep_alive(server.pulse());
         for address in server.addresses() {
             tracing::info!(%address, "listening");
@@ -107,7 +107,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                     continue;
                 }
                 ready = ready(&mut successor) => match ready {
-                    Ok(id) => return hand_over(server, id).await,
+                    Ok(id) => return hand_over(&server, id).await,
                     Err(error) => {
                         tracing::error!("not replaced: {error:#}; this process goes on");
                         successor = None;
@@ -116,11 +116,15 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                 },
             };
             // Beside the requests: thousands of sites take seconds to read.
-            let files = path.to_owned();
-            let reading = tokio::task::spawn_blocking(move || (reload(&server, &files, occasion), server));
-            let (seen, reloaded) = reading.await.context("the settings cannot be read again")?;
-            server = reloaded;
-            watch.follow(&seen);
+            let (files, reader) = (path.to_owned(), Arc::clone(&server));
+            let reading = tokio::task::spawn_blocking(move || reload(&reader, &files, occasion));
+            match reading.await {
+                Ok(seen) => watch.follow(&seen),
+                Err(error) => {
+                    tracing::error!(%error, "the settings could not be read again: the old ones stay in force");
+                    service_manager::ready();
+                }
+            }
         }
         service_manager::stopping();
         tracing::info!("stopping: requests under way may end");
@@ -155,7 +159,7 @@ async fn ready(successor: &mut Option<Successor>) -> anyhow::Result<u32> {
     }
 }
 
-async fn hand_over(server: Server, successor: u32) -> anyhow::Result<()> {
+async fn hand_over(server: &Server, successor: u32) -> anyhow::Result<()> {
     service_manager::replaced_by(successor);
     tracing::info!(successor, "replaced: requests under way may end");
     server.hand_over().await;

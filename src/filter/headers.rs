@@ -186,13 +186,30 @@ fn without_default_port<'a>(authority: &'a str, scheme: &str) -> &'a str {
     authority.strip_suffix(port).unwrap_or(authority)
 }
 
-/// `5; url=http://…`, with or without quotes.
+/// `5; url=http://…`, in each form that browsers follow (HTML section 4.2.5.3, shared declarative refresh steps).
 fn refresh(value: &[u8], origins: Origins<'_>) -> Option<Vec<u8>> {
-    let at = value.windows(4).position(|word| word.eq_ignore_ascii_case(b"url="))? + 4;
-    let (start, rest) = value.split_at_checked(at)?;
-    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'"' | b'\'')).count();
-    let (open, address) = rest.split_at_checked(blanks)?;
-    Some([start, open, &origins.mapped(address)?].concat())
+    let address = after_time(value)?;
+    let address = after_url(address).unwrap_or(address);
+    let address = address.strip_prefix(b"\"").or_else(|| address.strip_prefix(b"'")).unwrap_or(address);
+    let before = value.strip_suffix(address)?;
+    Some([before, &origins.mapped(address)?].concat())
+}
+
+/// What stands behind the time of a refresh.
+fn after_time(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii_start();
+    let time = value.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let rest = value.get(time..).filter(|rest| time > 0 && !rest.is_empty())?;
+    let address = rest.trim_ascii_start();
+    let address = address.strip_prefix(b";").or_else(|| address.strip_prefix(b",")).unwrap_or(address);
+    (address.len() < rest.len()).then(|| address.trim_ascii_start())
+}
+
+/// What stands behind `url=`.
+fn after_url(text: &[u8]) -> Option<&[u8]> {
+    let (word, rest) = text.split_at_checked(3)?;
+    let rest = rest.trim_ascii_start().strip_prefix(b"=")?;
+    word.eq_ignore_ascii_case(b"url").then(|| rest.trim_ascii_start())
 }
 
 fn filter_links(headers: &mut HeaderMap, origins: Origins<'_>, may: impl Fn(Hint, &str) -> bool) {
@@ -335,7 +352,14 @@ mod tests {
         for (before, after) in [
             ("0; url=http://127.0.0.1:3000/a", "0; url=https://www.example.se:8443/a"),
             ("5;URL='http://127.0.0.1:3000/a'", "5;URL='https://www.example.se:8443/a'"),
+            ("0;url = http://127.0.0.1:3000/a", "0;url = https://www.example.se:8443/a"),
+            (" 0.5, \"http://127.0.0.1:3000/a\"", " 0.5, \"https://www.example.se:8443/a\""),
+            ("0 http://127.0.0.1:3000/a", "0 https://www.example.se:8443/a"),
+            ("0; http://127.0.0.1:3000/a", "0; https://www.example.se:8443/a"),
             ("5", "5"),
+            ("5;", "5;"),
+            ("url=http://127.0.0.1:3000/a", "url=http://127.0.0.1:3000/a"),
+            ("5url=http://127.0.0.1:3000/a", "5url=http://127.0.0.1:3000/a"),
             ("5; url=/a", "5; url=/a"),
         ] {
             assert_eq!(filtered(&[(REFRESH, before)])[REFRESH], after);

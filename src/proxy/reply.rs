@@ -93,8 +93,13 @@ pub(super) fn upstream_failed(
         Failure::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Message::TooLarge, "too-large"),
         Failure::SlowBody => (StatusCode::REQUEST_TIMEOUT, Message::BadRequest, "slow-body"),
     };
-    line.failed(reason);
-    tracing::warn!(site = %site.name, reason, error = %causes(failure), "no answer from the upstream");
+    if matches!(failure, Failure::Request { .. } | Failure::TooLarge | Failure::SlowBody) {
+        line.refused(reason);
+        tracing::info!(site = %site.name, reason, error = %causes(failure), "a request is refused");
+    } else {
+        line.failed(reason);
+        tracing::warn!(site = %site.name, reason, error = %causes(failure), "no answer from the upstream");
+    }
     let mut reply = told(site, visit, status, message, None);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         // Connections come free all the time.

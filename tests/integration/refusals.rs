@@ -187,22 +187,27 @@ async fn a_request_that_gets_no_answer_of_the_upstream_is_told_counted_and_answe
         }
     });
     let mut run = Run::start(&folder);
-    for (host, body, status, reason) in [
-        (HOST, "\r\n", 502, "connect"),
-        ("broken.example", "\r\n", 502, "protocol"),
-        ("silent.example", "\r\n", 504, "timed-out"),
-        ("silent.example", "Content-Length: 11\r\n\r\n", 413, "too-large"),
-        ("silent.example", "Content-Length: 9\r\n\r\n12345", 408, "slow-body"),
+    let (upstreams, visitors) =
+        (("upstream_failures", "no answer from the upstream"), ("refused", "a request is refused"));
+    for (host, body, status, reason, (metric, message)) in [
+        (HOST, "\r\n", 502, "connect", upstreams),
+        ("broken.example", "\r\n", 502, "protocol", upstreams),
+        ("silent.example", "\r\n", 504, "timed-out", upstreams),
+        ("silent.example", "Content-Length: 11\r\n\r\n", 413, "too-large", visitors),
+        ("silent.example", "Content-Length: 9\r\n\r\n12345", 408, "slow-body", visitors),
+        ("silent.example", "Transfer-Encoding: chunked\r\n\r\nno number\r\n", 400, "request", visitors),
     ] {
         let mut wire = Wire::connect(run.address).await;
         wire.write(format!("POST /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{body}")).await;
         assert_plain(&wire.read_to_end().await, status, reason);
-        let told = run.said("no answer from the upstream");
+        let told = run.said(message);
         assert_eq!((&told["reason"], told["error"].is_string()), (&reason.into(), true), "{told}");
         let lines = requests(&mut run, "stranger.example").await;
         let [told] = lines.as_slice() else { panic!("{reason}: {lines:?}") };
         assert_eq!((&told["status"], &told["reason"]), (&status.into(), &reason.into()), "{told}");
-        assert_eq!(counted(&run, "upstream_failures").await[reason], 1, "{reason}");
+        assert_eq!(counted(&run, metric).await[reason], 1, "{reason}");
+        let other = if metric == "refused" { "upstream_failures" } else { "refused" };
+        assert!(!counted(&run, other).await.contains_key(reason), "{reason}");
     }
     breaking.abort();
 }
