@@ -62,6 +62,15 @@ impl<'a> Case<'a> {
         self.address.get_or_init(|| Address::of(self.visit))
     }
 
+    /// Where the upstream lives, and where this visitor meets it.
+    pub(super) fn origins(&self) -> headers::Origins<'_> {
+        headers::Origins {
+            upstream: &self.settings.upstream_origins,
+            scheme: self.visit.arrival.scheme.as_str(),
+            authority: &self.visit.arrival.authority,
+        }
+    }
+
     /// What every answer undergoes, page or not.
     pub(super) fn filter(&self, headers: &mut HeaderMap) {
         let visit = self.visit;
@@ -77,12 +86,7 @@ impl<'a> Case<'a> {
         }
         cookies::observe(self.settings, headers, visit.arrival.now);
         cookies::filter_answer(headers, visit.arrival.now, |name| fate(self.settings, visit, name));
-        let origins = headers::Origins {
-            upstream: &self.settings.upstream_origins,
-            scheme: visit.arrival.scheme.as_str(),
-            authority: &visit.arrival.authority,
-        };
-        headers::filter(headers, origins, |hint, target| self.may(hint, target));
+        headers::filter(headers, self.origins(), |hint, target| self.may(hint, target));
         if !visit.granted.is_all() {
             // They make the browser load whole pages in advance, where no policy of this page reaches.
             headers.remove(SPECULATION_RULES);

@@ -34,12 +34,18 @@ pub enum Hint {
 pub fn filter(headers: &mut HeaderMap, origins: Origins<'_>, may: impl Fn(Hint, &str) -> bool) {
     // It names a way to the upstream that leads around the proxy (RFC 7838).
     headers.remove(ALT_SVC);
+    map(headers, origins);
+    filter_links(headers, origins, may);
+}
+
+/// Makes where an answer leads, and for whom it sets cookies, the site's where it names the upstream: what any proxy owes,
+/// whatever the site's mode.
+pub fn map(headers: &mut HeaderMap, origins: Origins<'_>) {
     for name in [LOCATION, CONTENT_LOCATION] {
         change(headers, &name, |value| origins.mapped(value));
     }
     change(headers, &REFRESH, |value| refresh(value, origins));
     map_cookie_domains(headers, origins);
-    filter_links(headers, origins, may);
 }
 
 /// Takes out the headers whose names, in lower case, are condemned: one look at those there are, in place of one for each

@@ -257,8 +257,19 @@ where
     Treated::Answer(Response::from_parts(head, body::stream(upstream)))
 }
 
-/// Notes what an answer sets and loads, and has browsers report what would be stopped; nothing else of it changes: for
-/// sites that are only observed.
+/// Passes an answer on as it is, but for where it leads to the upstream: for sites that are neither treated nor observed.
+pub fn pass<B>(settings: &Settings, visit: &Visit, answer: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<body::Error>,
+{
+    let mut answer = answer.map(body::stream);
+    headers::map(answer.headers_mut(), Case::new(settings, visit).origins());
+    answer
+}
+
+/// Notes what an answer sets and loads, and has browsers report what would be stopped; nothing else of it changes, but
+/// for where it leads to the upstream: for sites that are only observed.
 pub fn watch<B>(settings: &Arc<Settings>, visit: &Visit, answer: Response<B>) -> Response<Body>
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
@@ -266,6 +277,7 @@ where
 {
     let (mut head, upstream) = answer.into_parts();
     cookies::observe(settings, &head.headers, visit.arrival.now);
+    headers::map(&mut head.headers, Case::new(settings, visit).origins());
     let verdict = page::judge(Head {
         method: &visit.method,
         status: head.status,

@@ -244,7 +244,7 @@ impl Proxy {
         self.pass(site, visit, request, line).await
     }
 
-    /// A plain proxy: nothing of the request or the answer is changed, and nothing is looked at but what a site that is
+    /// A plain proxy: nothing of the request or the answer is changed but what names the upstream, and nothing is looked at but what a site that is
     /// observed sets and loads.
     async fn pass(
         &self,
@@ -259,7 +259,7 @@ impl Proxy {
                 line.served_by(answer.body().address());
                 match site.mode {
                     Mode::Observe => filter::watch(&site.filter, visit, answer),
-                    Mode::Enforce | Mode::Off => answer.map(filter::body::stream),
+                    Mode::Enforce | Mode::Off => filter::pass(&site.filter, visit, answer),
                 }
             }
             Err(failure) => reply::upstream_failed(site, visit, &failure, line),
