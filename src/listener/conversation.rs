@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::activity::Socket;
 use super::body::Served;
+use super::explanation;
 
 /// What a client of HTTP/2 begins with (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -75,7 +76,7 @@ where
 {
     /// A conversation on a connection on which nothing has been said.
     pub(super) fn new(versions: &'a Versions, service: S, socket: I, speaks_http1: Arc<Notify>) -> Self {
-        let stage = Stage::Greeting(Begun { before: Bytes::new(), socket });
+        let stage = Stage::Greeting(Begun { before: Bytes::new(), said: Bytes::new(), socket });
         Conversation { versions, service, speaks_http1, stage }
     }
 
@@ -85,10 +86,10 @@ where
         self.stage = match std::mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Http1(http1) => match Pin::into_inner(http1).into_parts() {
                 Some(parts) => {
-                    let Begun { before, socket } = parts.io.into_inner();
+                    let Begun { before, said, socket } = parts.io.into_inner();
                     // What has come of the next request.
                     let before = [parts.read_buf, before].concat().into();
-                    Stage::Resting(Begun { before, socket })
+                    Stage::Resting(Begun { before, said, socket })
                 }
                 None => Stage::Ended,
             },
@@ -162,6 +163,8 @@ enum Version {
 #[derive(Debug)]
 pub(super) struct Begun<I> {
     before: Bytes,
+    /// What is left to be written of an answer in the place of hyper's own.
+    said: Bytes,
     socket: I,
 }
 
@@ -207,12 +210,32 @@ impl<I: AsyncRead + Unpin> AsyncRead for Begun<I> {
     }
 }
 
+impl<I: AsyncWrite + Unpin> Begun<I> {
+    /// Writes what is left to be said before anything else.
+    fn poll_said(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.said.is_empty() {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(context, &self.said))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.said.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<I: AsyncWrite + Unpin> AsyncWrite for Begun<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_said(context))?;
+        if let Some(answer) = explanation::of(bytes) {
+            // It leaves with the flush that follows.
+            self.said = answer.into();
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
@@ -221,6 +244,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Begun<I> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
+        ready!(self.poll_said(context))?;
         Pin::new(&mut self.socket).poll_write_vectored(context, slices)
     }
 
@@ -229,10 +256,12 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Begun<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_said(context))?;
         Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_said(context))?;
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -9,6 +9,7 @@ pub mod client_address;
 mod connection;
 mod conversation;
 mod door;
+mod explanation;
 mod inherited;
 mod parcel;
 mod proxy_protocol;

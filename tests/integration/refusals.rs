@@ -143,6 +143,7 @@ async fn what_is_no_whole_request_is_told_and_counted_and_ends_its_connection() 
     let large = format!("GET /{} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", "x".repeat(70_000));
     for (said, status, reason) in [
         ("GET / HTTP/1.1\r\nnonsense\r\n\r\n", Some(400), "malformed"),
+        ("\u{16}\u{3}\u{1} TLS, for instance\r\n\r\n", Some(400), "malformed"),
         (&large, Some(431), "too-large"),
         // Nobody has asked for anything yet, so there is nothing to answer.
         ("GET / HTTP/1.1\r\nHost: www.exa", None, "slow-head"),
@@ -151,11 +152,12 @@ async fn what_is_no_whole_request_is_told_and_counted_and_ends_its_connection() 
         let _ = wire.try_write(said.as_bytes()).await;
         let answer = wire.read_to_end().await;
         match status {
-            Some(status) => assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{reason}: {answer}"),
+            Some(status) => assert_plain(&answer, status, reason),
             None => assert_eq!(answer, "", "{reason}"),
         }
         assert_eq!(run.said("a connection is refused")["reason"], reason);
-        assert_eq!(counted(&run, "refused").await[reason], 1, "{reason}");
+        let times = if reason == "malformed" { 1..=2 } else { 1..=1 };
+        assert!(times.contains(&counted(&run, "refused").await[reason]), "{reason}");
     }
 }
 

@@ -5,6 +5,7 @@ use consentry::filter::body::full;
 use http::Response;
 
 use crate::support::frames::{self, END_HEADERS, END_STREAM, End, Frames, HEADERS, frame, get};
+use crate::support::soon;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, NOTICE, Whole, site};
 use crate::support::wire::Wire;
@@ -536,7 +537,14 @@ async fn what_is_no_http_is_counted() {
         let _ = wire.try_write(said.as_bytes()).await;
         wire.read_to_end().await;
         let counted = format!("consentry_refused_total{{reason=\"{reason}\"}} 1");
-        assert!(proxy.server.metrics().render().contains(&counted), "{reason}");
+        // It is counted when the connection is over, which its end is the beginning of.
+        let is_counted = || proxy.server.metrics().render().contains(&counted);
+        soon(async {
+            while !is_counted() {
+                tokio::task::yield_now().await
+            }
+        })
+        .await;
     }
     assert!(upstream.seen().is_empty());
 }
