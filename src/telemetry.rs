@@ -7,6 +7,7 @@ mod process;
 mod spool;
 mod tallies;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -377,10 +378,16 @@ impl Metrics {
         }
     }
 
-    /// Notes when certificates expire, by their names and in Unix time, in the place of what was noted before.
+    /// Notes when certificates expire, by their names and in Unix time, in the place of what was noted before; of several of one
+    /// name, the first to expire.
     pub fn note_certificates<'a>(&self, certificates: impl IntoIterator<Item = (&'a str, i64)>) {
-        self.certificate_expiry.clear();
+        let mut first = BTreeMap::new();
         for (certificate, expires) in certificates {
+            let known = first.entry(certificate).or_insert(expires);
+            *known = expires.min(*known);
+        }
+        self.certificate_expiry.clear();
+        for (certificate, expires) in first {
             let name = Certificate { certificate: certificate.to_owned() };
             self.certificate_expiry.get_or_create(&name).set(expires);
         }
@@ -454,10 +461,11 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_those_that_were_noted_last() {
+    fn certificates_are_those_that_were_noted_last_by_the_first_end_of_each_name() {
         let metrics = Metrics::default();
         metrics.note_certificates([("old.example", 5), ("kept.example", 6)]);
-        metrics.note_certificates([("kept.example", 1_900_000_000)]);
+        // Of two with one name, that which ends first is what an alert must see.
+        metrics.note_certificates([("kept.example", 1_900_000_000), ("kept.example", 1_950_000_000)]);
         let text = metrics.render();
         let found: Vec<_> = text.lines().filter(|line| line.starts_with("consentry_certificate")).collect();
         let expected =

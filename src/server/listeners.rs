@@ -159,11 +159,11 @@ impl Listeners {
         match (&settings.transport, &old.certificates) {
             (Transport::Tls(files), Some(certificates)) if speaks_the_same => {
                 // Also where the settings are the same: the files may have been renewed.
-                match certificates.replace(files) {
-                    Ok(()) => old.settings = settings.clone(),
+                for error in certificates.replace(files) {
                     // Whoever read the settings has told it already, at its line.
-                    Err(error) => tracing::debug!(%error, "the certificates stay as they were"),
+                    tracing::debug!(%error, "this certificate stays as it was");
                 }
+                old.settings = settings.clone();
                 old
             }
             _ if old.settings == *settings => old,

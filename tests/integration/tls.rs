@@ -1,11 +1,12 @@
 //! TLS towards visitors: its versions, sessions that go on, and certificates renewed or spoilt while it runs.
 
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use consentry::filter::Body;
 use consentry::filter::body::full;
-use consentry::listener::{App, Peer, Transport};
+use consentry::listener::{App, CertificateFiles, Peer, Transport};
 use consentry::server::{Occasion, Outcome, Reload};
 use http::{Request, Response, StatusCode};
 use rustls::pki_types::ServerName;
@@ -66,6 +67,42 @@ async fn both_versions_are_spoken_and_their_sessions_go_on() {
     running.stopped().await;
 }
 
+fn openssl(words: &str) -> String {
+    let output = Command::new("openssl").args(words.split(' ')).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_kinds_of_keys_for_a_name_each_client_gets_one_that_it_can_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["rsa:2048", "ec -pkeyopt ec_paramgen_curve:prime256v1"].map(|kind| {
+        let file = |end: &str| folder.path().join(format!("{}.{end}", &kind[..2]));
+        let (certificate, key) = (file("pem"), file("key"));
+        let made = openssl(&format!(
+            "req -x509 -newkey {kind} -nodes -days 2 -subj /CN=shop -addext subjectAltName=DNS:shop.example -keyout {} -out {}",
+            key.display(),
+            certificate.display()
+        ));
+        assert!(certificate.exists(), "{made}");
+        CertificateFiles { certificate, key }
+    });
+    let running =
+        Running::start(Hello, Setup { transport: Transport::Tls(files.to_vec()), ..Setup::default() });
+    for (asks_for, gets) in [
+        ("rsa_pss_rsae_sha256", "RSA"),
+        ("ecdsa_secp256r1_sha256", "ECDSA"),
+        ("ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256", "RSA"),
+    ] {
+        let address = running.address;
+        let told = openssl(&format!(
+            "s_client -connect {address} -servername shop.example -tls1_3 -sigalgs {asks_for}"
+        ));
+        let kind = told.lines().find_map(|line| line.strip_prefix("Peer signature type: ")).unwrap_or(&told);
+        assert!(kind.starts_with(gets), "{asks_for}: {kind}");
+    }
+    running.stopped().await;
+}
+
 /// A whole proxy with one certificate, whose file the test writes.
 async fn whole(authority: &Authority, upstream: &Upstream) -> Whole {
     let files = authority.sign(&[HOST]);
@@ -95,6 +132,31 @@ async fn a_renewed_file_is_shown_after_a_reload_though_the_settings_are_the_same
     reload(&whole);
     let answer = Browser::tls(whole.address(), HOST, &new, Speaks::Http2).get("/").await;
     assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, "hello"));
+    whole.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_spoilt_file_keeps_no_other_certificate_of_its_listener_from_being_renewed() {
+    let upstream = Upstream::page("text/plain", "hello").await;
+    let (old, new) = (Authority::new(), Authority::new());
+    let (first, second) = (old.sign(&[HOST]), old.sign(&["other.example"]));
+    let pair = |files: &CertificateFiles| {
+        format!("{{ certificate: {}, key: {} }}", files.certificate.display(), files.key.display())
+    };
+    let listen = format!(
+        "listen:\n  - address: 127.0.0.1:0\n    tls: {{ certificates: [{}, {}] }}",
+        pair(&second),
+        pair(&first)
+    );
+    let whole = Whole::start_with(&listen, &site(&upstream.url(), "")).await;
+    std::fs::write(&second.certificate, "spoilt").unwrap();
+    let renewed = new.sign(&[HOST]);
+    std::fs::copy(renewed.certificate, &first.certificate).unwrap();
+    std::fs::copy(renewed.key, &first.key).unwrap();
+    let Reload { outcome, news, .. } = whole.server.reload(&whole.settings(), Occasion::Asked);
+    assert_eq!((outcome, news.len()), (Outcome::Partly, 1), "{news:?}");
+    let answer = Browser::tls(whole.address(), HOST, &new, Speaks::Http1).get("/").await;
+    assert_eq!(answer.text(), "hello");
     whole.server.stop().await;
 }
 
