@@ -116,6 +116,14 @@ impl Activity {
         state.under_way.is_empty() && matches!(state.waiting, Waiting::ForRestOfHead(_))
     }
 
+    /// Whether the client has taken nothing of what is written, or of any of its answers, for longer than it may.
+    pub(super) fn is_given_up(&self) -> bool {
+        let state = self.state();
+        let is_blocked = state.blocked.is_some_and(|since| since.elapsed() >= self.idle);
+        is_blocked
+            || !state.under_way.is_empty() && state.under_way.iter().all(|parcel| parcel.is_withdrawn())
+    }
+
     pub(super) fn speaks_http2(&self) -> bool {
         self.state().speaks == Speaks::Http2
     }

@@ -258,6 +258,8 @@ impl<A: App> Attendant<A> {
             Turn::Expiry => {
                 if activity.waits_for_rest_of_head() {
                     self.refuse("slow-head", &"the head of a request did not come in time");
+                } else if activity.is_given_up() {
+                    self.refuse("slow-read", &"nothing of an answer was taken in time");
                 }
                 if activity.speaks_http2() {
                     // GOAWAY tells the client that a request it sends just now was not taken.
@@ -268,7 +270,7 @@ impl<A: App> Attendant<A> {
             }
         };
         if let Err(error) = ended {
-            match malformed(&error) {
+            match fault(&error) {
                 Some(reason) => self.refuse(reason, &error),
                 None => tracing::debug!(%error, "the connection broke off"),
             }
@@ -306,9 +308,18 @@ const QUIET: Duration = Duration::from_secs(1);
 /// How long after a stop those who are connected may still ask.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Why what came was no request. hyper has answered it with 400, 414 or 431.
-fn malformed(error: &Broken) -> Option<&'static str> {
+/// What the client did wrong, if it did: hyper has answered it with 400, 414 or 431, or ended HTTP/2 with the reason. One that
+/// left, or ended HTTP/2 itself, did nothing wrong.
+fn fault(error: &Broken) -> Option<&'static str> {
     let Broken::Http(error) = error else { return None };
+    if let Some(error) =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
+    {
+        return error.is_library().then(|| match error.reason() {
+            Some(h2::Reason::ENHANCE_YOUR_CALM) => "http2-flood",
+            Some(_) | None => "http2-protocol",
+        });
+    }
     match (error.is_parse_too_large(), error.is_parse()) {
         (true, _) => Some("too-large"),
         (false, true) => Some("malformed"),

@@ -181,6 +181,14 @@ async fn a_client_that_takes_nothing_of_its_answer_is_closed() {
     // It ends when the body is dropped with its connection: the client reads nothing at all.
     let piece = bytes::Bytes::from(vec![b'x'; 1 << 20]);
     soon(async { while sender.send(piece.clone()).await.is_ok() {} }).await;
+    let is_counted =
+        || running.metrics.render().contains("consentry_refused_total{reason=\"slow-read\"} 1\n");
+    soon(async {
+        while !is_counted() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
 }
 
 /// Answers once, with this body.

@@ -56,6 +56,17 @@ impl Flooded {
         Frames::connect(self.running.address).await
     }
 
+    /// Waits until so many connections have been refused for this reason.
+    async fn has_refused(&self, reason: &str, times: usize) {
+        let counted = format!("consentry_refused_total{{reason=\"{reason}\"}} {times}\n");
+        soon(async {
+            while !self.running.metrics.render().contains(&counted) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Somebody else comes, and is served as if nothing happened.
     async fn serves_others(&self) {
         assert_eq!(Browser::clear(self.running.address, HOST).get("/").await.text(), "hello");
@@ -83,6 +94,8 @@ async fn a_rapid_reset_ends_the_connection() {
     let _ = attacker.write(&flood).await;
     assert!(matches!(attacker.end_of(u32::MAX >> 1).await, CALM | End::Closed));
     flooded.serves_others().await;
+    drop(attacker);
+    flooded.has_refused("http2-flood", 1).await;
     let mut taken = 0;
     while flooded.arrived.try_recv().is_ok() {
         taken += 1;
@@ -128,9 +141,8 @@ async fn resets_that_the_attacker_makes_us_send_end_the_connection() {
 #[tokio::test]
 async fn a_flood_of_continuations_ends_the_connection() {
     let flooded = start();
-    for (name, payload) in
-        [("large", vec![0; 16_000]), ("empty", Vec::new()), ("small", vec![0, 1, b'a', 1, b'b'])]
-    {
+    let payloads = [("large", vec![0; 16_000]), ("empty", Vec::new()), ("small", vec![0, 1, b'a', 1, b'b'])];
+    for (name, payload) in payloads {
         let mut attacker = flooded.attacker().await;
         let start = frame(HEADERS, END_STREAM, 1, &block(&get(HOST, "/")));
         attacker.write(&start).await.unwrap();
@@ -140,6 +152,26 @@ async fn a_flood_of_continuations_ends_the_connection() {
         assert!(matches!(end, End::GoneAway(_) | End::Closed), "{name}: {end:?}");
         flooded.serves_others().await;
     }
+    flooded.has_refused("http2-flood", 3).await;
+}
+
+#[tokio::test]
+async fn what_breaks_the_protocol_is_refused_and_who_leaves_is_not() {
+    let flooded = start();
+    let goaway = frame(crate::support::frames::GOAWAY, 0, 0, &[0; 8]);
+    for said in [&goaway[..], b""] {
+        let mut leaving = flooded.attacker().await;
+        leaving.write(&request(1, &get(HOST, "/"))).await.unwrap();
+        assert_eq!(leaving.end_of(1).await, End::Answer(200));
+        leaving.write(said).await.unwrap();
+    }
+    let mut attacker = flooded.attacker().await;
+    // A client's streams have odd numbers (RFC 9113 section 5.1.1).
+    attacker.write(&request(2, &get(HOST, "/"))).await.unwrap();
+    assert!(matches!(attacker.end_of(2).await, End::GoneAway(1) | End::Closed));
+    drop(attacker);
+    flooded.has_refused("http2-protocol", 1).await;
+    flooded.serves_others().await;
 }
 
 #[tokio::test]
@@ -319,6 +351,8 @@ async fn a_slow_read_of_everything_ends_the_connection() {
     assert_eq!(attacker.end_of(1).await, End::Answer(200));
     soon(pieces.closed()).await;
     assert!(matches!(attacker.end_of(u32::MAX >> 1).await, End::GoneAway(0) | End::Closed));
+    let counted = "consentry_refused_total{reason=\"slow-read\"} 1\n";
+    assert!(running.metrics.render().contains(counted), "{}", running.metrics.render());
 }
 
 #[tokio::test]
