@@ -1,7 +1,7 @@
 //! The socket that listens: bound at start, accepting until told to stop, then waiting for who is still served.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -162,6 +162,10 @@ struct RedirectToHttps<A>(A);
 impl<A: App> App for RedirectToHttps<A> {
     async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         self.0.lead_to_https(request, &peer)
+    }
+
+    fn shown(&self, client: IpAddr) -> Option<IpAddr> {
+        self.0.shown(client)
     }
 }
 

@@ -117,7 +117,7 @@ impl<A: App> Attendant<A> {
         let Some(address) = self.caller(&mut socket, address).await else { return };
         let Some(ticket) = self.census().admit(room, address) else {
             // The socket is closed, and those that stand go on.
-            return self.refuse("connections-per-address", &"its address has as many as it may");
+            return self.refuse(address, "connections-per-address", &"its address has as many as it may");
         };
         self.greet(socket, address.to_canonical(), Seat { _ticket: ticket, _place: place }).await;
     }
@@ -135,16 +135,17 @@ impl<A: App> Attendant<A> {
         };
         match read {
             Ok(Ok(named)) => return Some(named.unwrap_or(address)),
-            Ok(Err(failure)) => self.refuse(failure.reason()?, &failure),
-            Err(late) => self.refuse(proxy_protocol::LATE, &late),
+            Ok(Err(failure)) => self.refuse(address, failure.reason()?, &failure),
+            Err(late) => self.refuse(address, proxy_protocol::LATE, &late),
         }
         None
     }
 
     /// Counts and tells why a connection ends without another request.
-    fn refuse(&self, reason: &'static str, error: &dyn std::fmt::Display) {
+    fn refuse(&self, client: IpAddr, reason: &'static str, error: &dyn std::fmt::Display) {
         count(&self.conditions.metrics.refused, reason);
-        tracing::info!(reason, %error, "a connection is refused");
+        let client = self.app.shown(client.to_canonical()).map(tracing::field::display);
+        tracing::info!(reason, client, port = self.greeting.port, %error, "a connection is refused");
     }
 
     /// Ends a moment after the stop: nobody who has asked for nothing yet holds it up for longer.
@@ -159,7 +160,7 @@ impl<A: App> Attendant<A> {
             return self.serve(socket, peer(Scheme::Http, None), seat).await;
         };
         // In boxes, so that connections without TLS are small, and those with it after the handshake.
-        if let Some((socket, name)) = Box::pin(self.shake_hands(acceptor, socket)).await {
+        if let Some((socket, name)) = Box::pin(self.shake_hands(acceptor, socket, address)).await {
             Box::pin(self.serve(socket, peer(Scheme::Https, name), seat)).await;
         }
     }
@@ -169,6 +170,7 @@ impl<A: App> Attendant<A> {
         &self,
         acceptor: &TlsAcceptor,
         socket: TcpStream,
+        address: IpAddr,
     ) -> Option<(TlsStream<TcpStream>, Option<Box<str>>)> {
         let handshake = tls::shake_hands(acceptor, socket, self.conditions.timeouts.tls_handshake);
         let shaken = tokio::select! {
@@ -178,7 +180,7 @@ impl<A: App> Attendant<A> {
         match shaken {
             Ok(encrypted) => return Some(encrypted),
             Err(error) if tls::is_gone(&error) => tracing::debug!(%error, "no TLS handshake"),
-            Err(error) => self.refuse("tls-handshake", &error),
+            Err(error) => self.refuse(address, "tls-handshake", &error),
         }
         None
     }
@@ -187,7 +189,7 @@ impl<A: App> Attendant<A> {
     where
         S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
-        let timeouts = &self.conditions.timeouts;
+        let (timeouts, address) = (&self.conditions.timeouts, peer.address);
         let activity = Arc::new(Activity::new(timeouts.request_header, timeouts.idle));
         let socket = Watched::new(socket, Arc::clone(&activity), seat);
         let service = service_fn(|mut request: Request<Incoming>| {
@@ -257,9 +259,9 @@ impl<A: App> Attendant<A> {
             }
             Turn::Expiry => {
                 if activity.waits_for_rest_of_head() {
-                    self.refuse("slow-head", &"the head of a request did not come in time");
+                    self.refuse(address, "slow-head", &"the head of a request did not come in time");
                 } else if activity.is_given_up() {
-                    self.refuse("slow-read", &"nothing of an answer was taken in time");
+                    self.refuse(address, "slow-read", &"nothing of an answer was taken in time");
                 }
                 if activity.speaks_http2() {
                     // GOAWAY tells the client that a request it sends just now was not taken.
@@ -271,7 +273,7 @@ impl<A: App> Attendant<A> {
         };
         if let Err(error) = ended {
             match fault(&error) {
-                Some(reason) => self.refuse(reason, &error),
+                Some(reason) => self.refuse(address, reason, &error),
                 None => tracing::debug!(%error, "the connection broke off"),
             }
         }

@@ -31,7 +31,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::filter::{Body, body::full};
 use crate::telemetry::Metrics;
-use crate::visit::Scheme;
+use crate::visit::{ClientAddress, Scheme};
 use census::Census;
 
 pub use accept::{BindFailure, Bound, bind};
@@ -168,6 +168,11 @@ pub trait App: Clone + Send + Sync + 'static {
     /// Its body breaks off with [`body::Broken`] where it is too large or too slow. Its extensions hold what an
     /// upgrade needs (`hyper::upgrade::OnUpgrade`, and a [`Tie`] to keep for as long as it lasts). A panic is caught, counted, and answered with 500.
     fn answer(&self, request: Request<Body>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
+
+    /// An address as the log may show it: without its last part, unless the settings say otherwise.
+    fn shown(&self, client: IpAddr) -> Option<IpAddr> {
+        ClientAddress::Anonymized.shown(client)
+    }
 
     /// Leads one request to the same address over HTTPS, on a listener that does nothing else
     /// ([`Transport::RedirectToHttps`]); an app that knows no hosts leads nobody.

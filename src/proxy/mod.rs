@@ -64,6 +64,10 @@ impl listener::App for Proxy {
         line.answered(answer)
     }
 
+    fn shown(&self, client: IpAddr) -> Option<IpAddr> {
+        self.settings.load().log_client_address.shown(client)
+    }
+
     fn lead_to_https(&self, request: Request<Body>, peer: &Peer) -> Response<Body> {
         let settings = self.settings.load();
         let caller = client_address::identify(peer, request.headers(), &settings.trusted_proxies);

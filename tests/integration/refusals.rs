@@ -155,7 +155,12 @@ async fn what_is_no_whole_request_is_told_and_counted_and_ends_its_connection() 
             Some(status) => assert_plain(&answer, status, reason),
             None => assert_eq!(answer, "", "{reason}"),
         }
-        assert_eq!(run.said("a connection is refused")["reason"], reason);
+        let told = run.said("a connection is refused");
+        let port = u64::from(run.address.port());
+        assert_eq!(
+            (&told["reason"], &told["client"], &told["port"]),
+            (&reason.into(), &"127.0.0.0".into(), &port.into())
+        );
         let times = if reason == "malformed" { 1..=2 } else { 1..=1 };
         assert!(times.contains(&counted(&run, "refused").await[reason]), "{reason}");
     }
