@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use super::conversation::PREFACE;
+use super::frames::Frames;
 use super::parcel::Parcel;
 
 /// The state of one connection, told by its socket and by its requests.
@@ -38,6 +39,10 @@ struct State {
     blocked: Option<Instant>,
     /// Whether an answer broke off that only the end of the connection could end.
     is_cut_off: bool,
+    /// What a client of HTTP/2 sends.
+    frames: Frames,
+    /// Whether nearly nothing of it is of use.
+    is_flooded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,8 @@ impl Activity {
             waiting: Waiting::ForRequest(Instant::now()),
             blocked: None,
             is_cut_off: false,
+            frames: Frames::new(),
+            is_flooded: false,
         };
         Activity { head, idle, is_ending: AtomicBool::new(false), state: Mutex::new(state) }
     }
@@ -193,7 +200,13 @@ impl Activity {
         [stalled, refused, silent, over].into_iter().flatten().min().map(|deadline| deadline.max(now))
     }
 
-    fn read(&self, bytes: &[u8]) {
+    /// Whether the client sends frames without an end that carry nothing.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.state().is_flooded
+    }
+
+    /// Notes what has come; an error where there is no use in reading on.
+    fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         if state.speaks == Speaks::NothingYet && !bytes.is_empty() {
             // A preface in pieces is measured like a head, until the first request shows what it is.
@@ -204,6 +217,11 @@ impl Activity {
         if let (true, Speaks::Http1, Waiting::ForRequest(_)) = (is_idle, state.speaks, state.waiting) {
             state.waiting = Waiting::ForRestOfHead(Instant::now());
         }
+        if !state.frames.read(bytes) {
+            state.is_flooded = true;
+            return Err(io::Error::other("frames without an end that carry nothing"));
+        }
+        Ok(())
     }
 
     fn wrote<T>(&self, outcome: &Poll<T>) {
@@ -296,8 +314,7 @@ impl<S: AsyncRead + Socket + Unpin, T: Unpin> AsyncRead for Watched<S, T> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
-        self.activity.read(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.activity.read(buffer.filled().get(before..).unwrap_or_default()))
     }
 }
 
@@ -367,12 +384,12 @@ mod tests {
         let activity = Arc::new(Activity::new(HEAD, IDLE));
         let now = Instant::now();
         assert!(about(left(&activity, now), IDLE));
-        activity.read(b"GET ");
-        activity.read(b"/");
+        activity.read(b"GET ").unwrap();
+        activity.read(b"/").unwrap();
         assert!(about(left(&activity, now), HEAD));
         let request = activity.begin(Version::HTTP_11);
         assert_eq!(left(&activity, now), None);
-        activity.read(b"the body, or the next request");
+        activity.read(b"the body, or the next request").unwrap();
         drop(request);
         assert!(about(left(&activity, now), IDLE));
     }
@@ -380,8 +397,8 @@ mod tests {
     #[test]
     fn frames_between_requests_start_no_head_in_http2() {
         let activity = Arc::new(Activity::new(HEAD, IDLE));
-        activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        activity.read(b"a PING");
+        activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        activity.read(b"a PING").unwrap();
         assert!(activity.speaks_http2());
         assert!(about(left(&activity, Instant::now()), IDLE));
     }
@@ -399,7 +416,7 @@ mod tests {
     #[test]
     fn a_client_that_takes_the_end_of_its_answer_slowly_is_not_idle() {
         let activity = Arc::new(Activity::new(HEAD, IDLE));
-        activity.read(b"GET / HTTP/1.1\r\n\r\n");
+        activity.read(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(activity.begin(Version::HTTP_11));
         let long_ago = Instant::now() - IDLE / 2;
         activity.state().waiting = Waiting::ForRequest(long_ago);

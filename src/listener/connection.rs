@@ -272,7 +272,8 @@ impl<A: App> Attendant<A> {
             }
         };
         if let Err(error) = ended {
-            match fault(&error) {
+            let flood = activity.is_flooded().then_some("http2-flood");
+            match flood.or_else(|| fault(&error)) {
                 Some(reason) => self.refuse(address, reason, &error),
                 None => tracing::debug!(%error, "the connection broke off"),
             }

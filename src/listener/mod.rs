@@ -10,6 +10,7 @@ mod connection;
 mod conversation;
 mod door;
 mod explanation;
+mod frames;
 mod inherited;
 mod parcel;
 mod proxy_protocol;

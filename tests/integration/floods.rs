@@ -275,6 +275,19 @@ async fn floods_that_say_nothing_end_the_connection_or_cost_nothing() {
 }
 
 #[tokio::test]
+async fn a_flood_of_frames_that_carry_nothing_ends_the_connection_even_if_the_answers_are_read() {
+    let flooded = start();
+    for (name, kind) in [("SETTINGS of settings that nobody knows", SETTINGS), ("unknown frames", 0xee)] {
+        let mut attacker = flooded.attacker().await;
+        let payload = [0xff, 0xff, 0, 0, 0, 0].repeat(2_700);
+        let sent = attacker.flood(&frame(kind, 0, 0, &payload), 2_000).await;
+        assert!(sent < 2_000, "{name}: 32 MB were taken");
+    }
+    flooded.has_refused("http2-flood", 2).await;
+    flooded.serves_others().await;
+}
+
+#[tokio::test]
 async fn more_streams_than_allowed_are_refused_one_by_one() {
     const MOST: u32 = 128;
     let mut flooded = start();
