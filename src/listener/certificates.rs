@@ -109,6 +109,7 @@ struct Wardrobe {
     pairs: Vec<Pair>,
     /// Those of a name, in the order in which they are written.
     by_name: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    all: Vec<Arc<CertifiedKey>>,
 }
 
 impl Wardrobe {
@@ -122,17 +123,18 @@ impl Wardrobe {
                 by_name.entry(name.clone()).or_default().push(Arc::clone(&pair.key));
             }
         }
-        Ok(Wardrobe { pairs, by_name })
+        let all = pairs.iter().map(|pair| Arc::clone(&pair.key)).collect();
+        Ok(Wardrobe { pairs, by_name, all })
     }
 
     /// The certificates of that name, else those of the wildcard above it (RFC 6125 section 6.4.3), else all.
-    fn find(&self, server_name: Option<&str>) -> Vec<Arc<CertifiedKey>> {
+    fn find(&self, server_name: Option<&str>) -> &[Arc<CertifiedKey>] {
         let found = server_name.and_then(|name| {
             let name = name.to_ascii_lowercase();
             let wildcard = || format!("*.{}", name.split_once('.').map_or("", |(_, rest)| rest));
             self.by_name.get(name.as_str()).or_else(|| self.by_name.get(wildcard().as_str()))
         });
-        found.cloned().unwrap_or_else(|| self.pairs.iter().map(|pair| Arc::clone(&pair.key)).collect())
+        found.unwrap_or(&self.all)
     }
 }
 

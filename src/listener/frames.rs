@@ -1,5 +1,5 @@
 //! How much of what a client of HTTP/2 sends is of use: frames that carry nothing (PING, SETTINGS, PRIORITY, unknown ones) are
-//! answered or forgotten without an end, and h2 counts them not.
+//! answered or forgotten without an end, and h2 does not count them.
 
 use super::conversation::PREFACE;
 
@@ -35,7 +35,7 @@ impl Frames {
         Frames { place: Place::Preface(0), total: 0, useful: 0 }
     }
 
-    /// Reads on, and says whether there is anything in proportion to the whole.
+    /// Reads on, and says whether enough of all that has come is of use.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> bool {
         if matches!(self.place, Place::Elsewhere) {
             return true;

@@ -248,8 +248,8 @@ impl Proxy {
         self.pass(site, visit, request, line).await
     }
 
-    /// A plain proxy: nothing of the request or the answer is changed but what names the upstream, and nothing is looked at but what a site that is
-    /// observed sets and loads.
+    /// A plain proxy: nothing of the request or the answer is changed but what names the upstream, and nothing is looked at but
+    /// what a site that is observed sets and loads.
     async fn pass(
         &self,
         site: &Site,

@@ -169,7 +169,7 @@ async fn every_text_that_is_not_filled_in_is_counted_and_named() {
     whole.write("documents/privacy.en.md", &text("1", "", "We are [FILL IN: who]."));
     let (_, news) = reload(&whole);
     assert!(
-        news.iter().any(|news| news.contains("privacy.en.md:5:1: still to be filled in: who")),
+        news.iter().any(|news| news.contains("privacy.en.md:5:8: still to be filled in: who")),
         "{news:?}"
     );
     assert_eq!(counted(&whole), [Some(0), Some(1)], "the site asks in Swedish; English is missing");

@@ -33,7 +33,7 @@ pub(super) fn replaced_by(id: u32) {
 /// Says that the process is alive, four times in each interval that the service manager allows, for as long as the
 /// runtime runs tasks and the threads that serve have done so in the last half of it. Must be called inside it.
 pub(super) fn keep_alive(pulse: &Pulse) {
-    /// Less than the pulse is felt in.
+    /// While all is well, the pulse is a second old at most.
     const LEAST: Duration = Duration::from_secs(3);
     let Some(allowed) = sd_notify::watchdog_enabled().filter(|allowed| !allowed.is_zero()) else { return };
     let pulse = pulse.clone();
