@@ -55,12 +55,13 @@ pub(super) fn run(path: &Path) -> ExitCode {
 fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()> {
     // For signals, accepting and what is done beside: connections have threads of their own (`listener::Workers`).
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Before anything is served, so that no signal is lost.
         let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
         let mut replace = signal(SignalKind::user_defined2()).context("SIGUSR2")?;
+        let mut reopen = signal(SignalKind::user_defined1()).context("SIGUSR1")?;
         let giver = inherited.giver();
         tell(&loaded.warnings);
         files::raise();
@@ -102,6 +103,11 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                     server.warn_of_certificates();
                     continue;
                 }
+                // What rotates the logs of nginx sends it, and it would end the process.
+                _ = reopen.recv() => {
+                    tracing::info!("SIGUSR1 does nothing here: the log goes to standard error, and has no file of its own");
+                    continue;
+                }
                 _ = replace.recv() => {
                     begin_to_replace(&server, &mut successor);
                     continue;
@@ -134,7 +140,10 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
             _ = interrupt.recv() => tracing::warn!("stopped at once: asked for a second time"),
         }
         Ok(())
-    })
+    });
+    // Whoever still looks up a name need not be waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {

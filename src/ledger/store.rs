@@ -41,6 +41,9 @@ pub enum StoreFailure {
     /// There is none yet.
     #[error("there is no ledger yet: the proxy makes it at its first start")]
     Missing,
+    /// Its file was deleted, or another one put in its place, while it was open.
+    #[error("its file is not there any more, or another one stands in its place: a new one is begun")]
+    Gone,
     /// Another process writes to it.
     #[error("another process writes to it: two proxies cannot share one SQLite ledger")]
     InUse,

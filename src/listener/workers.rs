@@ -96,9 +96,11 @@ impl Team {
     fn hire(&mut self, number: usize) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, dismissed) = (runtime.handle().clone(), self.dismissed.clone());
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || runtime.block_on(dismissed.cancelled()))?;
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            runtime.block_on(dismissed.cancelled());
+            // Whoever still looks up a name there need not be waited for.
+            runtime.shutdown_background();
+        })?;
         self.workers.push(Worker { handle, connections: Arc::default() });
         self.threads.push(thread);
         Ok(())

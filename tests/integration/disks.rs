@@ -88,6 +88,34 @@ async fn a_disk_that_is_read_only_broken_or_full_stops_agreements_alone_and_is_u
     }
 }
 
+#[tokio::test]
+async fn nobody_agrees_to_what_goes_into_a_file_that_was_deleted() {
+    let upstream = Upstream::page("text/html", "<!doctype html><title>Shop</title><p>Shop").await;
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let mut run = Run::start(&folder);
+    agree(&mut visitor(&run)).await.unwrap();
+    let data = folder.path().join("data");
+    for file in std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().path()) {
+        if file.file_name().unwrap().to_str().unwrap().starts_with("ledger.sqlite") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    assert_eq!(agree(&mut visitor(&run)).await, None);
+    let told = run.said("the ledger could not be written");
+    assert!(told["error"].as_str().unwrap().contains("not there any more"), "{told}");
+    // A new one takes what comes from now on.
+    let receipt = soon(async {
+        loop {
+            if let Some(receipt) = agree(&mut visitor(&run)).await {
+                return receipt;
+            }
+        }
+    })
+    .await;
+    assert_eq!(exported(&folder, &[])[0]["record_id"], receipt);
+    assert!(done(&folder, &["verify"]).contains("intact: "));
+}
+
 #[test]
 fn the_proxy_does_not_start_on_a_disk_that_cannot_be_written_and_says_why() {
     let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:9", ""));

@@ -181,6 +181,11 @@ async fn a_hangup_reads_the_settings_again_and_a_termination_ends_it_well() {
     assert_eq!(visitor.get("/").await.text(), "two");
     assert!(run.metrics().await.contains("consentry_settings_refused 0"));
 
+    // What rotates the logs of others sends it.
+    run.signal("-USR1");
+    run.said("SIGUSR1 does nothing here");
+    assert_eq!(visitor.get("/").await.text(), "two");
+
     run.signal("-TERM");
     assert!(run.ended().success());
 }

@@ -3,7 +3,7 @@
 mod schema;
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Appender {
     connection: Connection,
+    path: PathBuf,
+    file: FileId,
     /// Held while the store is open, so that two processes cannot fork the chain.
     _lock: Lock,
     head: Head,
@@ -60,7 +62,8 @@ impl Appender {
             None => chain::begin(Uuid::new_v4(), now, keys),
         };
         put_head(&connection, &head)?;
-        Ok(Appender { connection, _lock: lock, head })
+        let (path, file) = (path.to_owned(), FileId::of(path)?);
+        Ok(Appender { connection, path, file, _lock: lock, head })
     }
 }
 
@@ -70,6 +73,10 @@ impl Append for Appender {
     }
 
     fn append(&mut self, batch: &Batch<'_>) -> Result<(), StoreFailure> {
+        // SQLite goes on writing to a file that was deleted, and nobody would ever read it.
+        if FileId::of(&self.path).ok() != Some(self.file) {
+            return Err(StoreFailure::Gone);
+        }
         let transaction = self.connection.transaction()?;
         {
             let mut wording =
@@ -539,6 +546,20 @@ fn connect_to_write(path: &Path) -> Result<Connection, StoreFailure> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(connection)
+}
+
+/// Which file stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        Ok(FileId { device: file.dev(), inode: file.ino() })
+    }
 }
 
 /// Takes the right to add to a ledger.
