@@ -77,6 +77,7 @@ impl Spool {
 
     fn empty_into(&self, mut out: impl Write) {
         let mut lines = Vec::new();
+        let mut untold = 0;
         loop {
             let mut state = self.state();
             while state.waiting.is_empty() && !state.is_closed {
@@ -89,15 +90,19 @@ impl Spool {
             }
             let is_last = state.is_closed;
             std::mem::swap(&mut state.waiting, &mut lines);
-            let lost = std::mem::take(&mut state.lost);
+            untold += std::mem::take(&mut state.lost);
             drop(state);
-            // A log that cannot be written has nowhere to say so.
-            let _ = out.write_all(&lines).and_then(|()| out.flush());
+            let unwritten = write(&mut out, &lines);
+            LOST.fetch_add(unwritten, Ordering::Relaxed);
+            untold += unwritten;
             lines.clear();
-            if lost > 0 {
+            // A log that cannot be written has nowhere to say so, until it can be again.
+            let is_told = untold > 0 && unwritten == 0;
+            if is_told {
+                let lost = std::mem::take(&mut untold);
                 tracing::warn!(lost, "lines of the log were lost: nobody took them in time");
             }
-            if is_last && lost == 0 {
+            if is_last && !is_told {
                 return;
             }
         }
@@ -121,6 +126,22 @@ impl Spool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes lines, and says how many were not taken. Who reads at their own pace is waited for.
+fn write(out: &mut impl Write, lines: &[u8]) -> u64 {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match out.write(rest) {
+            Ok(0) => break,
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(GATHER),
+            Err(_) => break,
+        }
+    }
+    let _ = out.flush();
+    memchr::memchr_iter(b'\n', rest).count() as u64
 }
 
 /// Puts one event into the spool.
@@ -160,7 +181,8 @@ pub(super) struct Lost;
 
 impl Collector for Lost {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let help = "Lines of the log that were lost because nobody took them in time";
+        let help =
+            "Lines of the log that were lost because nobody took them in time or they could not be written";
         let descriptor = encoder.encode_descriptor("log_lines_lost", help, None, MetricType::Counter)?;
         ConstCounter::new(LOST.load(Ordering::Relaxed)).encode(descriptor)
     }
@@ -209,6 +231,40 @@ mod tests {
         drop(log);
         drop(spool);
         assert!(reader.join().unwrap().ends_with(b"an error\n"));
+    }
+
+    /// Takes three bytes at a time, when it takes any.
+    struct Moody(Vec<io::ErrorKind>, Vec<u8>);
+
+    impl Write for Moody {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(kind) = self.0.pop() {
+                return Err(kind.into());
+            }
+            let taken = bytes.len().min(3);
+            self.1.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_lost_and_counted_and_who_is_slow_is_waited_for() {
+        use io::ErrorKind::{BrokenPipe, Interrupted, StorageFull, WouldBlock};
+        let lines = b"one\ntwo\nthree\n";
+        for (moods, lost) in [
+            (vec![], 0),
+            (vec![WouldBlock, Interrupted, WouldBlock], 0),
+            (vec![StorageFull], 3),
+            (vec![BrokenPipe, WouldBlock], 3),
+        ] {
+            let mut out = Moody(moods, Vec::new());
+            assert_eq!(write(&mut out, lines), lost);
+            assert_eq!(out.1 == lines, lost == 0);
+        }
     }
 
     #[test]
