@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use encoding_rs::mem;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, HeaderMap};
 
@@ -74,15 +75,12 @@ pub fn admit(headers: &mut HeaderMap, inserted: Inserted<'_>) -> Option<Box<str>
 /// A policy's bytes, each as one letter, as browsers read them (Fetch, section 2.2.2: isomorphic decode): a byte beyond
 /// ASCII, in a comment that somebody left there, must not hide what it says besides.
 fn text(value: &HeaderValue) -> Cow<'_, str> {
-    value
-        .to_str()
-        .map_or_else(|_| value.as_bytes().iter().map(|byte| char::from(*byte)).collect(), Cow::Borrowed)
+    mem::decode_latin1(value.as_bytes())
 }
 
 /// The same bytes again.
 fn value_of(text: &str) -> Option<HeaderValue> {
-    let bytes: Option<Vec<u8>> = text.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect();
-    HeaderValue::from_bytes(&bytes?).ok()
+    mem::is_str_latin1(text).then(|| HeaderValue::from_bytes(&mem::encode_latin1_lossy(text)).ok())?
 }
 
 /// The text with every policy in it amended; nothing where all of them stay as they are.
