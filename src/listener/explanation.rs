@@ -10,10 +10,11 @@ const SAID: [(&str, &str); 3] = [
 /// The same answer with a body, if these bytes are one of hyper's own: nothing but the status, `connection: close`, no length and
 /// a date.
 pub(super) fn of(bytes: &[u8]) -> Option<Vec<u8>> {
-    let head = std::str::from_utf8(bytes.strip_suffix(b"\r\n\r\n")?).ok()?.strip_prefix("HTTP/1.1 ")?;
-    let mut lines = head.split("\r\n");
+    // Most of what is written ends the search here.
+    let head = bytes.strip_prefix(b"HTTP/1.1 4")?.strip_suffix(b"\r\n\r\n")?;
+    let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
     let status = lines.next()?;
-    let (_, text) = SAID.iter().find(|(known, _)| *known == status)?;
+    let (status, text) = SAID.iter().find(|(known, _)| known.strip_prefix('4') == Some(status))?;
     if (lines.next()?, lines.next()?) != ("connection: close", "content-length: 0") {
         return None;
     }
