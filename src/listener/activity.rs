@@ -41,8 +41,13 @@ struct State {
     is_cut_off: bool,
     /// What a client of HTTP/2 sends.
     frames: Frames,
-    /// Whether nearly nothing of it is of use.
-    is_flooded: bool,
+}
+
+impl State {
+    /// Whether the client has taken nothing of any answer, and all of them were taken back.
+    fn has_no_taker(&self) -> bool {
+        !self.under_way.is_empty() && self.under_way.iter().all(|parcel| parcel.is_withdrawn())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +96,6 @@ impl Activity {
             blocked: None,
             is_cut_off: false,
             frames: Frames::new(),
-            is_flooded: false,
         };
         Activity { head, idle, is_ending: AtomicBool::new(false), state: Mutex::new(state) }
     }
@@ -127,8 +131,7 @@ impl Activity {
     pub(super) fn is_given_up(&self) -> bool {
         let state = self.state();
         let is_blocked = state.blocked.is_some_and(|since| since.elapsed() >= self.idle);
-        is_blocked
-            || !state.under_way.is_empty() && state.under_way.iter().all(|parcel| parcel.is_withdrawn())
+        is_blocked || state.has_no_taker()
     }
 
     pub(super) fn speaks_http2(&self) -> bool {
@@ -194,15 +197,13 @@ impl Activity {
             Waiting::ForRequest(since) => since + self.idle,
             Waiting::ForRestOfHead(since) => since + self.head,
         });
-        let all_withdrawn =
-            !state.under_way.is_empty() && state.under_way.iter().all(|parcel| parcel.is_withdrawn());
-        let over = all_withdrawn.then_some(now);
+        let over = state.has_no_taker().then_some(now);
         [stalled, refused, silent, over].into_iter().flatten().min().map(|deadline| deadline.max(now))
     }
 
     /// Whether the client sends frames without an end that carry nothing.
     pub(super) fn is_flooded(&self) -> bool {
-        self.state().is_flooded
+        self.state().frames.are_a_flood()
     }
 
     /// Notes what has come; an error where there is no use in reading on.
@@ -217,8 +218,8 @@ impl Activity {
         if let (true, Speaks::Http1, Waiting::ForRequest(_)) = (is_idle, state.speaks, state.waiting) {
             state.waiting = Waiting::ForRestOfHead(Instant::now());
         }
-        if !state.frames.read(bytes) {
-            state.is_flooded = true;
+        state.frames.read(bytes);
+        if state.frames.are_a_flood() {
             return Err(io::Error::other("frames without an end that carry nothing"));
         }
         Ok(())

@@ -35,16 +35,21 @@ impl Frames {
         Frames { place: Place::Preface(0), total: 0, useful: 0 }
     }
 
-    /// Reads on, and says whether enough of all that has come is of use.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) -> bool {
+    /// Whether next to nothing of all that has come is of use.
+    pub(super) fn are_a_flood(&self) -> bool {
+        self.total / MOST > self.useful + FREE
+    }
+
+    /// Reads on.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
         if matches!(self.place, Place::Elsewhere) {
-            return true;
+            return;
         }
         self.total += bytes.len() as u64;
         while let Some((first, rest)) = bytes.split_first() {
             bytes = rest;
             self.place = match std::mem::replace(&mut self.place, Place::Elsewhere) {
-                Place::Preface(at) if PREFACE.get(at) != Some(first) => return true,
+                Place::Preface(at) if PREFACE.get(at) != Some(first) => return,
                 Place::Preface(at) if at + 1 < PREFACE.len() => Place::Preface(at + 1),
                 Place::Preface(_) => Place::Header([0; HEADER], 0),
                 Place::Header(mut header, at) => {
@@ -58,10 +63,9 @@ impl Frames {
                     bytes = rest.get(here..).unwrap_or_default();
                     Place::payload(left - 1 - here)
                 }
-                Place::Elsewhere => return true,
+                Place::Elsewhere => return,
             };
         }
-        self.total / MOST <= self.useful + FREE
     }
 
     fn begin(&mut self, [first, second, third, kind, ..]: [u8; HEADER]) -> Place {
@@ -99,7 +103,10 @@ mod tests {
     /// Whether all of it is taken, in pieces of this size.
     fn takes(said: &[u8], piece: usize) -> bool {
         let mut frames = Frames::new();
-        said.chunks(piece).all(|piece| frames.read(piece))
+        said.chunks(piece).all(|piece| {
+            frames.read(piece);
+            !frames.are_a_flood()
+        })
     }
 
     #[test]
