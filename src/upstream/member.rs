@@ -112,10 +112,9 @@ impl Member {
         loop {
             let lease = self.lease(wanted).await?;
             let is_used = lease.is_used;
-            let error = match self.send(lease, parts, upload).await {
-                Ok(Ok((answer, connection))) => return Ok(self.occupy(answer, counted, connection)),
-                Ok(Err(error)) => error,
-                Err(failure) => return Err(self.failed(failure)),
+            let error = match self.send(lease, parts, upload).await? {
+                Ok((answer, connection)) => return Ok(self.occupy(answer, counted, connection)),
+                Err(error) => error,
             };
             match Fate::of(error, upload) {
                 // The upstream had closed the kept connection just then, so it has not seen the request; and had
@@ -158,15 +157,20 @@ impl Member {
             Channel::Http2(_) => {
                 upload.expect_nothing();
                 let scheme = self.pool.connector.target.scheme();
+                // No fault of the address.
                 outgoing::as_http2(request(parts, upload, &interim), scheme)
                     .map_err(|source| self.garbled(source.into()))?
             }
         };
         let sent = tokio::select! {
             biased;
-            () = interim.flooded() => return Err(self.garbled("interim answers without end".into())),
+            () = interim.flooded() => {
+                return Err(self.failed(self.garbled("interim answers without end".into())));
+            }
             sent = channel.send(request) => sent,
-            () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => return Err(self.timed_out()),
+            () = upload.overdue(self.pool.connector.shared.timeouts.load().response) => {
+                return Err(self.failed(self.timed_out()));
+            }
         };
         let answer = match sent {
             Ok(answer) => accept(answer, parts),
@@ -177,7 +181,7 @@ impl Member {
             if let Some(unwanted) = upload.answered() {
                 unwanted.abandon();
             }
-            self.garbled(lie.into())
+            self.failed(self.garbled(lie.into()))
         })?;
         let connection = match channel {
             // After a switch, what comes over the connection next is no HTTP.
