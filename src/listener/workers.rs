@@ -210,4 +210,24 @@ mod tests {
         drop(door.workers);
         assert!(end.is_closed());
     }
+
+    #[test]
+    fn the_end_waits_for_nothing_that_cannot_be_called_off() {
+        let workers = Workers::of(1).unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        // As a look-up of a name by the system.
+        workers.team.workers[0].handle.spawn_blocking(move || {
+            begun.send(()).unwrap();
+            held.recv()
+        });
+        has_begun.recv().unwrap();
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(workers);
+            ended.send(())
+        });
+        end.recv_timeout(std::time::Duration::from_secs(20)).expect("it waits");
+        drop(release);
+    }
 }

@@ -22,18 +22,21 @@ pub fn raise() {
 /// is one too many waits, and health, metrics and the ledger go on.
 pub(super) fn fitting(limits: Limits) -> Limits {
     let Some(files) = getrlimit(Resource::Nofile).current else { return limits };
-    let connections = connections(files);
-    if (1..=connections).contains(&limits.connections) {
-        return limits;
-    }
-    if !matches!(limits.connections, 0 | Limits::CONNECTIONS) {
+    let fitting = within(limits, files);
+    if fitting != limits && !matches!(limits.connections, 0 | Limits::CONNECTIONS) {
         tracing::warn!(
             wanted = limits.connections,
-            connections,
+            connections = fitting.connections,
             files,
             "limits.connections is more than the process may have files for: raise `LimitNOFILE=` or `ulimit -n`, or lower it"
         );
     }
+    fitting
+}
+
+fn within(limits: Limits, files: u64) -> Limits {
+    let most = connections(files);
+    let connections = if limits.connections == 0 { most } else { limits.connections.min(most) };
     Limits { connections, ..limits }
 }
 
@@ -62,12 +65,8 @@ mod tests {
             request_header: 1,
             request_body: 2,
         };
-        let files = getrlimit(Resource::Nofile).current;
-        let most = files.map_or(0, connections);
-        for (wanted, expected) in [(0, most), (1, 1), (most, most), (usize::MAX, most)] {
-            if files.is_some() {
-                assert_eq!(fitting(limits(wanted)), limits(expected));
-            }
+        for (wanted, expected) in [(0, 480), (1, 1), (480, 480), (481, 480), (usize::MAX, 480)] {
+            assert_eq!(within(limits(wanted), 1_024), limits(expected), "{wanted}");
         }
     }
 }

@@ -6,34 +6,9 @@ use http::Response;
 use crate::support::upstream::Upstream;
 use crate::support::whole::{HOST, Whole, site};
 
-#[tokio::test]
-async fn a_site_that_is_only_observed_or_passed_leads_nobody_to_the_upstream_either() {
-    let upstream = Upstream::answering(|seen| {
-        let own = seen.target.trim_start_matches("/at/");
-        Response::builder()
-            .status(302)
-            .header("location", format!("http://{own}/login"))
-            .header("refresh", format!("5; url=http://{own}/again"))
-            .header("set-cookie", "sid=1; Domain=127.0.0.1")
-            .header("alt-svc", "h3=\":443\"")
-            .body(full(""))
-            .unwrap()
-    })
-    .await;
-    for mode in ["observe", "off"] {
-        let proxy = Whole::start(&site(&upstream.url(), &format!("mode: {mode}\n"))).await;
-        let answer = proxy.visitor().get(&format!("/at/{}", upstream.address)).await;
-        assert_eq!(answer.header("location"), Some(format!("http://{HOST}/login").as_str()), "{mode}");
-        assert_eq!(answer.header("refresh"), Some(format!("5; url=http://{HOST}/again").as_str()), "{mode}");
-        assert_eq!(answer.header("set-cookie"), Some("sid=1"), "{mode}");
-        assert_eq!(answer.header("alt-svc"), Some("h3=\":443\""), "{mode}: nothing else changes");
-    }
-}
-
-#[tokio::test]
-async fn addresses_and_cookies_of_the_upstream_become_those_of_the_site() {
-    let upstream = Upstream::answering(|seen| {
-        // As an application that does not know where it is visited.
+/// An application that does not know where it is visited: it names itself by the target.
+async fn application() -> Upstream {
+    Upstream::answering(|seen| {
         let own = seen.target.trim_start_matches("/at/");
         Response::builder()
             .status(302)
@@ -48,7 +23,29 @@ async fn addresses_and_cookies_of_the_upstream_become_those_of_the_site() {
             .body(full(""))
             .unwrap()
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_site_that_is_only_observed_or_passed_leads_nobody_to_the_upstream_either() {
+    let upstream = application().await;
+    for mode in ["observe", "off"] {
+        let proxy = Whole::start(&site(&upstream.url(), &format!("mode: {mode}\n"))).await;
+        let answer = proxy.visitor().get(&format!("/at/{}", upstream.address)).await;
+        assert_eq!(
+            answer.header("location"),
+            Some(format!("http://{HOST}/login?next=http://{}/", upstream.address).as_str()),
+            "{mode}"
+        );
+        assert_eq!(answer.header("refresh"), Some(format!("5; url=http://{HOST}/again").as_str()), "{mode}");
+        assert_eq!(answer.header("set-cookie"), Some("sid=1; Path=/; HttpOnly"), "{mode}");
+        assert_eq!(answer.header("alt-svc"), Some("h3=\":443\""), "{mode}: nothing else changes");
+    }
+}
+
+#[tokio::test]
+async fn addresses_and_cookies_of_the_upstream_become_those_of_the_site() {
+    let upstream = application().await;
     let proxy = Whole::start(&site(&upstream.url(), "")).await;
     let answer = proxy.visitor().get(&format!("/at/{}", upstream.address)).await;
     let own = upstream.address;
