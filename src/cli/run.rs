@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock::Clock;
 use crate::config::{self, FirstStart, Loaded, Problem, Seen, Severity, Watch};
@@ -80,18 +81,31 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
         service_manager::ready();
         successor::tell_predecessor(giver);
         let mut successor = None;
+        let mut reading = None;
         let mut again = tokio::time::interval(TRY_AGAIN);
         let mut purge = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_PURGE, DAY);
         let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + DAY, DAY);
         loop {
+            // One at a time: a successor has the sockets of before, and reads the files itself.
+            let is_settled = successor.is_none() && reading.is_none();
             let occasion = tokio::select! {
-                // Not while a successor starts: it has the sockets of before, and reads the files itself.
-                _ = hangup.recv(), if successor.is_none() => Occasion::Asked,
-                () = watch.changed(), if successor.is_none() => Occasion::FilesChanged,
+                _ = hangup.recv(), if is_settled => Occasion::Asked,
+                () = watch.changed(), if is_settled => Occasion::FilesChanged,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                // Not while a successor starts: an address that it has would be missing here.
-                _ = again.tick(), if server.misses_listeners() && successor.is_none() => {
+                read = read(&mut reading) => {
+                    reading = None;
+                    match read {
+                        Ok(seen) => watch.follow(&seen),
+                        Err(error) => {
+                            tracing::error!(%error, "the settings could not be read again: the old ones stay in force");
+                            service_manager::ready();
+                        }
+                    }
+                    continue;
+                }
+                // Only then: an address that a successor has would be missing here.
+                _ = again.tick(), if server.misses_listeners() && is_settled => {
                     server.complete_listeners();
                     continue;
                 }
@@ -108,7 +122,7 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                     tracing::info!("SIGUSR1 does nothing here: the log goes to standard error, and has no file of its own");
                     continue;
                 }
-                _ = replace.recv() => {
+                _ = replace.recv(), if reading.is_none() => {
                     begin_to_replace(&server, &mut successor);
                     continue;
                 }
@@ -121,16 +135,9 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                     }
                 },
             };
-            // Beside the requests: thousands of sites take seconds to read.
+            // Beside all else: thousands of sites take seconds to read, and a disk that hangs takes for ever.
             let (files, reader) = (path.to_owned(), Arc::clone(&server));
-            let reading = tokio::task::spawn_blocking(move || reload(&reader, &files, occasion));
-            match reading.await {
-                Ok(seen) => watch.follow(&seen),
-                Err(error) => {
-                    tracing::error!(%error, "the settings could not be read again: the old ones stay in force");
-                    service_manager::ready();
-                }
-            }
+            reading = Some(tokio::task::spawn_blocking(move || reload(&reader, &files, occasion)));
         }
         service_manager::stopping();
         tracing::info!("stopping: requests under way may end");
@@ -164,6 +171,14 @@ fn begin_to_replace(server: &Server, successor: &mut Option<Successor>) {
 async fn ready(successor: &mut Option<Successor>) -> anyhow::Result<u32> {
     match successor {
         Some(successor) => successor.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the settings have been read again; for ever while nobody reads them.
+async fn read(reading: &mut Option<JoinHandle<Arc<Seen>>>) -> Result<Arc<Seen>, JoinError> {
+    match reading {
+        Some(reading) => reading.await,
         None => std::future::pending().await,
     }
 }

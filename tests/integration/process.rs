@@ -205,6 +205,31 @@ async fn a_second_termination_does_not_wait_for_what_is_under_way() {
     assert!(status.success() && said.iter().any(|line| line.contains("stopped at once")), "{said:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_settings_on_a_disk_that_hangs() {
+    // Whoever opens a file on which somebody else has a lease waits (fcntl(2), F_SETLEASE): 45 seconds at most.
+    const HOLD: &str = "use Fcntl; $| = 1; $SIG{IO} = sub { print qq(wanted\\n) }; open my $file, '+<', $ARGV[0] or die; \
+                        fcntl $file, 1024, 1 or die $!; print qq(held\\n); sleep 9 while 1";
+    let upstream = Upstream::page("text/plain", "one").await;
+    let folder = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let run = Run::start(&folder);
+    let mut perl = Command::new("perl");
+    perl.args(["-e", HOLD]).arg(folder.path().join("config/consentry.yaml"));
+    let mut holder = perl.stdout(Stdio::piped()).spawn().unwrap();
+    let mut says = BufReader::new(holder.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(says.next().as_deref(), Some("held"));
+    run.signal("-HUP");
+    assert_eq!(says.next().as_deref(), Some("wanted"));
+
+    assert_eq!(Browser::clear(run.address, HOST).get("/").await.text(), "one");
+    run.signal("-TERM");
+    let (status, said) = run.last_words();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(status.success() && said.iter().any(|line| line.contains("stopping")), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("read again")), "it waited: {said:?}");
+}
+
 /// `consentry run` as a shell starts it that lets it have so few files.
 fn command_with_files(folder: &TempDir, files: usize) -> Command {
     let mut command = Command::new("sh");
