@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::activity::UnderWay;
+use super::received::Received;
 use crate::filter::body::{self, Body};
 use crate::telemetry::Metrics;
 
@@ -28,13 +28,13 @@ pub enum Broken {
 }
 
 /// A visitor's body that may not be larger than `most` (0: no limit), nor pause longer than `pause`.
-pub(super) fn receive(body: Incoming, most: u64, pause: Duration) -> Body {
+pub(super) fn receive(body: Received, most: u64, pause: Duration) -> Body {
     let left = if most == 0 { u64::MAX } else { most };
     body::stream(Metered { body, left, pause, timer: None, is_waiting: false })
 }
 
 struct Metered {
-    body: Incoming,
+    body: Received,
     left: u64,
     pause: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -64,8 +64,9 @@ impl http_body::Body for Metered {
         if self.body.size_hint().lower() > self.left {
             return Poll::Ready(Some(Err(Broken::TooLarge.into())));
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+        let Poll::Ready(frame) = self.body.poll_frame(context) else {
             ready!(self.poll_timer(context));
+            self.body.give_up();
             return Poll::Ready(Some(Err(Broken::TimedOut.into())));
         };
         self.is_waiting = false;

@@ -24,11 +24,12 @@ use super::activity::{Activity, Socket, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Room, Ticket};
 use super::conversation::{Broken, Conversation, Versions};
+use super::received::{Received, Sender};
 use super::seldom::Seldom;
 use super::tie::Tie;
 use super::websocket::Handshake;
 use super::workers::Load;
-use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, tls};
+use super::{App, Conditions, Limits, Peer, ProxyProtocol, proxy_protocol, received, tls};
 use crate::filter::{self, Body};
 use crate::telemetry::count;
 use crate::visit::Scheme;
@@ -203,7 +204,8 @@ impl<A: App> Attendant<A> {
             let (attendant, peer, activity) = (Arc::clone(self), peer.clone(), Arc::clone(&activity));
             // hyper keeps room for this while the connection is idle; in a box, it is given back.
             Box::pin(async move {
-                let mut answer = attendant.answer(request, peer).await;
+                let sender = Sender { activity: Arc::clone(&activity), shutdown: attendant.shutdown.clone() };
+                let mut answer = attendant.answer(request, peer, sender).await;
                 if let Some(handshake) = handshake {
                     answer = handshake.as_http2(answer);
                 }
@@ -274,16 +276,25 @@ impl<A: App> Attendant<A> {
         if let Err(error) = ended {
             let flood = activity.is_flooded().then_some("http2-flood");
             match flood.or_else(|| fault(&error)) {
-                Some(reason) => self.refuse(address, reason, &error),
+                Some(reason) => {
+                    self.refuse(address, reason, &error);
+                    tokio::select! {
+                        () = self.too_late() => {}
+                        _ = tokio::time::timeout(received::MOST, Box::pin(conversation.linger())) => {}
+                    }
+                }
                 None => tracing::debug!(%error, "the connection broke off"),
             }
         }
     }
 
     /// Answers one request, whatever becomes of the app.
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer, sender: Sender) -> Response<Body> {
         let Conditions { limits, timeouts, metrics, .. } = &self.conditions;
-        let request = request.map(|body| body::receive(body, limits.request_body, timeouts.request_body));
+        let (parts, body) = request.into_parts();
+        let body = Received::new(body, &parts, sender);
+        let body = body::receive(body, limits.request_body, timeouts.request_body);
+        let request = Request::from_parts(parts, body);
         let answering = std::pin::pin!(self.app.answer(request, peer));
         body::survive(answering, metrics).await.unwrap_or_else(|| {
             let mut answer =
@@ -309,7 +320,7 @@ enum Turn {
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How long after a stop those who are connected may still ask.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// What the client did wrong, if it did: hyper has answered it with 400, 414 or 431, or ended HTTP/2 with the reason. One that
 /// left, or ended HTTP/2 itself, did nothing wrong.

@@ -12,12 +12,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::activity::Socket;
 use super::body::Served;
-use super::explanation;
+use super::{explanation, received};
 
 /// What a client of HTTP/2 begins with (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -104,6 +105,16 @@ where
             Stage::Http2(http2) => http2.as_mut().graceful_shutdown(),
             Stage::Greeting(_) | Stage::Resting(_) | Stage::Ended => self.stage = Stage::Ended,
         }
+    }
+
+    /// Takes and throws away what still comes over HTTP/1 after the last answer: a connection that is closed with something
+    /// unread is reset, and the answer lost (RFC 9112 section 9.6).
+    pub(super) async fn linger(self) {
+        let Stage::Http1(http1) = self.stage else { return };
+        let Some(parts) = Pin::into_inner(http1).into_parts() else { return };
+        let mut socket = parts.io.into_inner().socket;
+        let mut buffer = vec![0; 16 << 10];
+        while let Ok(Ok(1..)) = timeout(received::PAUSE, socket.read(&mut buffer)).await {}
     }
 
     fn speak_http1(&mut self, begun: Begun<I>) {

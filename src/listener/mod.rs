@@ -15,6 +15,7 @@ mod inherited;
 mod parcel;
 mod proxy_protocol;
 mod pulse;
+mod received;
 mod seldom;
 pub mod tickets;
 mod tie;

@@ -231,6 +231,29 @@ async fn a_body_is_refused_where_it_is_too_large_whether_it_says_so_or_not() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
+/// As simple clients do: they write all they have before they read.
+#[tokio::test]
+async fn who_is_refused_in_the_middle_of_sending_gets_the_answer_and_may_ask_again() {
+    const SIZE: usize = 8 << 20;
+    let mut setup = Setup::default();
+    setup.limits.request_body = 10;
+    let running = Running::start(Mirror, setup);
+    let body = vec![b'a'; SIZE];
+    for _ in 0..10 {
+        let mut wire = Wire::connect(running.address).await;
+        wire.write(format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {SIZE}\r\n\r\n")).await;
+        wire.write(&body).await;
+        wire.write("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").await;
+        let answers = wire.read_to_end().await;
+        assert!(answers.starts_with("HTTP/1.1 400") && answers.contains("HTTP/1.1 200"), "{answers}");
+
+        let mut wire = Wire::connect(running.address).await;
+        wire.write("GET / HTTP/1.1\r\nHost: a.example\r\nX-Long: ").await;
+        wire.write(&body).await;
+        assert!(wire.read_head().await.starts_with("HTTP/1.1 431"));
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_stops_coming_ends_its_request() {
     let mut setup = Setup::default();

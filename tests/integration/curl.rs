@@ -68,6 +68,26 @@ async fn a_file_goes_up_and_comes_down_byte_for_byte_in_both_versions() {
     assert!(upstream.seen().iter().all(|seen| seen.body.len() == SIZE));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_too_large_gets_its_answer_in_both_versions() {
+    let upstream = Upstream::page("text/plain", "thanks").await;
+    let settings = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let path = settings.path().join("config/consentry.yaml");
+    let proxy = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, proxy + "limits: { request_body: 1MiB }\n").unwrap();
+    let run = Run::start(&settings);
+    let files = TempDir::new().unwrap();
+    let (path, _) = file(&files, "upload", 20 << 20);
+    let data = format!("@{path}");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for _ in 0..10 {
+            let words =
+                [version, "-H", "Expect:", "--data-binary", &data, "-o", "/dev/null", "-w", "%{http_code}"];
+            assert_eq!(curl(run.address, &words).await, "413", "{version}");
+        }
+    }
+}
+
 /// The most memory that a program has had so far, in bytes.
 fn most_memory(id: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
