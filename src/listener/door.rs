@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::scarcity::{self, BREATHER};
+
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Door {
@@ -14,9 +16,6 @@ pub struct Door {
     /// When it was told last that nobody can be taken in.
     told: Option<Instant>,
 }
-
-/// How long others have to close something before it is tried again.
-const BREATHER: Duration = Duration::from_millis(100);
 
 /// How often it is told while it lasts.
 const EVERY: Duration = Duration::from_secs(60);
@@ -39,6 +38,7 @@ impl Door {
                     if self.is_to_be_told() {
                         tracing::error!(%error, "cannot accept connections, and goes on trying");
                     }
+                    scarcity::ask();
                     tokio::time::sleep(BREATHER).await;
                 }
             }

@@ -16,6 +16,7 @@ mod parcel;
 mod proxy_protocol;
 mod pulse;
 mod received;
+pub mod scarcity;
 mod seldom;
 pub mod tickets;
 mod tie;

@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::listener::Limits;
 
-/// Those of the ledger, the log, the settings and the listeners; a quarter where there are but few.
+/// Those of the ledger, the log, the settings and the listeners; half where there are but few.
 const OWN: u64 = 64;
 
 /// Lets the process open as many as it may: shells and service managers leave 1,024 for the sake of `select`, which nothing
@@ -42,7 +42,7 @@ fn within(limits: Limits, files: u64) -> Limits {
 
 /// How many connections so many files are: each takes one of the visitor and one of the upstream.
 fn connections(files: u64) -> usize {
-    let rest = files - OWN.min(files / 4);
+    let rest = files - OWN.min(files / 2);
     usize::try_from(rest / 2).unwrap_or(usize::MAX).max(1)
 }
 
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_connection_takes_two_files_and_the_proxy_has_some_of_its_own() {
-        for (files, expected) in [(65_536, 32_736), (1_024, 480), (64, 24), (1, 1), (0, 1)] {
+        for (files, expected) in [(65_536, 32_736), (1_024, 480), (64, 16), (1, 1), (0, 1)] {
             assert_eq!(connections(files), expected, "{files}");
         }
     }

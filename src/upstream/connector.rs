@@ -23,9 +23,13 @@ use super::names::{Names, bare};
 use super::target::{Endpoint, Protocol, Target};
 use super::upload::Upload;
 use super::{Cause, Timeouts};
+use crate::listener::scarcity;
 
 /// The most requests that share a connection, however many the upstream would take: a lost packet stops them all.
 pub(super) const STREAMS: usize = 128;
+
+/// The largest head of an answer, and the largest piece of a body: a visitor who does not read holds three or four of these.
+const HEAD: usize = 128 << 10;
 
 /// What all connectors share.
 #[derive(Debug)]
@@ -76,7 +80,7 @@ impl Connector {
         let io = TokioIo::new(Link { socket, hears: Hears::All, open: Arc::clone(&self.open) });
         match speaks {
             Speaks::Http1 => {
-                let (sender, connection) = http1::handshake(io).await?;
+                let (sender, connection) = http1::Builder::new().max_buf_size(HEAD).handshake(io).await?;
                 tokio::spawn(async move {
                     if let Err(error) = connection.with_upgrades().await {
                         tracing::debug!(%error, "a connection to the upstream broke off");
@@ -101,20 +105,33 @@ impl Connector {
         // As much for the connection as for all of its streams, so that visitors who do not read stop nobody else.
         const STREAM_WINDOW: u32 = 128 << 10;
         const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
-        // About what hyper takes of an upstream that speaks HTTP/1.1.
-        const HEADERS: u32 = 256 << 10;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADERS)
+            .max_header_list_size(HEAD as u32)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(self.shared.timeouts.load().connect);
         builder
     }
 
+    /// As [`Connector::try_socket`]; where there is no file left, others have a moment to close something.
     async fn socket(&self, offer: Offer) -> Result<(Box<dyn Socket>, Speaks), Cause> {
+        const TRIES: usize = 5;
+        for _ in 1..TRIES {
+            match self.try_socket(offer).await {
+                Err(cause) if cause.downcast_ref().is_some_and(scarcity::is_of_files) => {
+                    scarcity::ask();
+                    tokio::time::sleep(scarcity::BREATHER).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.try_socket(offer).await
+    }
+
+    async fn try_socket(&self, offer: Offer) -> Result<(Box<dyn Socket>, Speaks), Cause> {
         let plain = || match (&self.target.protocol, offer) {
             (Protocol::Http2, Offer::Both) => Speaks::Http2,
             _ => Speaks::Http1,

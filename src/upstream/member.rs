@@ -25,6 +25,7 @@ use super::target::Target;
 use super::upload::{Interim, Upload};
 use super::{Cause, Failure, State, outgoing};
 use crate::listener::body::Broken;
+use crate::listener::scarcity;
 
 /// One address of an upstream while it runs. Sites that reach it in the same way share it.
 #[derive(Debug)]
@@ -122,8 +123,9 @@ impl Member {
                 Fate::Lost(_) if is_used && !is_repeated && may_repeat(parts, upload) => is_repeated = true,
                 Fate::Unsent(_) if is_used => {}
                 Fate::Unsent(source) => return Err(self.failed(self.unreachable(source))),
-                // A kept connection may have been closed just then, which says nothing of the next one.
-                Fate::Lost(source) if is_used => return Err(self.garbled(source)),
+                // A kept connection may have been closed just then, which says nothing of the next one; and one page
+                // with too many headers nothing of the others.
+                Fate::Lost(source) if is_used || is_too_large(&source) => return Err(self.garbled(source)),
                 Fate::Lost(source) => return Err(self.failed(self.garbled(source))),
                 Fate::Broken(failure) => return Err(failure),
             }
@@ -249,6 +251,11 @@ impl Fate {
     }
 }
 
+/// Whether the head of an answer has more, or more lines, than there is room for.
+fn is_too_large(cause: &Cause) -> bool {
+    cause.downcast_ref().is_some_and(hyper::Error::is_parse_too_large)
+}
+
 /// Whether a request may be sent again though it may have arrived.
 pub(super) fn may_repeat(parts: &Parts, upload: &Upload) -> bool {
     upload.is_empty() && parts.method.is_idempotent()
@@ -292,6 +299,10 @@ impl Record {
         learnt: impl FnOnce(&mut Health) -> Turn,
         why: Option<&(dyn std::error::Error + 'static)>,
     ) {
+        // Then it is this machine that could not ask.
+        if why.and_then(|why| why.downcast_ref()).is_some_and(scarcity::is_of_files) {
+            return;
+        }
         let turn = learnt(&mut self.lock());
         match turn {
             Turn::Same => {}
@@ -311,6 +322,20 @@ impl Record {
 mod tests {
     use super::super::upload::Expectation;
     use super::*;
+
+    #[test]
+    fn that_this_machine_has_no_file_left_says_nothing_of_the_address() {
+        let record = Record { address: "a".into(), health: Mutex::new(Health::new()) };
+        let now = Instant::now();
+        // EMFILE, and as a contrast ECONNREFUSED.
+        for (number, opinion) in [(24, Opinion::Worthwhile), (111, Opinion::Hopeless)] {
+            let error = std::io::Error::from_raw_os_error(number);
+            for _ in 0..9 {
+                record.note(|health| health.failed(now), Some(&error));
+            }
+            assert_eq!(record.lock().opinion(now), opinion, "{error}");
+        }
+    }
 
     #[test]
     fn the_upstream_gets_path_and_query_byte_for_byte() {

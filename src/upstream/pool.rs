@@ -16,6 +16,7 @@ use super::lease::{Channel, Exclusive, Held, Lease, Missing, Stream, Wanted};
 use super::target::Protocol;
 use super::upload::Upload;
 use super::{Cause, Timeouts};
+use crate::listener::scarcity;
 
 /// Apache and Node close after five seconds. Who closes first never sends on a closed connection.
 const BEFORE_THE_UPSTREAM: Duration = Duration::from_secs(4);
@@ -317,16 +318,22 @@ impl Shared {
     }
 }
 
-/// Ends with the pool, or when there is nothing left to sweep.
+/// Ends with the pool, or when there is nothing left to sweep. Where files are wanted elsewhere, nothing idle stays.
 async fn sweep(pool: Weak<Pool>, every: Duration) {
     loop {
-        tokio::time::sleep(every.max(Duration::from_millis(1))).await;
+        let is_asked = tokio::select! {
+            () = tokio::time::sleep(every.max(Duration::from_millis(1))) => false,
+            () = scarcity::asked() => true,
+        };
         let Some(pool) = pool.upgrade() else { return };
         let (mut state, now) = (pool.state(), Instant::now());
-        state.idle.retain(|idle| !idle.connection.sender.is_closed() && !pool.is_spent(idle, now));
+        let is_of_use =
+            |idle: &Idle| !is_asked && !idle.connection.sender.is_closed() && !pool.is_spent(idle, now);
+        state.idle.retain(is_of_use);
         state.shared.retain(|shared| {
             let is_in_use = shared.streams.load(Ordering::Relaxed) > 0;
-            pool.is_wanted(shared) && (is_in_use || shared.used.elapsed() < pool.kept_idle())
+            let may_stay = !is_asked && shared.used.elapsed() < pool.kept_idle();
+            pool.is_wanted(shared) && (is_in_use || may_stay)
         });
         if state.idle.is_empty() && state.shared.is_empty() {
             state.is_swept = false;

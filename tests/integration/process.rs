@@ -257,17 +257,55 @@ async fn a_process_with_few_files_serves_as_many_as_it_can_and_can_be_asked_how_
         held.push(TcpStream::connect(run.address).unwrap());
     }
     let in_use = async || figure(&run.metrics().await, "consentry_connections");
-    while in_use().await < 24.0 {
+    while in_use().await < 16.0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(in_use().await, 24.0, "the others wait, and there are files left");
+    assert_eq!(in_use().await, 16.0, "the others wait, and there are files left");
     drop(held);
     assert_eq!(Browser::clear(run.address, HOST).get("/").await.text(), "one");
     run.signal("-TERM");
     let (status, said) = run.last_words();
     assert!(status.success(), "{said:?}");
     assert!(!said.iter().any(|line| line.contains("WARN") || line.contains("ERROR")), "{said:?}");
+}
+
+/// Of each of many applications it keeps connections for a while: together, they are more files than there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
+async fn connections_that_nobody_uses_give_way_where_files_are_few() {
+    const APPLICATIONS: usize = 8;
+    const VISITORS: usize = 8;
+    let folder = folder("127.0.0.1:0", &site("http://127.0.0.1:1", ""));
+    let mut applications = Vec::new();
+    for number in 0..APPLICATIONS {
+        let slow = Upstream::answering(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            http::Response::new(consentry::filter::body::full("one"))
+        });
+        applications.push(slow.await);
+        let url = applications[number].url();
+        let site = format!("hosts: [host{number}.example]\nupstream: {url}\n");
+        write(&folder, &format!("config/sites/site{number}.yaml"), &site);
+    }
+    let run = Run::of(command_with_files(&folder, 64));
+    for number in 0..APPLICATIONS {
+        let host = format!("host{number}.example");
+        let visits = (0..VISITORS).map(|_| async {
+            let answer = Browser::clear(run.address, &host).get("/").await;
+            (answer.status, answer.text())
+        });
+        for answer in futures_util::future::join_all(visits).await {
+            assert_eq!(answer, (http::StatusCode::OK, "one".into()), "{host}");
+        }
+    }
+    assert!(
+        applications.iter().all(|application| application.accepted() >= VISITORS / 2),
+        "they were asked at once"
+    );
+    run.signal("-TERM");
+    let (status, said) = run.last_words();
+    assert!(status.success(), "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("left alone")), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,7 +319,7 @@ async fn who_wants_more_connections_than_there_can_be_files_is_told_at_the_start
     let told = said(&mut log, "limits.connections is more than the process may have files for");
     assert_eq!(
         (&told["wanted"], &told["connections"], &told["files"]),
-        (&1000.into(), &24.into(), &64.into())
+        (&1000.into(), &16.into(), &64.into())
     );
     drop(Run::with(child, log));
 }
