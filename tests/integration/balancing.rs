@@ -189,6 +189,32 @@ async fn an_address_that_takes_requests_and_answers_none_is_left_alone() {
     }
 }
 
+/// One page that sets too many headers is no reason to keep visitors from all others.
+#[tokio::test]
+async fn an_answer_with_too_many_headers_fails_alone() {
+    let script = Script::bind().await;
+    let (running, upstreams) = start(settings(equally(&[&script.url()]), None));
+    let answering = async {
+        loop {
+            let mut wire = script.accept().await;
+            wire.read_head().await;
+            let headers = "X-A: b\r\n".repeat(101);
+            wire.write(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{headers}\r\n")).await;
+        }
+    };
+    let asking = async {
+        for _ in 0..5 {
+            let answer = browser(&running).send(Request::post("/").body(full("order")).unwrap()).await;
+            assert_eq!(answer.header("x-failure"), Some("protocol"));
+        }
+    };
+    tokio::select! {
+        () = answering => {}
+        () = asking => {}
+    }
+    assert!(state(&upstreams, &target(&script.url())).is_healthy);
+}
+
 #[tokio::test]
 async fn where_all_are_given_up_all_are_tried() {
     // Addresses of this test's own, so that no other test takes the port meanwhile.

@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use consentry::filter::body::full;
 use http::Response;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::process::{Run, folder};
 use crate::support::upstream::Upstream;
@@ -86,6 +89,36 @@ async fn an_upload_that_is_too_large_gets_its_answer_in_both_versions() {
             assert_eq!(curl(run.address, &words).await, "413", "{version}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_does_not_read_costs_little() {
+    const VISITORS: usize = 100;
+    const EACH: usize = 700 << 10;
+    let download = bytes::Bytes::from(vec![b'a'; 32 << 20]);
+    let upstream = Upstream::answering(move |_| Response::new(full(download.clone()))).await;
+    let settings = folder("127.0.0.1:0", &site(&upstream.url(), ""));
+    let run = Run::start(&settings);
+    curl(run.address, &["-o", "/dev/null"]).await;
+    let before = most_memory(run.child.id());
+    let ask = async || {
+        let mut visitor = TcpStream::connect(run.address).await.unwrap();
+        visitor.write_all(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
+        visitor
+    };
+    let (mut visitors, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    for _ in 0..VISITORS {
+        visitors.push(ask().await);
+    }
+    // Now and then one takes something: the pieces grow with what has been taken.
+    for _ in 0..30 {
+        for visitor in &mut visitors {
+            assert!(visitor.read(&mut buffer).await.unwrap() > 0);
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    let each = most_memory(run.child.id()).saturating_sub(before) / VISITORS;
+    assert!(each < EACH, "{each} bytes");
 }
 
 /// The most memory that a program has had so far, in bytes.
