@@ -5,6 +5,7 @@ mod listeners;
 mod observations;
 mod reload;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Concerns, Health, Look, Missing};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::filter::Banner;
 use crate::ledger::{self, Ledger};
+use crate::listener::certificates::examine;
 use crate::listener::{self, Conditions, Giver, Inherited, Legacy, Pulse, Workers};
 use crate::own::Own;
 use crate::proxy::Proxy;
@@ -236,16 +238,29 @@ impl Server {
         let outdated = self.outdated.load();
         self.health.note(concerns(&settings, &outdated));
         self.metrics.settings_applied.set(self.clock.now().as_second());
-        let expiries = self.listeners.expiries();
+        let expiries = self.expiries();
         self.metrics.note_certificates(expiries.iter().map(|(name, at)| (&**name, at.as_second())));
     }
 
     /// Says in the log which certificates should be renewed. For once a day: at a start and at a reload, the reading
     /// of the settings has said it.
     pub fn warn_of_certificates(&self) {
-        let expiries = self.listeners.expiries();
+        let expiries = self.expiries();
         let expiries = expiries.iter().map(|(name, at)| (&**name, at.as_second()));
         Metrics::warn_of_certificates(expiries, self.clock.now().as_second());
+    }
+
+    /// When each certificate ends that is shown to browsers or to applications.
+    fn expiries(&self) -> Vec<(Box<str>, Timestamp)> {
+        let settings = self.settings.load();
+        let to_applications: HashSet<_> =
+            settings.sites.iter().flat_map(|site| site.upstream.identities()).collect();
+        let to_applications = to_applications.into_iter().filter_map(|files| {
+            // One that cannot be read any more was told at the reload, and by each request.
+            let ends = examine(files).ok()?.validity?.not_after;
+            Some((files.certificate.display().to_string().into(), ends))
+        });
+        self.listeners.expiries().into_iter().chain(to_applications).collect()
     }
 
     /// Purges the ledger of what no site wants to keep any longer, beside what else is done.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::problem::{Place, Problem, Severity};
 use super::seen::{Fingerprint, Seen};
+use crate::listener::certificates::plain;
 
 /// The files that were read so far, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ impl Files {
     }
 
     fn not_utf8(&mut self, path: &Path) {
-        let bytes = std::fs::read(path).unwrap_or_default();
+        let bytes = plain(path).unwrap_or_default();
         let valid = match std::str::from_utf8(&bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -116,8 +117,7 @@ impl Files {
 
     /// The text of a file, a byte order mark left out.
     pub(super) fn read_text(&mut self, path: &Path) -> std::io::Result<Arc<str>> {
-        let bytes = std::fs::read(path).inspect_err(|_| self.note(path, Fingerprint::Absent))?;
-        self.note(path, Fingerprint::of(&bytes));
+        let bytes = self.read_bytes(path)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8"))?;
         Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).into())
@@ -125,7 +125,7 @@ impl Files {
 
     /// The bytes of a file that is no text.
     pub(super) fn read_bytes(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
-        let bytes = std::fs::read(path).inspect_err(|_| self.note(path, Fingerprint::Absent))?;
+        let bytes = plain(path).inspect_err(|_| self.note(path, Fingerprint::Absent))?;
         self.note(path, Fingerprint::of(&bytes));
         Ok(bytes)
     }

@@ -22,7 +22,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::clock::Clock;
 use crate::consent::cookie::Secrets;
 use crate::site::Sites;
 use crate::visit::ClientAddress;
@@ -196,7 +195,7 @@ fn read(files: &mut Files, path: &Path, first_start: FirstStart, before: Option<
     };
     // Set aside: what is wrong here concerns one listener, and no site's settings.
     let already = files.problems.len();
-    resolve::certificates(&mut Scope { files, tree: &tree }, &raw, &found.sites, Clock::system().now());
+    resolve::certificates(&mut Scope { files, tree: &tree }, &raw, &found.sites);
     let of_certificates = files.problems.split_off(already);
     let origin = Origin { known: Arc::new(found.known), ..proxy.origin };
     let settings = Settings { sites: found.sites, origin, ..proxy };

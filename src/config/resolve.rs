@@ -13,6 +13,7 @@ mod services;
 mod site;
 mod upstream;
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use super::files::{FileId, Files, Spot};
@@ -77,7 +78,7 @@ impl Scope<'_> {
     fn existing(&mut self, path: &[Step<'_>], name: &str) -> PathBuf {
         let file = self.locate(path, name);
         if !self.files.look(&file).is_content() {
-            self.error(path, format!("the file `{name}` does not exist"), looked_for(&file));
+            self.error(path, why_not(name, &file), looked_for(&file));
         }
         file
     }
@@ -117,6 +118,19 @@ fn straightened(path: &Path) -> PathBuf {
         }
     }
     straight
+}
+
+/// Why a file cannot be had that is named as `name`.
+fn why_not(name: &str, file: &Path) -> String {
+    match std::fs::metadata(file) {
+        Ok(found) if !found.is_file() => format!("`{name}` is not a file"),
+        Ok(_) => match std::fs::File::open(file) {
+            Ok(_) => format!("the file `{name}` was not there a moment ago"),
+            Err(error) => format!("the file `{name}` cannot be read: {error}"),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => format!("the file `{name}` does not exist"),
+        Err(error) => format!("the file `{name}` cannot be read: {error}"),
+    }
 }
 
 fn looked_for(file: &Path) -> String {

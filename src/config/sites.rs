@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -200,24 +201,27 @@ fn paths(scope: &mut Scope<'_>, pattern: &str) -> Vec<PathBuf> {
         return Vec::new();
     }
     let folder = scope.folder(at);
-    let paths = expand(scope.files, &folder, pattern);
+    let mut failure = None;
+    let paths = expand(scope.files, &folder, pattern, &mut failure);
     if paths.is_empty() {
         let looked = std::path::absolute(&folder).unwrap_or(folder);
         let help = format!("looked in {}; write one file a site there", looked.display());
-        scope.error(at, format!("`{pattern}` names no file"), help);
+        let why = failure.map(|error| format!(": {error}")).unwrap_or_default();
+        scope.error(at, format!("`{pattern}` names no file{why}"), help);
     }
     paths
 }
 
-/// Follows a pattern part by part; `*` stands for anything but a slash, and never for hidden files.
-fn expand(files: &mut Files, folder: &Path, pattern: &str) -> Vec<PathBuf> {
+/// Follows a pattern part by part; `*` stands for anything but a slash, and never for hidden files. `failure` is of a
+/// folder that is there and cannot be listed.
+fn expand(files: &mut Files, folder: &Path, pattern: &str, failure: &mut Option<io::Error>) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     for part in Path::new(pattern).components() {
         let text = part.as_os_str().to_string_lossy();
         found = match part {
             Component::Normal(_) if text.contains('*') => {
                 found.iter().for_each(|folder| files.seen.note_folder(folder, &text));
-                found.iter().flat_map(|folder| matching(folder, &text)).collect()
+                found.iter().flat_map(|folder| matching(folder, &text, failure)).collect()
             }
             _ => found.iter().map(|folder| folder.join(part)).collect(),
         };
@@ -233,10 +237,15 @@ fn expand(files: &mut Files, folder: &Path, pattern: &str) -> Vec<PathBuf> {
     found
 }
 
-fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+fn matching(folder: &Path, pattern: &str, failure: &mut Option<io::Error>) -> Vec<PathBuf> {
     // An empty path is the present folder, which `read_dir` does not take.
     let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let mut found: Vec<PathBuf> = std::fs::read_dir(listed)
+    let entries = std::fs::read_dir(listed).map_err(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            *failure = Some(error);
+        }
+    });
+    let mut found: Vec<PathBuf> = entries
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

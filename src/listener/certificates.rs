@@ -5,6 +5,8 @@ mod validity;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,6 +18,14 @@ use super::CertificateFiles;
 use crate::clock::Timestamp;
 pub use pair::{CertificateFailure, Culprit, Examined, examine};
 pub use validity::Validity;
+
+/// The bytes of a plain file: a pipe would give them once or never, a device without an end.
+pub fn plain(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    std::fs::read(path)
+}
 
 /// The certificates of one listener, which a reload may replace while connections come in.
 #[derive(Clone)]
@@ -140,8 +150,6 @@ impl Wardrobe {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn written(folder: &Path, name: &str, hosts: &[&str]) -> CertificateFiles {

@@ -10,8 +10,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client::WantsClientCert};
 
 use super::Cause;
-use super::target::{Identity, Tls, Trust};
+use super::target::{Tls, Trust};
 use super::trust_anything::TrustAnything;
+use crate::listener::CertificateFiles;
+use crate::listener::certificates::plain;
 
 /// The protocols that a connection may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,22 +78,9 @@ fn accept_anything(
     builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnything(provider)))
 }
 
-fn with_identity(builder: WithVerifier, identity: &Identity) -> Result<ClientConfig, Cause> {
-    let (chain, key) = load(identity)?;
-    Ok(builder.with_client_auth_cert(chain, key)?)
-}
-
-fn load(identity: &Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Cause> {
-    Ok((of_file(&identity.certificate)?, PrivateKeyDer::from_pem_file(&identity.key)?))
-}
-
-impl Identity {
-    /// Whether the files can be read and belong together.
-    pub fn check(&self) -> Result<(), Cause> {
-        let (chain, key) = load(self)?;
-        rustls::sign::CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
-        Ok(())
-    }
+fn with_identity(builder: WithVerifier, identity: &CertificateFiles) -> Result<ClientConfig, Cause> {
+    let key = PrivateKeyDer::from_pem_slice(&plain(&identity.key)?)?;
+    Ok(builder.with_client_auth_cert(of_file(&identity.certificate)?, key)?)
 }
 
 impl Trust {
@@ -126,5 +115,5 @@ fn authorities(trust: &Trust) -> Result<Option<RootCertStore>, Cause> {
 }
 
 fn of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
-    Ok(CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?)
+    Ok(CertificateDer::pem_slice_iter(&plain(path)?).collect::<Result<_, _>>()?)
 }

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::filter::Body;
 use crate::gate::Permit;
+use crate::listener::CertificateFiles;
 use crate::visit::{ClientAddress, Visit};
 use answer::Counted;
 pub use answer::{Answer, Stalled};
@@ -40,7 +41,7 @@ pub use health::Thresholds;
 use member::Member;
 pub use names::{Addresses, Names, Resolver};
 pub use probe::Check;
-pub use target::{Endpoint, Identity, Malformed, Protocol, Target, Tls, Trust};
+pub use target::{Endpoint, Malformed, Protocol, Target, Tls, Trust};
 use upload::{Expectation, Upload};
 
 /// Why something went wrong beneath HTTP.
@@ -317,6 +318,17 @@ impl Settings {
     /// An application at these addresses.
     pub fn new(targets: Vec<Weighted>, check: Option<Check>, client_address: ClientAddress) -> Self {
         Settings { targets, check, client_address, via: Via::Omitted, running: OnceLock::new() }
+    }
+}
+
+impl Settings {
+    /// What is shown to those of its addresses that ask for a certificate.
+    pub fn identities(&self) -> impl Iterator<Item = &CertificateFiles> {
+        let protocols = self.targets.iter().map(|weighted| &weighted.target.protocol);
+        protocols.filter_map(|protocol| match protocol {
+            Protocol::Tls(tls) => tls.identity.as_ref(),
+            Protocol::Http | Protocol::Http2 => None,
+        })
     }
 }
 

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
+use crate::listener::CertificateFiles;
+
 /// One address of an upstream, and what is spoken there.
 ///
 /// Written as `http://HOST:PORT`, `https://HOST:PORT`, `h2c://HOST:PORT` (HTTP/2 in clear text, without asking
@@ -52,7 +54,7 @@ pub struct Tls {
     /// How the upstream's certificate is verified.
     pub trust: Trust,
     /// What the proxy shows of itself (`client_certificate`).
-    pub identity: Option<Identity>,
+    pub identity: Option<CertificateFiles>,
 }
 
 /// How an upstream's certificate is verified.
@@ -65,15 +67,6 @@ pub enum Trust {
     Authority(PathBuf),
     /// Not at all (`verify: false`).
     Anything,
-}
-
-/// A client certificate and its key, as PEM files.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The certificate, with those of its issuers behind it.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
 }
 
 /// Why a text is no address of an upstream.

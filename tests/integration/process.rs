@@ -438,8 +438,43 @@ async fn a_renewed_certificate_is_shown_by_itself_and_one_that_cannot_be_used_is
     let lines = run.lines_until("what has errors stays as it was");
     assert_eq!(lines.iter().filter(|line| line.contains("a.key")).count(), 1, "{lines:?}");
     assert_eq!(visitors[1].get("/").await.text(), "one");
+    // Whoever opens a pipe waits for its other end.
+    std::fs::remove_file(files.join("a.key")).unwrap();
+    assert!(Command::new("mkfifo").arg(files.join("a.key")).status().unwrap().success());
+    run.signal("-HUP");
+    let lines = run.lines_until("what has errors stays as it was");
+    assert!(lines.iter().any(|line| line.contains("a.key` is not a file")), "{lines:?}");
+    assert_eq!(visitors[1].get("/").await.text(), "one");
     run.signal("-TERM");
     assert!(run.ended().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_certificate_that_is_shown_to_applications_is_told_too() {
+    let upstream = "\n  - { url: https://127.0.0.1:1, client_certificate: { certificate: me.pem, key: me.key } }\n  \
+                    - { url: https://127.0.0.1:2, client_certificate: { certificate: me.pem, key: me.key } }";
+    let folder = folder("127.0.0.1:0", &site(upstream, ""));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    write(&folder, "config/sites/me.pem", &parameters.self_signed(&key).unwrap().pem());
+    write(&folder, "config/sites/me.key", &key.serialize_pem());
+    let checked = output(&folder, &["check"]);
+    let (said, pem) =
+        (text(&checked.stderr) + &text(&checked.stdout), folder.path().join("config/sites/me.pem"));
+    assert!(
+        checked.status.success()
+            && said.contains("expired at 2001-01-01T00:00:00Z: the application refuses it"),
+        "{said}"
+    );
+    let run = Run::start(&folder);
+    let line = format!(
+        "consentry_certificate_expiry_timestamp_seconds{{certificate=\"{}\"}} 978307200",
+        pem.display()
+    );
+    let metrics = run.metrics().await;
+    assert_eq!(metrics.lines().filter(|told| *told == line).count(), 1, "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use consentry::filter::Body;
 use consentry::filter::body::full;
 use consentry::upstream::{
-    Addresses, Identity, Names, Protocol, Resolver, Settings, Target, Timeouts, Tls, Trust, Upstreams,
+    Addresses, Names, Protocol, Resolver, Settings, Target, Timeouts, Tls, Trust, Upstreams,
 };
 use consentry::visit::ClientAddress;
 use http::{Request, Response, StatusCode};
@@ -147,8 +147,7 @@ async fn an_upstream_that_asks_for_a_certificate_gets_that_of_its_site() {
     let authority = Authority::new();
     let friends = authority.server_among_friends(&["127.0.0.1"]);
     let upstream = Upstream::answering_with(friends, saying("hello")).await;
-    let files = authority.sign(&["proxy.example"]);
-    let own = Identity { certificate: files.certificate, key: files.key };
+    let own = authority.sign(&["proxy.example"]);
     for (identity, is_served) in [(Some(own), true), (None, false)] {
         let mut target = target(&upstream.url());
         target.protocol = Protocol::Tls(Tls { trust: Trust::Authority(authority.file()), identity });

@@ -1,10 +1,10 @@
 //! The certificates of the listeners: whether they can be used, are valid today, and fit the sites' hosts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::Scope;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::config::raw::Main;
 use crate::config::tree::Step;
 use crate::listener::CertificateFiles;
@@ -12,7 +12,7 @@ use crate::listener::certificates::{CertificateFailure, Culprit, Examined, Valid
 use crate::site::{HostPattern, Sites};
 
 /// Notes what is wrong or doubtful with each certificate, and which hosts have none.
-pub(in crate::config) fn certificates(scope: &mut Scope<'_>, raw: &Main, sites: &Sites, now: Timestamp) {
+pub(in crate::config) fn certificates(scope: &mut Scope<'_>, raw: &Main, sites: &Sites) {
     let mut names = HashSet::new();
     let mut first_list = None;
     let mut are_all_known = true;
@@ -21,10 +21,14 @@ pub(in crate::config) fn certificates(scope: &mut Scope<'_>, raw: &Main, sites: 
     {
         let list = ["tls", "certificates"].map(Step::Key);
         let list = [&[Step::Key("listen"), Step::Item(listener)], list.as_slice()].concat();
+        let mut shown = HashMap::new();
         for (item, raw) in tls.certificates.iter().enumerate() {
             let path = [list.as_slice(), &[Step::Item(item)]].concat();
-            match certificate(scope, &path, raw, sites, now) {
-                Some(examined) => names.extend(examined.names),
+            match certificate(scope, &path, raw, sites) {
+                Some(examined) => {
+                    warn_of_others_of_its_kind(scope, &path, item, &examined, &mut shown);
+                    names.extend(examined.names);
+                }
                 None => are_all_known = false,
             }
         }
@@ -42,7 +46,6 @@ fn certificate(
     path: &[Step<'_>],
     raw: &crate::config::raw::Certificate,
     sites: &Sites,
-    now: Timestamp,
 ) -> Option<Examined> {
     let at = |key| [path, &[Step::Key(key)]].concat();
     let (to_certificate, to_key) = (at("certificate"), at("key"));
@@ -50,23 +53,66 @@ fn certificate(
         certificate: scope.existing(&to_certificate, &raw.certificate),
         key: scope.existing(&to_key, &raw.key),
     };
+    let examined = pair(scope, path, &files, "browsers refuse")?;
+    warn_of_no_use(scope, &to_certificate, &examined.names, sites);
+    Some(examined)
+}
+
+/// Notes what is wrong or doubtful with a certificate and its key; who refuses one that is not valid today is for the words.
+pub(super) fn pair(
+    scope: &mut Scope<'_>,
+    path: &[Step<'_>],
+    files: &CertificateFiles,
+    who_refuses: &str,
+) -> Option<Examined> {
+    let at = |key| [path, &[Step::Key(key)]].concat();
     if ![&files.certificate, &files.key].into_iter().all(|file| scope.files.look(file).is_content()) {
         return None;
     }
-    match examine(&files) {
+    match examine(files) {
         Ok(examined) => {
-            warn_of_dates(scope, &to_certificate, examined.validity, now);
-            warn_of_no_use(scope, &to_certificate, &examined.names, sites);
+            let now = Clock::system().now();
+            if let Some((message, help)) =
+                examined.validity.and_then(|validity| doubt(validity, who_refuses, now))
+            {
+                scope.warn(&at("certificate"), message, help);
+            }
             Some(examined)
         }
         Err(failure) => {
-            let path = match failure.culprit(&files) {
-                Culprit::Certificate => to_certificate,
-                Culprit::Key => to_key,
+            let culprit = match failure.culprit(files) {
+                Culprit::Certificate => "certificate",
+                Culprit::Key => "key",
             };
-            scope.error(&path, with_cause(&failure), failure.remedy());
+            scope.error(&at(culprit), with_cause(&failure), failure.remedy());
             None
         }
+    }
+}
+
+/// Of two certificates of one name whose keys are of one kind, the second is shown to nobody. `shown` has those before it on
+/// this listener, with their lines.
+fn warn_of_others_of_its_kind(
+    scope: &mut Scope<'_>,
+    path: &[Step<'_>],
+    item: usize,
+    examined: &Examined,
+    shown: &mut HashMap<(u8, Box<str>), (usize, usize)>,
+) {
+    let path = [path, &[Step::Key("certificate")]].concat();
+    let own = (item, scope.tree.spot(&path).line);
+    let mut by_line = BTreeMap::<_, Vec<_>>::new();
+    for name in &examined.names {
+        let first = *shown.entry((examined.kind.into(), name.clone())).or_insert(own);
+        if first != own {
+            by_line.entry(first).or_default().push(name.clone());
+        }
+    }
+    for ((_, line), names) in by_line {
+        let names = listed(names.iter());
+        let message = format!("the certificate in line {line} is shown for {names}, and not this one");
+        let help = "two for one name are of use where the one has an RSA key and the other an ECDSA key: take one out";
+        scope.warn(&path, message, help);
     }
 }
 
@@ -80,20 +126,18 @@ fn with_cause(failure: &CertificateFailure) -> String {
 /// Fourteen days, in seconds: as the log of a running proxy counts.
 const SOON: i64 = 14 * 86_400;
 
-fn warn_of_dates(scope: &mut Scope<'_>, path: &[Step<'_>], validity: Option<Validity>, now: Timestamp) {
-    if let Some((message, help)) = validity.and_then(|validity| doubt(validity, now)) {
-        scope.warn(path, message, help);
-    }
-}
-
 /// What is doubtful about these dates, and what to do.
-fn doubt(Validity { not_before, not_after }: Validity, now: Timestamp) -> Option<(String, &'static str)> {
+fn doubt(
+    Validity { not_before, not_after }: Validity,
+    who_refuses: &str,
+    now: Timestamp,
+) -> Option<(String, &'static str)> {
     if not_after < now {
         let help = "renew it: the files are read again when they change";
-        Some((format!("the certificate expired at {not_after}: browsers refuse it"), help))
+        Some((format!("the certificate expired at {not_after}: {who_refuses} it"), help))
     } else if now < not_before {
         let help = "wait, set the clock, or use the one before it until then";
-        Some((format!("the certificate is valid from {not_before} on: browsers refuse it before"), help))
+        Some((format!("the certificate is valid from {not_before} on: {who_refuses} it before"), help))
     } else if not_after.as_second() - now.as_second() < SOON {
         let help = "renew it: the files are read again when they change";
         Some((format!("the certificate expires at {not_after}"), help))
@@ -246,6 +290,51 @@ mod tests {
     }
 
     #[test]
+    fn of_two_certificates_of_one_name_and_kind_the_second_is_spoken_of() {
+        let folder = folder();
+        write_pair(&folder, "a", &["a.example", "b.example", "*.a.example"], (2000, 3000));
+        write_pair(&folder, "b", &["b.example", "a.example", "www.a.example"], (2000, 3000));
+        let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let certificate =
+            CertificateParams::new(vec!["a.example".into()]).unwrap().self_signed(&rsa).unwrap();
+        std::fs::write(folder.path().join("rsa.pem"), certificate.pem()).unwrap();
+        std::fs::write(folder.path().join("rsa.key"), rsa.serialize_pem()).unwrap();
+        let pairs = [("a", "a"), ("rsa", "rsa"), ("b", "b")];
+        let hosts = "a.example, b.example, www.a.example";
+        let loaded = loaded(&folder, hosts, &pairs).unwrap();
+        assert_eq!(
+            told(&folder, &loaded.warnings),
+            [
+                "consentry.yaml:9:26: the certificate in line 7 is shown for `b.example`, `a.example`, and not this one; \
+              two for one name are of use where the one has an RSA key and the other an ECDSA key: take one out"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_said_to_be_missing() {
+        let folder = folder();
+        write_pair(&folder, "a", &["a.example"], (2000, 3000));
+        std::fs::create_dir(folder.path().join("folder.pem")).unwrap();
+        let mkfifo = std::process::Command::new("mkfifo").arg(folder.path().join("pipe.pem")).status();
+        assert!(mkfifo.unwrap().success());
+        let pairs = [("folder", "a"), ("pipe", "a"), ("a.pem/b", "a"), ("a", "a")];
+        let loaded = loaded(&folder, "a.example", &pairs).unwrap();
+        let told = told(&folder, &loaded.warnings);
+        for (line, said) in [
+            "`folder.pem` is not a file",
+            "`pipe.pem` is not a file",
+            "the file `a.pem/b.pem` cannot be read: Not a directory",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let expected = format!("consentry.yaml:{}:26: {said}", line + 7);
+            assert!(told[line].starts_with(&expected), "{told:?}");
+        }
+    }
+
+    #[test]
     fn dates_and_names_that_do_not_fit_are_warned_of() {
         let folder = folder();
         write_pair(&folder, "old", &["a.example"], (2000, 2001));
@@ -305,7 +394,7 @@ mod tests {
             ("2026-03-18T00:00:01Z", Some("the certificate expires at 2026-04-01T00:00:00Z")),
             ("2026-04-01T00:00:01Z", Some("the certificate expired at")),
         ] {
-            let told = doubt(Validity { not_before, not_after }, now.parse().unwrap());
+            let told = doubt(Validity { not_before, not_after }, "browsers refuse", now.parse().unwrap());
             let said = told.map(|(message, _)| message);
             assert_eq!(said.is_some(), expected.is_some(), "{now}");
             assert!(said.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{now}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Scope, at, front_matter, looked_for, start_of};
+use super::{Scope, at, front_matter, looked_for, start_of, why_not};
 use crate::config::files::{FileId, Files, Spot};
 use crate::config::problem::{Problem, Severity};
 use crate::config::raw::site::{Document as Raw, Site};
@@ -234,7 +234,7 @@ fn text(
                 Some(crate::config::tree::Value::Text(name)) => name.to_string(),
                 _ => file.display().to_string(),
             };
-            scope.error(path, format!("the file `{name}` does not exist"), looked_for(file));
+            scope.error(path, why_not(&name, file), looked_for(file));
         }
         return None;
     };

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
 
+use super::certificates::pair;
 use super::{Scope, at};
 use crate::config::raw::site::Site;
 use crate::config::raw::upstream::{Health, Identity as RawIdentity, Target as RawTarget};
 use crate::config::tree::Step;
+use crate::listener::CertificateFiles;
 use crate::upstream::{
-    self, Check, Endpoint, Identity, Malformed, Protocol, Target, Thresholds, Tls, Trust, Via, Weighted,
+    self, Check, Endpoint, Malformed, Protocol, Target, Thresholds, Tls, Trust, Via, Weighted,
 };
 
 /// What `sun_path` holds beside its end (unix(7)).
@@ -138,21 +140,15 @@ fn authority(scope: &mut Scope<'_>, path: &[Step<'_>], file: &str) -> Trust {
     trust
 }
 
-fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawIdentity) -> Identity {
+fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawIdentity) -> CertificateFiles {
     let whole = [path, at!["client_certificate"]].concat();
     let inner = |key| [whole.as_slice(), &[Step::Key(key)]].concat();
-    let identity = Identity {
+    let files = CertificateFiles {
         certificate: existing(scope, &inner("certificate"), &raw.certificate),
         key: existing(scope, &inner("key"), &raw.key),
     };
-    if identity.certificate.is_file()
-        && identity.key.is_file()
-        && let Err(error) = identity.check()
-    {
-        let message = format!("the client certificate cannot be used: {error}");
-        scope.error(&whole, message, "name PEM files of a certificate and of its own key");
-    }
-    identity
+    pair(scope, &whole, &files, "the application refuses");
+    files
 }
 
 fn remedy(why: Malformed) -> &'static str {

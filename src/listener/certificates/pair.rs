@@ -8,7 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
+use rustls::{Error, InconsistentKeys, SignatureAlgorithm};
 
 use super::validity::{self, Validity};
 use crate::listener::CertificateFiles;
@@ -137,6 +137,8 @@ pub struct Examined {
     pub names: Vec<Box<str>>,
     /// From when until when; nothing where that cannot be told.
     pub validity: Option<Validity>,
+    /// The kind of its key: of several certificates of one name and one kind, the first is shown.
+    pub kind: SignatureAlgorithm,
 }
 
 /// Reads a pair as a listener would, and says what is in it.
@@ -174,6 +176,7 @@ pub(super) fn read(
     let examined = Examined {
         names: leaf.map(names).unwrap_or_default(),
         validity: leaf.and_then(|leaf| validity::read(leaf)),
+        kind: certified.key.algorithm(),
     };
     Ok((Arc::new(certified), examined))
 }
@@ -199,7 +202,7 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateFailure> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, CertificateFailure> {
-    std::fs::read(path).map_err(|source| CertificateFailure::Read { path: path.to_owned(), source })
+    super::plain(path).map_err(|source| CertificateFailure::Read { path: path.to_owned(), source })
 }
 
 /// Whether the key is that of a certificate further down: the server's own does not stand first.
