@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
+use super::told::Told;
 use crate::telemetry::Metrics;
 
 /// The count of all listeners together.
@@ -17,6 +18,8 @@ pub(super) struct Census {
     most: Mutex<usize>,
     per_address: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// That there is no room.
+    told: Mutex<Told>,
     metrics: Arc<Metrics>,
 }
 
@@ -39,7 +42,14 @@ impl Census {
         let most = most(limits);
         let per_address = AtomicUsize::new(limits.connections_per_address);
         let room = Arc::new(Semaphore::new(most));
-        Census { room, most: Mutex::new(most), per_address, by_address: Mutex::default(), metrics }
+        Census {
+            room,
+            most: Mutex::new(most),
+            per_address,
+            by_address: Mutex::default(),
+            told: Mutex::default(),
+            metrics,
+        }
     }
 
     /// Takes other limits. Connections that are too many by them stay; no other comes until they are not.
@@ -59,6 +69,15 @@ impl Census {
 
     /// Waits for room, so that who is too many queues in the kernel instead of being turned away.
     pub(super) async fn room(&self) -> Room {
+        if self.room.available_permits() == 0 {
+            let connections = *self.most.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.told.lock().unwrap_or_else(PoisonError::into_inner).is_due() {
+                tracing::warn!(
+                    connections,
+                    "all connections that there may be are taken, and who comes waits: see `limits.connections`"
+                );
+            }
+        }
         Room { _permit: Arc::clone(&self.room).acquire_owned().await.ok() }
     }
 

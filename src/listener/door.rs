@@ -2,28 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 
 use super::scarcity::{self, BREATHER};
+use super::told::Told;
 
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Door {
     listener: TcpListener,
-    /// When it was told last that nobody can be taken in.
-    told: Option<Instant>,
+    /// That nobody can be taken in.
+    told: Told,
 }
-
-/// How often it is told while it lasts.
-const EVERY: Duration = Duration::from_secs(60);
 
 impl Door {
     /// Nobody has come yet.
     pub fn new(listener: TcpListener) -> Self {
-        Door { listener, told: None }
+        Door { listener, told: Told::default() }
     }
 
     /// The next connection, however long accepting fails before.
@@ -35,7 +31,7 @@ impl Door {
                 Err(error) if is_about_one_connection(&error) => {}
                 // Out of file descriptors or memory: others must close something before trying again helps.
                 Err(error) => {
-                    if self.is_to_be_told() {
+                    if self.told.is_due() {
                         tracing::error!(%error, "cannot accept connections, and goes on trying");
                     }
                     scarcity::ask();
@@ -44,34 +40,9 @@ impl Door {
             }
         }
     }
-
-    fn is_to_be_told(&mut self) -> bool {
-        let now = Instant::now();
-        let is_told = self.told.is_some_and(|told| now.duration_since(told) < EVERY);
-        if !is_told {
-            self.told = Some(now);
-        }
-        !is_told
-    }
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_lasts_is_told_once_a_minute() {
-        let mut door = Door::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
-        let mut told = 0;
-        for _ in 0..1_500 {
-            told += usize::from(door.is_to_be_told());
-            tokio::time::advance(BREATHER).await;
-        }
-        assert_eq!(told, 3, "two and a half minutes");
-    }
 }

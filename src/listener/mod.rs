@@ -21,6 +21,7 @@ mod seldom;
 pub mod tickets;
 mod tie;
 mod tls;
+mod told;
 mod websocket;
 mod workers;
 

@@ -58,7 +58,8 @@ pub fn start_log(format: LogFormat) -> io::Result<Log> {
 
 /// The filter that is wanted, and the first part of it that says nothing.
 fn filter(wanted: &str) -> (EnvFilter, Option<&str>) {
-    const USUAL: &str = "info,notify=error";
+    // rustls warns of names that clients send: anybody could fill a disk with that, and it names nobody.
+    const USUAL: &str = "info,notify=error,rustls=error";
     let parts = || wanted.split(',').map(str::trim).filter(|part| !part.is_empty());
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let says_something = |part: &str| match part.rsplit_once('=') {
@@ -271,16 +272,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_client_fills_no_log_with_what_the_library_of_tls_thinks_of_it() {
+        use tracing_subscriber::layer::SubscriberExt;
+        for (wanted, is_written) in [("", false), ("info", false), ("rustls=warn", true)] {
+            let log = tracing_subscriber::registry().with(filter(wanted).0);
+            tracing::subscriber::with_default(log, || {
+                assert_eq!(
+                    tracing::enabled!(target: "rustls::msgs::handshake", tracing::Level::WARN),
+                    is_written
+                );
+                assert!(tracing::enabled!(target: "consentry::listener", tracing::Level::INFO));
+            });
+        }
+    }
+
+    #[test]
     fn a_slip_of_the_pen_silences_no_error_and_is_told() {
         for (wanted, expected, slip) in [
-            ("", "notify=error,info", None),
-            ("debug", "notify=error,debug", None),
-            ("access=off", "access=off,notify=error,info", None),
-            ("consentry=trace, access=off", "consentry=trace,access=off,notify=error,info", None),
-            ("inf,access=off", "access=off,notify=error,info", Some("inf")),
-            ("info,access=of", "notify=error,info", Some("access=of")),
-            ("nonsense=", "notify=error,info", Some("nonsense=")),
-            ("off", "notify=error,off", None),
+            ("", "notify=error,rustls=error,info", None),
+            ("debug", "notify=error,rustls=error,debug", None),
+            ("access=off", "access=off,notify=error,rustls=error,info", None),
+            ("consentry=trace, access=off", "consentry=trace,access=off,notify=error,rustls=error,info", None),
+            ("inf,access=off", "access=off,notify=error,rustls=error,info", Some("inf")),
+            ("info,access=of", "notify=error,rustls=error,info", Some("access=of")),
+            ("nonsense=", "notify=error,rustls=error,info", Some("nonsense=")),
+            ("off", "notify=error,rustls=error,off", None),
         ] {
             let (filter, found) = filter(wanted);
             let sorted = |text: String| {
