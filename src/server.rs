@@ -98,7 +98,6 @@ impl Server {
         let admin = match settings.admin {
             Some(address) => Some(
                 admin::bind(address, handed.next().flatten())
-                    .await
                     .with_context(|| format!("the admin listener cannot listen on {address}"))?,
             ),
             None => None,

@@ -5,7 +5,7 @@ mod concerns;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,7 +16,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::listener::{Door, Pulse};
@@ -25,17 +24,11 @@ pub use concerns::{Concerns, Missing};
 
 /// The admin listener, bound and not yet served.
 #[derive(Debug)]
-pub struct Bound(TcpListener);
+pub struct Bound(Door);
 
-/// Binds the admin listener, or takes the socket that was handed over for it.
-pub async fn bind(address: SocketAddr, handed: Option<StdListener>) -> std::io::Result<Bound> {
-    match handed {
-        Some(socket) => {
-            socket.set_nonblocking(true)?;
-            TcpListener::from_std(socket).map(Bound)
-        }
-        None => TcpListener::bind(address).await.map(Bound),
-    }
+/// Binds the admin listener, or takes the socket that was handed over for it. Must be called inside a Tokio runtime.
+pub fn bind(address: SocketAddr, handed: Option<StdListener>) -> std::io::Result<Bound> {
+    Door::open(address, handed).map(Bound)
 }
 
 /// What the admin listener tells. Clones tell the same.
@@ -146,17 +139,17 @@ impl Health {
 impl Bound {
     /// Where it listens.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.0.local_addr().ok()
+        self.0.address().ok()
     }
 
     /// The socket itself, for a process that is to take it over.
     pub fn socket(&self) -> std::io::Result<OwnedFd> {
-        self.0.as_fd().try_clone_to_owned()
+        self.0.socket()
     }
 
     /// Serves until `shutdown`.
     pub async fn serve(self, health: Health, shutdown: CancellationToken) {
-        let mut door = Door::new(self.0);
+        let mut door = self.0;
         loop {
             let (socket, _) = tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -2,12 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,7 +53,7 @@ pub enum BindFailure {
 /// A socket that is bound and holds its certificates, but accepts nobody yet.
 #[derive(Debug)]
 pub struct Bound {
-    listener: TcpListener,
+    door: Door,
     local_address: SocketAddr,
     speaks: Speaks,
     proxy_protocol: ProxyProtocol,
@@ -87,31 +85,13 @@ pub fn bind(
             Speaks::Tls(acceptor, certificates)
         }
     };
-    let (listener, local_address) =
-        open(address, handed).map_err(|source| BindFailure::Address { address, source })?;
-    Ok(Bound { listener, local_address, speaks, proxy_protocol: settings.proxy_protocol })
-}
-
-fn open(address: SocketAddr, handed: Option<StdListener>) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = handed.map_or_else(|| listen(address), Ok)?;
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let local_address = listener.local_addr()?;
-    Ok((listener, local_address))
-}
-
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
-    // As many as wait here while all connections are taken; the kernel caps it (net.core.somaxconn).
-    const BACKLOG: i32 = 4096;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the last connections of the run before to be forgotten.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() && address.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(StdListener::from(socket))
+    let open = || {
+        let door = Door::open(address, handed)?;
+        let local_address = door.address()?;
+        Ok((door, local_address))
+    };
+    let (door, local_address) = open().map_err(|source| BindFailure::Address { address, source })?;
+    Ok(Bound { door, local_address, speaks, proxy_protocol: settings.proxy_protocol })
 }
 
 impl Bound {
@@ -122,7 +102,7 @@ impl Bound {
 
     /// The socket itself, for a process that is to take it over. It listens for as long as anybody has it.
     pub fn socket(&self) -> io::Result<OwnedFd> {
-        self.listener.as_fd().try_clone_to_owned()
+        self.door.socket()
     }
 
     /// Its certificates, if it speaks TLS: a reload replaces them through this while it serves.
@@ -141,15 +121,15 @@ impl Bound {
         workers: Workers,
         shutdown: CancellationToken,
     ) {
-        let Bound { listener, local_address, speaks, proxy_protocol } = self;
+        let Bound { door, local_address, speaks, proxy_protocol } = self;
         let greeting = |acceptor| Greeting { proxy_protocol, acceptor, port: local_address.port() };
         match speaks {
-            Speaks::Clear => accept(listener, greeting(None), app, conditions, workers, shutdown).await,
+            Speaks::Clear => accept(door, greeting(None), app, conditions, workers, shutdown).await,
             Speaks::Tls(acceptor, _) => {
-                accept(listener, greeting(Some(acceptor)), app, conditions, workers, shutdown).await;
+                accept(door, greeting(Some(acceptor)), app, conditions, workers, shutdown).await;
             }
             Speaks::RedirectToHttps => {
-                accept(listener, greeting(None), RedirectToHttps(app), conditions, workers, shutdown).await;
+                accept(door, greeting(None), RedirectToHttps(app), conditions, workers, shutdown).await;
             }
         }
     }
@@ -170,35 +150,34 @@ impl<A: App> App for RedirectToHttps<A> {
 }
 
 async fn accept<A: App>(
-    listener: TcpListener,
+    mut door: Door,
     greeting: Greeting,
     app: A,
     conditions: Conditions,
     workers: Workers,
     shutdown: CancellationToken,
 ) {
-    let mut door = Door::new(listener);
     let at_start = conditions.clone();
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     let attendant = Attendant::new(app, greeting, conditions, shutdown.clone(), &abort);
     let mut attendant = Arc::new(attendant);
-    let open = async {
-        loop {
-            let room = attendant.census().room().await;
-            let (socket, peer) = door.next().await;
-            attendant = attendant.renewed();
-            let token = connections.token();
-            let attendant = Arc::clone(&attendant);
-            workers.serve(socket, move |socket, load| {
-                // It is kept to the end of the socket: that of an upgraded connection outlives this task.
-                attendant.attend(socket, peer.ip(), room, Place { _token: token, _load: load })
-            });
-        }
-    };
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = open => {}
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = door.next() => accepted,
+        };
+        let (socket, peer) = accepted;
+        // For somebody who is there: otherwise listeners on which nobody calls would keep room from others. At the stop
+        // nobody is left standing at the door.
+        let room = attendant.census().room(shutdown.cancelled()).await;
+        attendant = attendant.renewed();
+        let token = connections.token();
+        let attendant = Arc::clone(&attendant);
+        workers.serve(socket, move |socket, load| {
+            // It is kept to the end of the socket: that of an upgraded connection outlives this task.
+            attendant.attend(socket, peer.ip(), room, Place { _token: token, _load: load })
+        });
     }
     // From here on the kernel refuses new connections, so that a balancer goes elsewhere; unless another process
     // has the socket too, and takes them.

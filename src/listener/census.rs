@@ -67,18 +67,22 @@ impl Census {
         }
     }
 
-    /// Waits for room, so that who is too many queues in the kernel instead of being turned away.
-    pub(super) async fn room(&self) -> Room {
-        if self.room.available_permits() == 0 {
-            let connections = *self.most.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.told.lock().unwrap_or_else(PoisonError::into_inner).is_due() {
-                tracing::warn!(
-                    connections,
-                    "all connections that there may be are taken, and who comes waits: see `limits.connections`"
-                );
-            }
+    /// Waits for room, so that others queue in the kernel instead of being turned away; and no longer than `at_most`.
+    pub(super) async fn room(&self, at_most: impl Future<Output = ()>) -> Room {
+        if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            return Room { _permit: Some(permit) };
         }
-        Room { _permit: Arc::clone(&self.room).acquire_owned().await.ok() }
+        if self.told.lock().unwrap_or_else(PoisonError::into_inner).is_due() {
+            let connections = *self.most.lock().unwrap_or_else(PoisonError::into_inner);
+            tracing::warn!(
+                connections,
+                "all connections that there may be are taken, and who comes waits: see `limits.connections`"
+            );
+        }
+        tokio::select! {
+            permit = Arc::clone(&self.room).acquire_owned() => Room { _permit: permit.ok() },
+            () = at_most => Room { _permit: None },
+        }
     }
 
     /// Counts a connection, unless its address has too many already.
@@ -149,10 +153,14 @@ mod tests {
         let census = census(0, 2);
         let mut open = Vec::new();
         for address in ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"] {
-            open.push(census.admit(census.room().await, address.parse().unwrap()).unwrap());
+            open.push(
+                census.admit(census.room(std::future::pending()).await, address.parse().unwrap()).unwrap(),
+            );
         }
         for address in ["2001:db8::3", "192.0.2.1"] {
-            assert!(census.admit(census.room().await, address.parse().unwrap()).is_none());
+            assert!(
+                census.admit(census.room(std::future::pending()).await, address.parse().unwrap()).is_none()
+            );
         }
         assert_eq!(census.metrics.connections.get(), 5);
         open.clear();
@@ -163,8 +171,9 @@ mod tests {
     #[tokio::test]
     async fn a_full_house_has_room_again_when_one_leaves() {
         let census = census(1, 0);
-        let only = census.admit(census.room().await, "192.0.2.1".parse().unwrap()).unwrap();
-        let mut next = Box::pin(census.room());
+        let only =
+            census.admit(census.room(std::future::pending()).await, "192.0.2.1".parse().unwrap()).unwrap();
+        let mut next = Box::pin(census.room(std::future::pending()));
         assert!(
             std::future::poll_fn(|context| std::task::Poll::Ready(next.as_mut().poll(context).is_pending()))
                 .await
@@ -185,12 +194,12 @@ mod tests {
         let address = "192.0.2.1".parse().unwrap();
         let mut open = Vec::new();
         for _ in 0..3 {
-            open.push(census.admit(census.room().await, address).unwrap());
+            open.push(census.admit(census.room(std::future::pending()).await, address).unwrap());
         }
         census.change(&limits(2, 0));
         // The surplus is taken out in a task of its own.
         tokio::task::yield_now().await;
-        let mut next = Box::pin(census.room());
+        let mut next = Box::pin(census.room(std::future::pending()));
         let mut is_waiting = async || {
             tokio::task::yield_now().await;
             std::future::poll_fn(|context| std::task::Poll::Ready(next.as_mut().poll(context).is_pending()))
@@ -203,7 +212,7 @@ mod tests {
         assert!(!is_waiting().await);
 
         census.change(&limits(0, 1));
-        open.push(census.admit(census.room().await, address).unwrap());
-        assert!(census.admit(census.room().await, address).is_none());
+        open.push(census.admit(census.room(std::future::pending()).await, address).unwrap());
+        assert!(census.admit(census.room(std::future::pending()).await, address).is_none());
     }
 }

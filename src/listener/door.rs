@@ -1,8 +1,10 @@
 //! A socket that listens, and what is told where it can take nobody in.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, OwnedFd};
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::scarcity::{self, BREATHER};
@@ -17,9 +19,21 @@ pub struct Door {
 }
 
 impl Door {
-    /// Nobody has come yet.
-    pub fn new(listener: TcpListener) -> Self {
-        Door { listener, told: Told::default() }
+    /// Listens there, where nobody has come yet, or on the socket that was handed over for it. Must be called inside a Tokio runtime.
+    pub fn open(address: SocketAddr, handed: Option<StdListener>) -> io::Result<Self> {
+        let listener = handed.map_or_else(|| listen(address), Ok)?;
+        listener.set_nonblocking(true)?;
+        Ok(Door { listener: TcpListener::from_std(listener)?, told: Told::default() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The socket itself, for a process that is to take it over. It listens for as long as anybody has it.
+    pub fn socket(&self) -> io::Result<OwnedFd> {
+        self.listener.as_fd().try_clone_to_owned()
     }
 
     /// The next connection, however long accepting fails before.
@@ -40,6 +54,20 @@ impl Door {
             }
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<StdListener> {
+    // As many as wait here while all connections are taken; the kernel caps it (net.core.somaxconn).
+    const BACKLOG: i32 = 4096;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last connections of the run before to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(StdListener::from(socket))
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {

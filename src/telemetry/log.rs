@@ -292,7 +292,11 @@ mod tests {
             ("", "notify=error,rustls=error,info", None),
             ("debug", "notify=error,rustls=error,debug", None),
             ("access=off", "access=off,notify=error,rustls=error,info", None),
-            ("consentry=trace, access=off", "consentry=trace,access=off,notify=error,rustls=error,info", None),
+            (
+                "consentry=trace, access=off",
+                "consentry=trace,access=off,notify=error,rustls=error,info",
+                None,
+            ),
             ("inf,access=off", "access=off,notify=error,rustls=error,info", Some("inf")),
             ("info,access=of", "notify=error,rustls=error,info", Some("access=of")),
             ("nonsense=", "notify=error,rustls=error,info", Some("nonsense=")),

@@ -102,7 +102,7 @@ fn groff_reads_every_page_without_a_complaint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthcheck_asks_the_admin_listener_of_the_settings() {
-    let bound = admin::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+    let bound = admin::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
     let admin = bound.local_address().unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn(

@@ -275,6 +275,23 @@ async fn a_process_with_few_files_serves_as_many_as_it_can_and_can_be_asked_how_
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_on_which_nobody_calls_keeps_no_room_from_another() {
+    let upstream = Upstream::page("text/plain", "one").await;
+    let folder = folder("127.0.0.1:0 }, { address: 127.0.0.1:0", &site(&upstream.url(), ""));
+    let file = folder.path().join("config/consentry.yaml");
+    let settings = std::fs::read_to_string(&file).unwrap() + "limits: { connections: 1 }\n";
+    std::fs::write(&file, settings).unwrap();
+    let mut child = command(&folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log(&mut child);
+    let first: SocketAddr = said(&mut log, "listening")["address"].as_str().unwrap().parse().unwrap();
+    let run = Run::with(child, log);
+    for address in [first, run.address, run.address, first] {
+        let visit = Browser::clear(address, HOST).get("/").await;
+        assert_eq!(visit.text(), "one");
+    }
+}
+
 /// Of each of many applications it keeps connections for a while: together, they are more files than there are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 12)]
 async fn connections_that_nobody_uses_give_way_where_files_are_few() {
