@@ -242,29 +242,31 @@ impl<A: App> Attendant<A> {
         };
         let ended = match turn {
             Turn::End(ended) => ended,
-            Turn::Stop => {
+            Turn::Stop => 'stop: {
                 // HTTP/2 says which requests were not taken; in HTTP/1, one that is on its way just now would be
                 // lost. So clients have a moment for it, and its answer says that it is the last.
                 if !activity.speaks_http2() {
                     activity.end_with_the_next();
                     tokio::select! {
-                        _ = &mut conversation => return,
-                        () = activity.expired() => return,
+                        ended = &mut conversation => break 'stop ended,
+                        () = activity.expired() => {
+                            self.tell_what_expired(&activity, address);
+                            break 'stop Ok(());
+                        }
                         () = tokio::time::sleep(GRACE) => {}
                     }
                 }
                 conversation.graceful_shutdown();
                 tokio::select! {
                     ended = &mut conversation => ended,
-                    () = activity.expired() => Ok(()),
+                    () = activity.expired() => {
+                        self.tell_what_expired(&activity, address);
+                        Ok(())
+                    }
                 }
             }
             Turn::Expiry => {
-                if activity.waits_for_rest_of_head() {
-                    self.refuse(address, "slow-head", &"the head of a request did not come in time");
-                } else if activity.is_given_up() {
-                    self.refuse(address, "slow-read", &"nothing of an answer was taken in time");
-                }
+                self.tell_what_expired(&activity, address);
                 if activity.speaks_http2() {
                     // GOAWAY tells the client that a request it sends just now was not taken.
                     conversation.graceful_shutdown();
@@ -285,6 +287,15 @@ impl<A: App> Attendant<A> {
                 }
                 None => tracing::debug!(%error, "the connection broke off"),
             }
+        }
+    }
+
+    /// Counts and tells it where a client has taken longer than it may; one that merely asks for nothing may do that.
+    fn tell_what_expired(&self, activity: &Activity, address: IpAddr) {
+        if activity.waits_for_rest_of_head() {
+            self.refuse(address, "slow-head", &"the head of a request did not come in time");
+        } else if activity.is_given_up() {
+            self.refuse(address, "slow-read", &"nothing of an answer was taken in time");
         }
     }
 

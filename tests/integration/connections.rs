@@ -353,6 +353,20 @@ async fn who_is_connected_when_it_stops_is_answered_once_more() {
 }
 
 #[tokio::test]
+async fn what_a_client_does_wrong_during_a_stop_is_counted_too() {
+    let running = Running::start(Mirror, Setup::default());
+    let mut wire = Wire::connect(running.address).await;
+    wire.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    wire.read_head().await;
+    running.begin_to_stop();
+    wire.write("GET / HTTP/1.1\r\nno header\r\n\r\n").await;
+    assert!(wire.read_to_end().await.contains("HTTP/1.1 400"));
+    let metrics = std::sync::Arc::clone(&running.metrics);
+    running.stopped().await;
+    assert!(metrics.render().contains("consentry_refused_total{reason=\"malformed\"} 1\n"));
+}
+
+#[tokio::test]
 async fn a_stop_waits_no_longer_than_it_may() {
     let (app, mut arrived) = held();
     let mut setup = Setup::default();
