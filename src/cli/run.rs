@@ -114,7 +114,8 @@ fn serve(loaded: Loaded, inherited: Inherited, path: &Path) -> anyhow::Result<()
                     continue;
                 }
                 _ = daily.tick() => {
-                    server.warn_of_certificates();
+                    let server = Arc::clone(&server);
+                    tokio::task::spawn_blocking(move || server.warn_of_certificates());
                     continue;
                 }
                 // What rotates the logs of nginx sends it, and it would end the process.

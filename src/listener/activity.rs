@@ -34,6 +34,8 @@ struct State {
     speaks: Speaks,
     /// One for each request that has not been answered to the end.
     under_way: Vec<Arc<Parcel>>,
+    /// How many bodies of requests have not ended: what comes over HTTP/1 is theirs, also behind an early answer.
+    bodies: usize,
     waiting: Waiting,
     /// Since when the client takes nothing of what is written.
     blocked: Option<Instant>,
@@ -60,8 +62,24 @@ enum Speaks {
 /// What is waited for while no request is under way, and since when.
 #[derive(Clone, Copy, Debug)]
 enum Waiting {
-    ForRequest(Instant),
-    ForRestOfHead(Instant),
+    Request(Instant),
+    RestOfHead(Instant),
+    /// Of a request that has been answered already; since its last piece.
+    RestOfBody(Instant),
+}
+
+/// A body of a request that has not ended; none of it is taken for another request before this is dropped.
+#[derive(Debug)]
+pub(super) struct Sending(Arc<Activity>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.bodies -= 1;
+        if let (0, Waiting::RestOfBody(_)) = (state.bodies, state.waiting) {
+            state.waiting = Waiting::Request(Instant::now());
+        }
+    }
 }
 
 /// A request that has not been answered to the end; the connection is not idle before it is dropped.
@@ -92,7 +110,8 @@ impl Activity {
         let state = State {
             speaks: Speaks::NothingYet,
             under_way: Vec::new(),
-            waiting: Waiting::ForRequest(Instant::now()),
+            bodies: 0,
+            waiting: Waiting::Request(Instant::now()),
             blocked: None,
             is_cut_off: false,
             frames: Frames::new(),
@@ -112,6 +131,12 @@ impl Activity {
         UnderWay { activity: Arc::clone(self), parcel, version }
     }
 
+    /// Notes that a body follows the head.
+    pub(super) fn begin_body(self: &Arc<Self>) -> Sending {
+        self.state().bodies += 1;
+        Sending(Arc::clone(self))
+    }
+
     /// From now on, whatever is answered is the last.
     pub(super) fn end_with_the_next(&self) {
         self.is_ending.store(true, Ordering::Relaxed);
@@ -124,7 +149,7 @@ impl Activity {
     /// Whether a request has begun and its head has not ended.
     pub(super) fn waits_for_rest_of_head(&self) -> bool {
         let state = self.state();
-        state.under_way.is_empty() && matches!(state.waiting, Waiting::ForRestOfHead(_))
+        state.under_way.is_empty() && matches!(state.waiting, Waiting::RestOfHead(_))
     }
 
     /// Whether the client has taken nothing of what is written, or of any of its answers, for longer than it may.
@@ -171,7 +196,7 @@ impl Activity {
         let state = self.state();
         let is_free = state.under_way.is_empty() && state.blocked.is_none();
         match (state.speaks, state.waiting) {
-            (Speaks::Http1, Waiting::ForRequest(since)) if is_free => Some(since),
+            (Speaks::Http1, Waiting::Request(since)) if is_free => Some(since),
             _ => None,
         }
     }
@@ -194,8 +219,8 @@ impl Activity {
         let offered = state.under_way.iter().filter_map(|parcel| parcel.offered()).min();
         let refused = offered.map(|since| since + self.idle);
         let silent = state.under_way.is_empty().then_some(match state.waiting {
-            Waiting::ForRequest(since) => since + self.idle,
-            Waiting::ForRestOfHead(since) => since + self.head,
+            Waiting::Request(since) | Waiting::RestOfBody(since) => since + self.idle,
+            Waiting::RestOfHead(since) => since + self.head,
         });
         let over = state.has_no_taker().then_some(now);
         [stalled, refused, silent, over].into_iter().flatten().min().map(|deadline| deadline.max(now))
@@ -215,8 +240,12 @@ impl Activity {
         }
         // HTTP/2 sends frames between requests too; there only silence is measured.
         let is_idle = state.under_way.is_empty();
-        if let (true, Speaks::Http1, Waiting::ForRequest(_)) = (is_idle, state.speaks, state.waiting) {
-            state.waiting = Waiting::ForRestOfHead(Instant::now());
+        if is_idle && state.speaks == Speaks::Http1 {
+            state.waiting = match state.waiting {
+                Waiting::Request(_) => Waiting::RestOfHead(Instant::now()),
+                Waiting::RestOfBody(_) => Waiting::RestOfBody(Instant::now()),
+                begun @ Waiting::RestOfHead(_) => begun,
+            };
         }
         state.frames.read(bytes);
         if state.frames.are_a_flood() {
@@ -233,7 +262,7 @@ impl Activity {
             Poll::Ready(_) => {
                 // The end of an answer may wait in the connection long after its body is gone: who takes it, however
                 // slowly, is not idle.
-                if let (Some(_), Waiting::ForRequest(since)) = (state.blocked.take(), &mut state.waiting) {
+                if let (Some(_), Waiting::Request(since)) = (state.blocked.take(), &mut state.waiting) {
                     *since = Instant::now();
                 }
             }
@@ -250,7 +279,11 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut state = self.activity.state();
         state.under_way.retain(|parcel| !Arc::ptr_eq(parcel, &self.parcel));
-        state.waiting = Waiting::ForRequest(Instant::now());
+        let now = Instant::now();
+        state.waiting = match state.bodies {
+            0 => Waiting::Request(now),
+            _ => Waiting::RestOfBody(now),
+        };
     }
 }
 
@@ -396,6 +429,22 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_of_a_body_behind_an_early_answer_is_no_head_of_a_request() {
+        let activity = Arc::new(Activity::new(HEAD, IDLE));
+        activity.read(b"POST / HTTP/1.1\r\n\r\n").unwrap();
+        let (body, request) = (activity.begin_body(), activity.begin(Version::HTTP_11));
+        drop(request);
+        assert!(about(left(&activity, Instant::now()), IDLE) && activity.quiet_since().is_none());
+        activity.state().waiting = Waiting::RestOfBody(Instant::now() - IDLE / 2);
+        activity.read(b"GET / HTTP/1.1").unwrap();
+        assert!(about(left(&activity, Instant::now()), IDLE) && activity.quiet_since().is_none());
+        drop(body);
+        assert!(about(left(&activity, Instant::now()), IDLE) && activity.quiet_since().is_some());
+        activity.read(b"GET ").unwrap();
+        assert!(about(left(&activity, Instant::now()), HEAD));
+    }
+
+    #[test]
     fn frames_between_requests_start_no_head_in_http2() {
         let activity = Arc::new(Activity::new(HEAD, IDLE));
         activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
@@ -420,7 +469,7 @@ mod tests {
         activity.read(b"GET / HTTP/1.1\r\n\r\n").unwrap();
         drop(activity.begin(Version::HTTP_11));
         let long_ago = Instant::now() - IDLE / 2;
-        activity.state().waiting = Waiting::ForRequest(long_ago);
+        activity.state().waiting = Waiting::Request(long_ago);
         // A write that did not have to wait, such as that of a PONG, says nothing of the client.
         activity.wrote(&Poll::Ready(()));
         assert!(about(left(&activity, Instant::now()), IDLE / 2));

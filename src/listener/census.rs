@@ -143,6 +143,10 @@ fn household(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    async fn room(census: &Census) -> Room {
+        census.room(std::future::pending()).await
+    }
+
     fn census(connections: usize, connections_per_address: usize) -> Arc<Census> {
         let limits = Limits { connections, connections_per_address, request_header: 0, request_body: 0 };
         Arc::new(Census::new(&limits, Arc::default()))
@@ -153,14 +157,10 @@ mod tests {
         let census = census(0, 2);
         let mut open = Vec::new();
         for address in ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"] {
-            open.push(
-                census.admit(census.room(std::future::pending()).await, address.parse().unwrap()).unwrap(),
-            );
+            open.push(census.admit(room(&census).await, address.parse().unwrap()).unwrap());
         }
         for address in ["2001:db8::3", "192.0.2.1"] {
-            assert!(
-                census.admit(census.room(std::future::pending()).await, address.parse().unwrap()).is_none()
-            );
+            assert!(census.admit(room(&census).await, address.parse().unwrap()).is_none());
         }
         assert_eq!(census.metrics.connections.get(), 5);
         open.clear();
@@ -171,9 +171,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_house_has_room_again_when_one_leaves() {
         let census = census(1, 0);
-        let only =
-            census.admit(census.room(std::future::pending()).await, "192.0.2.1".parse().unwrap()).unwrap();
-        let mut next = Box::pin(census.room(std::future::pending()));
+        let only = census.admit(room(&census).await, "192.0.2.1".parse().unwrap()).unwrap();
+        let mut next = Box::pin(room(&census));
         assert!(
             std::future::poll_fn(|context| std::task::Poll::Ready(next.as_mut().poll(context).is_pending()))
                 .await
@@ -194,12 +193,12 @@ mod tests {
         let address = "192.0.2.1".parse().unwrap();
         let mut open = Vec::new();
         for _ in 0..3 {
-            open.push(census.admit(census.room(std::future::pending()).await, address).unwrap());
+            open.push(census.admit(room(&census).await, address).unwrap());
         }
         census.change(&limits(2, 0));
         // The surplus is taken out in a task of its own.
         tokio::task::yield_now().await;
-        let mut next = Box::pin(census.room(std::future::pending()));
+        let mut next = Box::pin(room(&census));
         let mut is_waiting = async || {
             tokio::task::yield_now().await;
             std::future::poll_fn(|context| std::task::Poll::Ready(next.as_mut().poll(context).is_pending()))
@@ -212,7 +211,7 @@ mod tests {
         assert!(!is_waiting().await);
 
         census.change(&limits(0, 1));
-        open.push(census.admit(census.room(std::future::pending()).await, address).unwrap());
-        assert!(census.admit(census.room(std::future::pending()).await, address).is_none());
+        open.push(census.admit(room(&census).await, address).unwrap());
+        assert!(census.admit(room(&census).await, address).is_none());
     }
 }

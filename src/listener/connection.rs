@@ -24,7 +24,7 @@ use super::activity::{Activity, Socket, Watched};
 use super::body::{self, Served};
 use super::census::{Census, Room, Ticket};
 use super::conversation::{Broken, Conversation, Versions};
-use super::received::{Received, Sender};
+use super::received::Received;
 use super::seldom::Seldom;
 use super::tie::Tie;
 use super::websocket::Handshake;
@@ -204,8 +204,7 @@ impl<A: App> Attendant<A> {
             let (attendant, peer, activity) = (Arc::clone(self), peer.clone(), Arc::clone(&activity));
             // hyper keeps room for this while the connection is idle; in a box, it is given back.
             Box::pin(async move {
-                let sender = Sender { activity: Arc::clone(&activity), shutdown: attendant.shutdown.clone() };
-                let mut answer = attendant.answer(request, peer, sender).await;
+                let mut answer = attendant.answer(request, peer, &activity).await;
                 if let Some(handshake) = handshake {
                     answer = handshake.as_http2(answer);
                 }
@@ -300,12 +299,18 @@ impl<A: App> Attendant<A> {
     }
 
     /// Answers one request, whatever becomes of the app.
-    async fn answer(&self, request: Request<Incoming>, peer: Peer, sender: Sender) -> Response<Body> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        activity: &Arc<Activity>,
+    ) -> Response<Body> {
         let Conditions { limits, timeouts, metrics, .. } = &self.conditions;
-        let (parts, body) = request.into_parts();
-        let body = Received::new(body, &parts, sender);
-        let body = body::receive(body, limits.request_body, timeouts.request_body);
-        let request = Request::from_parts(parts, body);
+        let asks_first = received::asks_first(&request);
+        let request = request.map(|body| {
+            let body = Received::new(body, asks_first, activity, &self.shutdown);
+            body::receive(body, limits.request_body, timeouts.request_body)
+        });
         let answering = std::pin::pin!(self.app.answer(request, peer));
         body::survive(answering, metrics).await.unwrap_or_else(|| {
             let mut answer =

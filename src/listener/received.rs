@@ -6,9 +6,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
 use http::header::EXPECT;
-use http::request::Parts;
+use http::{Request, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -16,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::Activity;
+use super::activity::{Activity, Sending};
 use super::connection::GRACE;
 
 /// How long a visitor may take to see that it has an answer and need not send the rest.
@@ -32,22 +31,27 @@ pub(super) struct Received {
     body: Option<Incoming>,
     /// Nobody has asked the visitor for it yet: it is not to be asked now.
     is_unasked: bool,
-    version: Version,
-    sender: Sender,
+    /// Until then its connection carries nothing else; and the listener's stop.
+    sending: Option<(Sending, CancellationToken)>,
 }
 
-/// Who sends a body.
-pub(super) struct Sender {
-    pub(super) activity: Arc<Activity>,
-    /// The listener's stop.
-    pub(super) shutdown: CancellationToken,
+/// Whether a visitor sends its body only when it is asked for it (`Expect: 100-continue`). Over HTTP/2 nobody asks.
+pub(super) fn asks_first(request: &Request<Incoming>) -> bool {
+    !request.body().is_end_stream()
+        && request.version() < Version::HTTP_2
+        && request.headers().contains_key(EXPECT)
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, parts: &Parts, sender: Sender) -> Self {
-        let version = parts.version;
-        let is_unasked = version < Version::HTTP_2 && parts.headers.contains_key(EXPECT);
-        Received { body: Some(body), is_unasked, version, sender }
+    /// What comes on the connection of this activity, until its listener stops.
+    pub(super) fn new(
+        body: Incoming,
+        asks_first: bool,
+        activity: &Arc<Activity>,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let sending = (!body.is_end_stream()).then(|| (activity.begin_body(), shutdown.clone()));
+        Received { body: Some(body), is_unasked: asks_first, sending }
     }
 
     pub(super) fn poll_frame(
@@ -58,7 +62,7 @@ impl Received {
         self.is_unasked = false;
         let frame = ready!(Pin::new(body).poll_frame(context));
         if !matches!(frame, Some(Ok(_))) {
-            self.body = None;
+            self.give_up();
         }
         Poll::Ready(frame)
     }
@@ -66,6 +70,7 @@ impl Received {
     /// Takes nothing more of it: its sender has had the time for it.
     pub(super) fn give_up(&mut self) {
         self.body = None;
+        self.sending = None;
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
@@ -82,10 +87,9 @@ impl Drop for Received {
         if self.is_unasked || self.is_end_stream() {
             return;
         }
-        if let (Some(rest), Ok(runtime)) = (self.body.take(), Handle::try_current()) {
-            // The connection is not idle, and what comes is no head of another request.
-            let under_way = self.sender.activity.begin(self.version);
-            let shutdown = self.sender.shutdown.clone();
+        if let (Some(rest), Some((sending, shutdown)), Ok(runtime)) =
+            (self.body.take(), self.sending.take(), Handle::try_current())
+        {
             runtime.spawn(async move {
                 let stopped = async {
                     shutdown.cancelled().await;
@@ -95,7 +99,7 @@ impl Drop for Received {
                     () = stopped => {}
                     _ = timeout(MOST, take(rest)) => {}
                 }
-                drop(under_way);
+                drop(sending);
             });
         }
     }

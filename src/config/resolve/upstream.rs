@@ -9,7 +9,7 @@ use http::uri::{Authority, PathAndQuery};
 use super::certificates::pair;
 use super::{Scope, at};
 use crate::config::raw::site::Site;
-use crate::config::raw::upstream::{Health, Identity as RawIdentity, Target as RawTarget};
+use crate::config::raw::upstream::{Health, Identity, Target as RawTarget};
 use crate::config::tree::Step;
 use crate::listener::CertificateFiles;
 use crate::upstream::{
@@ -140,7 +140,7 @@ fn authority(scope: &mut Scope<'_>, path: &[Step<'_>], file: &str) -> Trust {
     trust
 }
 
-fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &RawIdentity) -> CertificateFiles {
+fn client_certificate(scope: &mut Scope<'_>, path: &[Step<'_>], raw: &Identity) -> CertificateFiles {
     let whole = [path, at!["client_certificate"]].concat();
     let inner = |key| [whole.as_slice(), &[Step::Key(key)]].concat();
     let files = CertificateFiles {
